@@ -6,9 +6,11 @@
 mod clock;
 mod error;
 mod op;
+pub mod settings;
 mod stripe;
 mod sync;
 
 pub use clock::Clock;
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use op::{Effect, Op};
+pub use settings::{Origin, Problem, Problems, Settings};
