@@ -64,7 +64,7 @@ pub struct Place {
     /// The instance: `sessions`.
     pub instance: Arc<str>,
     /// The driver that served it, once there was one: `redis`.
-    pub driver: Option<Arc<str>>,
+    pub driver: Option<&'static str>,
     /// What was asked: `get`, `build`.
     pub operation: &'static str,
 }
@@ -330,7 +330,7 @@ impl StdError for Error {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.subsystem, self.instance)?;
-        if let Some(driver) = &self.driver {
+        if let Some(driver) = self.driver {
             write!(f, " ({driver})")?;
         }
         write!(f, " {}", self.operation)
@@ -371,7 +371,7 @@ mod tests {
         Place {
             subsystem: "cache",
             instance: "sessions".into(),
-            driver: Some("redis".into()),
+            driver: Some("redis"),
             operation: "get",
         }
     }

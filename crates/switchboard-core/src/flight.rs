@@ -1,0 +1,159 @@
+//! Create once: of any number of callers one does the work, the others wait for it.
+//!
+//! Knows nothing about instances. A leader that fails hands its error to those who waited and to
+//! nobody else; a leader that panics or is dropped lets one of them lead. Checked under every
+//! interleaving by `tests/model_flight.rs`, which is why it uses nothing but `crate::sync`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::Mutex;
+
+/// The place where callers meet.
+pub(crate) struct Flight<E> {
+    current: Mutex<Option<Arc<Landing<E>>>>,
+}
+
+/// What a caller finds.
+pub(crate) enum Boarding<'f, E: Clone> {
+    /// Nobody is at work: this caller is now.
+    Lead(Leader<'f, E>),
+    /// Somebody is at work.
+    Wait(Landed<E>),
+}
+
+/// How the work of a leader ended, as those who waited see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<E> {
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed(E),
+    /// The leader went away; somebody else may try.
+    Abandoned,
+}
+
+/// The right to do the work; given up when dropped.
+pub(crate) struct Leader<'f, E: Clone> {
+    flight: &'f Flight<E>,
+    landing: Arc<Landing<E>>,
+}
+
+/// Waits for a leader.
+pub(crate) struct Landed<E> {
+    landing: Arc<Landing<E>>,
+    place: Option<u64>,
+}
+
+struct Landing<E> {
+    state: Mutex<State<E>>,
+}
+
+struct State<E> {
+    outcome: Option<Outcome<E>>,
+    waiting: Vec<(u64, Waker)>,
+    next_place: u64,
+}
+
+impl<E: Clone> Flight<E> {
+    pub(crate) fn new() -> Self {
+        Self { current: Mutex::new(None) }
+    }
+
+    /// Leads, or waits for who leads.
+    pub(crate) fn board(&self) -> Boarding<'_, E> {
+        let mut current = self.current.lock();
+        if let Some(landing) = &*current {
+            return Boarding::Wait(Landed { landing: landing.clone(), place: None });
+        }
+        let state = State { outcome: None, waiting: Vec::new(), next_place: 0 };
+        let landing = Arc::new(Landing { state: Mutex::new(state) });
+        *current = Some(landing.clone());
+        Boarding::Lead(Leader { flight: self, landing })
+    }
+
+    /// Sends those who wait on their way, because what they wait for is there by other means.
+    ///
+    /// The leader goes on; what it comes back with is its own affair.
+    pub(crate) fn overtake(&self) {
+        let landing = self.current.lock().clone();
+        if let Some(landing) = landing {
+            landing.land(Outcome::Done);
+        }
+    }
+}
+
+impl<E: Clone> Leader<'_, E> {
+    /// Says how the work ended.
+    pub(crate) fn land(self, outcome: Outcome<E>) {
+        self.clear_and_land(outcome);
+    }
+
+    /// Callers that come from now on meet a new flight; those who waited hear of this one.
+    fn clear_and_land(&self, outcome: Outcome<E>) {
+        {
+            let mut current = self.flight.current.lock();
+            if current.as_ref().is_some_and(|landing| Arc::ptr_eq(landing, &self.landing)) {
+                *current = None;
+            }
+        }
+        self.landing.land(outcome);
+    }
+}
+
+impl<E: Clone> Drop for Leader<'_, E> {
+    fn drop(&mut self) {
+        // After `land` this finds an outcome and changes nothing.
+        self.clear_and_land(Outcome::Abandoned);
+    }
+}
+
+impl<E> Landing<E> {
+    fn land(&self, outcome: Outcome<E>) {
+        let woken = {
+            let mut state = self.state.lock();
+            if state.outcome.is_some() {
+                return;
+            }
+            state.outcome = Some(outcome);
+            std::mem::take(&mut state.waiting)
+        };
+        for (_, waker) in woken {
+            waker.wake();
+        }
+    }
+}
+
+impl<E: Clone> Future for Landed<E> {
+    type Output = Outcome<E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let landing = self.landing.clone();
+        let mut state = landing.state.lock();
+        if let Some(outcome) = &state.outcome {
+            return Poll::Ready(outcome.clone());
+        }
+        let waker = context.waker().clone();
+        let known = self
+            .place
+            .and_then(|place| state.waiting.iter_mut().find(|(waiting, _)| *waiting == place));
+        if let Some((_, known)) = known {
+            *known = waker;
+        } else {
+            let place = state.next_place;
+            state.next_place += 1;
+            state.waiting.push((place, waker));
+            self.place = Some(place);
+        }
+        Poll::Pending
+    }
+}
+
+impl<E> Drop for Landed<E> {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        self.landing.state.lock().waiting.retain(|(waiting, _)| *waiting != place);
+    }
+}

@@ -1,0 +1,88 @@
+//! A choice among other instances: which members there are, and how a call walks them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Line;
+use crate::{Candidates, Error, ErrorKind, Outcome, Result, Selector, Subsystem};
+
+/// The members of a group and the selector that chooses among them.
+pub(crate) struct Group<S: Subsystem> {
+    members: Vec<Line<S>>,
+    selector: Arc<dyn Selector>,
+    /// A bit for each member that is down; written by whoever checks the member.
+    down: Arc<AtomicU64>,
+}
+
+impl<S: Subsystem> Group<S> {
+    pub(crate) fn new(members: Vec<Line<S>>, selector: Arc<dyn Selector>) -> Result<Self> {
+        if members.is_empty() || members.len() > Candidates::MEMBERS_MAX {
+            return Err(Error::new(ErrorKind::Config, "a group has between 1 and 64 members")
+                .with_context("members", members.len()));
+        }
+        let down = Arc::new(AtomicU64::new(0));
+        for (position, member) in members.iter().enumerate() {
+            member.slot.report_to(&down, position);
+        }
+        Ok(Self { members, selector, down })
+    }
+
+    /// The members of a call, in the order in which it is to try them.
+    pub(super) fn walk(&self) -> Walk<'_, S> {
+        let down = self.down.load(Ordering::Relaxed);
+        let untried = Candidates::all(self.members.len()).with_down(down);
+        Walk { group: self, untried, errors: Vec::new() }
+    }
+}
+
+/// One call on its way through the members.
+pub(super) struct Walk<'g, S: Subsystem> {
+    group: &'g Group<S>,
+    untried: Candidates,
+    errors: Vec<Error>,
+}
+
+impl<'g, S: Subsystem> Walk<'g, S> {
+    /// The member to try now.
+    pub(super) fn next(&mut self) -> Option<&'g Line<S>> {
+        let picked = self.group.selector.pick(self.untried)?;
+        if !self.untried.contains(picked) {
+            return None;
+        }
+        self.untried = self.untried.without(picked);
+        self.group.members.get(picked)
+    }
+
+    /// Remembers why a member did not serve the call.
+    pub(super) fn failed(&mut self, error: Error) {
+        self.errors.push(error);
+    }
+
+    /// The error of a call that no member served.
+    pub(super) fn exhausted(mut self) -> Error {
+        match self.errors.len() {
+            0 => Error::new(ErrorKind::Unavailable, "no member of the group is in service")
+                .with_context("selector", self.group.selector.name())
+                .not_applied(),
+            1 => self.errors.remove(0),
+            _ => Error::joined("no member of the group served the call", self.errors),
+        }
+    }
+
+    /// The error of a call that may not be tried elsewhere.
+    pub(super) fn ended_by(self, error: Error) -> Error {
+        error.with_related(self.errors)
+    }
+}
+
+/// Whether a call that failed like this may be tried on another member.
+///
+/// Only an outage, and only if nothing happened or doing it again is harmless.
+pub(super) fn may_move_on(error: &Error, effect: crate::Effect) -> bool {
+    error.class() == crate::Class::Outage
+        && match error.outcome() {
+            Outcome::NotApplied => true,
+            Outcome::Unknown => effect.is_repeatable(),
+            Outcome::Applied => false,
+        }
+}

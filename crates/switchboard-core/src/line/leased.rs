@@ -1,0 +1,120 @@
+//! What outlives the call that made it: a session, a stream, a claimed job, a lock.
+//!
+//! The gates act on opening. What happens inside is counted and traced, and never retried, limited
+//! or failed over: only whoever opened it knows what a repetition would mean.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::Line;
+use super::call::Label;
+use super::seat::Held;
+use super::slot::Slot;
+use crate::{Error, ErrorKind, Op, Result, Subsystem};
+
+/// Something a driver opened, together with what keeps that driver alive.
+///
+/// Dropping it drops the opened thing first and lets the driver go afterwards.
+pub struct Leased<S: Subsystem, T> {
+    // Fields are dropped in this order.
+    opened: T,
+    held: Held<S>,
+    slot: Arc<Slot<S>>,
+}
+
+/// The watcher of what happens inside something opened.
+#[derive(Clone, Copy)]
+pub struct Step<'l, S: Subsystem> {
+    held: &'l Held<S>,
+    slot: &'l Slot<S>,
+}
+
+impl<S: Subsystem> Line<S> {
+    /// Opens something that outlives the call.
+    ///
+    /// The gates act as on any call; what they gave out (the place in the bulkhead) and the driver
+    /// itself are kept until the answer is dropped.
+    pub async fn open<T, F, Fut>(&self, op: Op, open: F) -> Result<Leased<S, T>>
+    where
+        F: Fn(Held<S>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        let opening = |slot: &Arc<Slot<S>>, held: Held<S>| {
+            let (slot, kept) = (slot.clone(), held.clone());
+            let opening = open(held);
+            Some(async move { Ok(Leased { opened: opening.await?, held: kept, slot }) })
+        };
+        self.slot.call(op, &opening).await
+    }
+}
+
+impl<S: Subsystem, T> Leased<S, T> {
+    /// The opened thing, and the watcher that its operations go through.
+    ///
+    /// ```ignore
+    /// let (session, step) = leased.parts();
+    /// let rows = step.run(op::QUERY, session.query(text)).await?;
+    /// ```
+    pub fn parts(&mut self) -> (&mut T, Step<'_, S>) {
+        (&mut self.opened, Step { held: &self.held, slot: &self.slot })
+    }
+
+    /// The driver that opened it.
+    pub fn driver(&self) -> &Held<S> {
+        &self.held
+    }
+}
+
+impl<S: Subsystem> Step<'_, S> {
+    /// Runs one operation inside what was opened: counted, traced, placed, and ended with
+    /// `Unavailable` when the driver is closed under it after a swap.
+    pub async fn run<R>(&self, op: Op, future: impl Future<Output = Result<R>>) -> Result<R> {
+        if self.held.0.revoked.is_revoked() {
+            let error = self.revoked().not_applied();
+            self.slot.figures.refused(op, &error);
+            return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
+        }
+        let label = Label::of(self.held);
+        self.slot.observe(op, label, self.unless_revoked(future)).await
+    }
+
+    /// The end of `future`, or an error when the driver is taken away; looked at only while waiting.
+    async fn unless_revoked<R>(&self, future: impl Future<Output = Result<R>>) -> Result<R> {
+        let mut future = pin!(future);
+        let mut revoked = pin!(None);
+        poll_fn(|context| {
+            if let Poll::Ready(result) = future.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            if revoked.is_none() {
+                revoked.set(Some(self.held.0.revoked.wait()));
+            }
+            match revoked.as_mut().as_pin_mut().map(|revoked| revoked.poll(context)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(self.revoked())),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn revoked(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "the driver was swapped, and what it had opened with it")
+            .with_hint("open it again")
+    }
+}
+
+impl<S: Subsystem, T: fmt::Debug> fmt::Debug for Leased<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leased").field("opened", &self.opened).field("held", &self.held).finish()
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Step<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("held", self.held).finish()
+    }
+}

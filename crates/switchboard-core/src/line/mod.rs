@@ -1,0 +1,86 @@
+//! The path from a handle to whichever driver serves its instance now.
+//!
+//! Everything between the two happens here, once, for every subsystem: finding the driver, passing
+//! the gates, choosing a member, counting, and saying where an error happened.
+
+mod call;
+mod group;
+mod leased;
+mod seat;
+mod slot;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use group::Group;
+pub use leased::{Leased, Step};
+pub use seat::Held;
+pub(crate) use seat::at_latest;
+pub use slot::Swapped;
+pub(crate) use slot::{Recipe, Slot};
+
+use crate::{Capabilities, Environment, Lifecycle as _, OpFigures, Result, Subsystem};
+
+/// What a handle holds: the guarded path to whichever driver serves an instance now.
+///
+/// Cheap to clone, and good for the life of the application: swaps, overrides and re-tuning happen
+/// behind it.
+pub struct Line<S: Subsystem> {
+    pub(crate) slot: Arc<Slot<S>>,
+}
+
+impl<S: Subsystem> Line<S> {
+    /// The name of the instance.
+    pub fn instance(&self) -> &str {
+        self.slot.name.as_str()
+    }
+
+    /// The driver that serves now. `None` while nothing is built, and for a group.
+    ///
+    /// Counts as a call in flight until it is dropped, and passes no gate.
+    #[inline]
+    pub fn hold(&self) -> Option<Held<S>> {
+        self.slot.seat().map(Held)
+    }
+
+    /// The name of the driver that serves now, and the number of its generation.
+    pub fn serving(&self) -> Option<(&'static str, u64)> {
+        self.hold().map(|held| (held.driver_name(), held.generation()))
+    }
+
+    /// What the driver that serves now can do beyond the core of its contract.
+    pub async fn capabilities(&self) -> Result<Capabilities> {
+        let held = self.slot.hold_driver().await?;
+        Ok(held.capabilities().unwrap_or_else(|| self.slot.declared_capabilities()))
+    }
+
+    /// What the instance shares with the others of its application.
+    pub fn environment(&self) -> &Environment {
+        &self.slot.environment
+    }
+
+    /// How many calls and opened things use a driver of this instance now.
+    pub fn in_flight(&self) -> usize {
+        self.slot.in_flight()
+    }
+
+    /// What has been asked so far and how it went, for each operation.
+    pub fn figures(&self) -> Vec<OpFigures> {
+        self.slot.figures.read()
+    }
+}
+
+impl<S: Subsystem> Clone for Line<S> {
+    fn clone(&self) -> Self {
+        Self { slot: self.slot.clone() }
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Line<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("instance", &format_args!("{}", self.slot.full_name()))
+            .field("serving", &self.serving())
+            .finish()
+    }
+}

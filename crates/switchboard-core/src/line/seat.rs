@@ -1,0 +1,172 @@
+//! One generation of an instance: a driver, who uses it, and its retirement.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::ambient::later;
+use crate::panics::contained;
+use crate::sharded::{Hold, Sharded, Watch};
+use crate::{Clock, Error, ErrorKind, Lifecycle as _, Result, Subsystem};
+
+/// What a call needs to know of the driver that serves it.
+pub(crate) struct Seat<S: Subsystem> {
+    pub(super) driver: Arc<S::Driver>,
+    pub(super) label: &'static str,
+    pub(super) generation: u64,
+    pub(super) revoked: Arc<Revoked>,
+    /// Dropped with the last use of this generation, which is how its end is noticed.
+    _alive: Arc<oneshot::Sender<Infallible>>,
+}
+
+/// The driver of an instance, kept alive for the length of a call.
+///
+/// A swap that happens meanwhile does not touch it; the driver is closed after the last of these
+/// has gone, or when the drain limit has passed.
+pub struct Held<S: Subsystem>(pub(super) Hold<Seat<S>>);
+
+impl<S: Subsystem> Held<S> {
+    /// The name of the driver.
+    pub fn driver_name(&self) -> &'static str {
+        self.0.label
+    }
+
+    /// How often the instance had been given a driver when this one came.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+}
+
+impl<S: Subsystem> Clone for Held<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Subsystem> Deref for Held<S> {
+    type Target = S::Driver;
+
+    #[inline]
+    fn deref(&self) -> &S::Driver {
+        &self.0.driver
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Held<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("subsystem", &S::NAME)
+            .field("driver", &self.0.label)
+            .field("generation", &self.0.generation)
+            .finish()
+    }
+}
+
+/// A generation from the owner's side: it hands out seats, and retires the driver in the end.
+pub(crate) struct Serving<S: Subsystem> {
+    pub(super) seats: Sharded<Seat<S>>,
+    drained: oneshot::Receiver<Infallible>,
+}
+
+/// A driver out of service, that still has to be drained and closed.
+pub(crate) struct Retiring<S: Subsystem> {
+    driver: Arc<S::Driver>,
+    revoked: Arc<Revoked>,
+    drained: oneshot::Receiver<Infallible>,
+}
+
+impl<S: Subsystem> Serving<S> {
+    pub(super) fn new(driver: Arc<S::Driver>, label: &'static str, generation: u64) -> Self {
+        let (alive, drained) = oneshot::channel();
+        let seat =
+            Seat { driver, label, generation, revoked: Arc::default(), _alive: Arc::new(alive) };
+        Self { seats: Sharded::new(seat), drained }
+    }
+
+    pub(super) fn watch(&self) -> Watch<Seat<S>> {
+        self.seats.watch()
+    }
+
+    /// Takes it out of service. Calls that hold it go on.
+    pub(super) fn retire(self) -> Retiring<S> {
+        let seat = self.seats.value();
+        let (driver, revoked) = (seat.driver.clone(), seat.revoked.clone());
+        Retiring { driver, revoked, drained: self.drained }
+    }
+}
+
+impl<S: Subsystem> Retiring<S> {
+    /// Waits for the calls that hold the driver, no longer than `drain`, and closes it.
+    ///
+    /// What was opened and is still open at the end of the wait answers `Unavailable` from then on.
+    pub(super) async fn finish(
+        self,
+        clock: &Clock,
+        drain: Duration,
+        close: Duration,
+    ) -> Result<()> {
+        let until = later(clock.now(), drain);
+        let drained = at_latest(until, self.drained).await.is_some();
+        if !drained {
+            self.revoked.revoke();
+        }
+        close_driver::<S>(&self.driver, later(clock.now(), close)).await
+    }
+}
+
+/// Closes a driver; a panic or an overrun is an error like any other.
+pub(super) async fn close_driver<S: Subsystem>(driver: &S::Driver, until: Instant) -> Result<()> {
+    match at_latest(until, contained(async { driver.close().await })).await {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => Err(panic.into_error("close")),
+        None => Err(Error::new(ErrorKind::Timeout, "the driver did not close in time")),
+    }
+}
+
+/// The output of `future`, or `None` if `until` comes first. A future that is ready is never late.
+pub(crate) async fn at_latest<F: Future>(until: Instant, future: F) -> Option<F::Output> {
+    tokio::time::timeout_at(tokio::time::Instant::from_std(until), future).await.ok()
+}
+
+/// Tells what outlives a call that its driver is being closed under it.
+#[derive(Default)]
+pub(crate) struct Revoked {
+    revoked: AtomicBool,
+    told: Notify,
+}
+
+impl Revoked {
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn wait(&self) {
+        let mut told = std::pin::pin!(self.told.notified());
+        told.as_mut().enable();
+        if !self.is_revoked() {
+            told.await;
+        }
+    }
+
+    fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+}
+
+impl<S: Subsystem> Clone for Seat<S> {
+    fn clone(&self) -> Self {
+        Self {
+            driver: self.driver.clone(),
+            label: self.label,
+            generation: self.generation,
+            revoked: self.revoked.clone(),
+            _alive: self._alive.clone(),
+        }
+    }
+}

@@ -1,0 +1,775 @@
+//! The state of one instance: what serves it, how to build it, how it changes.
+//!
+//! Calls read `current` and nothing else. Every change goes through `writing`, under a short lock,
+//! and is published as a whole. Building, draining and closing happen outside of that lock.
+
+use std::any::TypeId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::group::Group;
+use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
+use crate::ambient::{self, Ambient, earlier, later};
+use crate::creations::{SlotId, unique_id};
+use crate::environment::CLEANUP_LIMIT;
+use crate::figures::Figures;
+use crate::flight::{Boarding, Flight, Leader, Outcome};
+use crate::manager::InstanceInfo;
+use crate::panics::contained;
+use crate::reaper::Job;
+use crate::registry::Registered;
+use crate::sharded::{Hold, Sharded, Watch};
+use crate::sync::Mutex;
+use crate::{
+    BuildContext, Capabilities, Environment, Error, ErrorKind, Health, Lifecycle as _, Name, Place,
+    Result, Settings, Status, Subsystem,
+};
+
+pub(crate) struct Slot<S: Subsystem> {
+    pub(crate) id: SlotId,
+    pub(crate) name: Name,
+    pub(crate) environment: Environment,
+    pub(crate) figures: Figures,
+    pub(super) current: ArcSwap<Current<S>>,
+    writing: Mutex<Writing<S>>,
+    flight: Flight<Error>,
+    /// One swap at a time; also tells those who wait that something changed.
+    changing: tokio::sync::Mutex<()>,
+    changed: watch::Sender<()>,
+    reported: Mutex<Reported>,
+    /// The number of the first creation, for the order of closing.
+    created_as: AtomicU64,
+}
+
+/// What groups have been told of the health of this instance.
+#[derive(Default)]
+struct Reported {
+    is_down: bool,
+    to: Vec<(Weak<AtomicU64>, u64)>,
+}
+
+/// What calls see.
+pub(super) enum Current<S: Subsystem> {
+    /// Nothing is built yet; the first call builds it.
+    Vacant,
+    /// An exclusive driver is being exchanged; calls wait.
+    Changing,
+    Serving(Sharded<Seat<S>>),
+    Group(Sharded<Arc<Group<S>>>),
+    Closed,
+}
+
+struct Writing<S: Subsystem> {
+    recipe: Recipe<S>,
+    base: Base<S>,
+    overrides: Vec<(u64, Serving<S>)>,
+    generation: u64,
+    /// Generations out of service that calls may still hold.
+    retired: Vec<Watch<Seat<S>>>,
+}
+
+enum Base<S: Subsystem> {
+    Vacant,
+    Changing,
+    Serving(Serving<S>),
+    Group(Sharded<Arc<Group<S>>>),
+    Closed,
+}
+
+/// How the driver of an instance is made.
+pub(crate) enum Recipe<S: Subsystem> {
+    /// By a registered factory.
+    Driver { driver: Arc<Registered<S>>, settings: Settings },
+    /// It was handed in, and cannot be made again.
+    ReadyMade { driver_type: TypeId },
+    /// It is a choice among other instances.
+    Group(Arc<Group<S>>),
+}
+
+/// Limits of one instance that have nothing to do with calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) build: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) close: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            build: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            close: CLEANUP_LIMIT,
+        }
+    }
+}
+
+/// A driver that was built; unless it is handed over it is closed, even by a drop.
+struct Built<S: Subsystem> {
+    driver: Arc<S::Driver>,
+    environment: Environment,
+    handed_over: bool,
+}
+
+/// The result of a swap: the new generation serves.
+#[derive(Debug)]
+#[must_use = "the old driver is closed in the background; `closed` waits for it"]
+pub struct Swapped {
+    /// The number of the generation that serves now.
+    pub generation: u64,
+    retirement: Option<Job>,
+}
+
+impl Swapped {
+    /// Ends when the old driver has been drained and closed.
+    pub async fn closed(self) -> Result<()> {
+        match self.retirement {
+            Some(job) => job.ended().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S: Subsystem> Slot<S> {
+    pub(crate) fn new(name: Name, recipe: Recipe<S>, environment: &Environment) -> Self {
+        let base = match &recipe {
+            Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
+            _ => Base::Vacant,
+        };
+        let writing =
+            Writing { recipe, base, overrides: Vec::new(), generation: 0, retired: Vec::new() };
+        Self {
+            id: unique_id(),
+            name,
+            environment: environment.clone(),
+            figures: Figures::new(S::OPERATIONS),
+            current: ArcSwap::from_pointee(writing.current()),
+            writing: Mutex::new(writing),
+            flight: Flight::new(),
+            changing: tokio::sync::Mutex::new(()),
+            changed: watch::Sender::new(()),
+            reported: Mutex::default(),
+            created_as: AtomicU64::new(0),
+        }
+    }
+
+    /// `cache.sessions`.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}.{}", S::NAME, self.name)
+    }
+
+    pub(crate) fn place(&self, driver: Option<&'static str>, operation: &'static str) -> Place {
+        Place { subsystem: S::NAME, instance: self.name.shared(), driver, operation }
+    }
+
+    /// The type of the driver, known before it is built; `None` for a group.
+    pub(crate) fn driver_type(&self) -> Option<TypeId> {
+        match &self.writing.lock().recipe {
+            Recipe::Driver { driver, .. } => Some(driver.driver_type()),
+            Recipe::ReadyMade { driver_type } => Some(*driver_type),
+            Recipe::Group(_) => None,
+        }
+    }
+
+    /// The driver that serves now, if one does.
+    #[inline]
+    pub(super) fn seat(&self) -> Option<Hold<Seat<S>>> {
+        match &**self.current.load() {
+            Current::Serving(seats) => Some(seats.hold()),
+            _ => None,
+        }
+    }
+
+    /// What serves now; builds it, or waits for it, if need be.
+    pub(super) async fn entered(&self) -> Result<Entered<S>> {
+        loop {
+            match &**self.current.load() {
+                Current::Serving(seats) => return Ok(Entered::Driver(Held(seats.hold()))),
+                Current::Group(groups) => return Ok(Entered::Group(groups.hold())),
+                Current::Closed => return Err(self.closed()),
+                Current::Vacant | Current::Changing => {}
+            }
+            self.ensure().await?;
+        }
+    }
+
+    /// Ends when something serves: at once, after building it, or after somebody else has.
+    pub(crate) async fn ensure(&self) -> Result<()> {
+        self.environment.reaper().remember_runtime();
+        let ambient = ambient::current();
+        let _waiting = match ambient.creating {
+            0 => None,
+            asking => {
+                Some(self.environment.creations().wait(asking, self.id, &self.full_name())?)
+            }
+        };
+        let limits = Limits::default();
+        let until = self.until(ambient.deadline, limits.build);
+        match at_latest(until, self.ensure_unbounded(ambient, until)).await {
+            Some(result) => result.map_err(|error| error.at(|| self.place(None, "build"))),
+            None => Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time")
+                .not_applied()
+                .at(|| self.place(None, "build"))),
+        }
+    }
+
+    async fn ensure_unbounded(&self, ambient: Ambient, until: Instant) -> Result<()> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            match self.standing() {
+                Standing::Serving => return Ok(()),
+                Standing::Closed => return Err(self.closed()),
+                Standing::Vacant => {}
+                Standing::Changing => {
+                    // The sender lives as long as the slot, so there is always another change.
+                    changed.changed().await.ok();
+                    continue;
+                }
+            }
+            match self.flight.board() {
+                Boarding::Lead(leader) => return self.create(leader, ambient, until).await,
+                Boarding::Wait(landed) => match landed.await {
+                    Outcome::Done | Outcome::Abandoned => {}
+                    Outcome::Failed(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// The work of the one caller that leads.
+    async fn create(
+        &self,
+        leader: Leader<'_, Error>,
+        around: Ambient,
+        until: Instant,
+    ) -> Result<()> {
+        if self.standing() != Standing::Vacant {
+            // Between looking and leading, somebody else had finished.
+            leader.land(Outcome::Done);
+            return Ok(());
+        }
+        self.environment.creations().begin(self.id, &self.full_name());
+        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
+        let building = contained(ambient::scope(inside, self.build_current()));
+        let installed = match building.await {
+            Err(panic) => {
+                leader.land(Outcome::Abandoned);
+                return Err(panic.into_error("build"));
+            }
+            Ok(Err(error)) => Err(error),
+            Ok(Ok((built, label))) => self.install(built, label).await,
+        };
+        leader.land(match &installed {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed(error.clone()),
+        });
+        installed
+    }
+
+    async fn build_current(&self) -> Result<(Built<S>, &'static str)> {
+        let (driver, settings) = match &self.writing.lock().recipe {
+            Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
+            // A ready-made driver is in its place from the start; it is gone only after `close`.
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => return Err(self.closed()),
+        };
+        Ok((self.build(&driver, &settings).await?, driver.label()))
+    }
+
+    /// Builds and initialises a driver. Whatever becomes of the caller, it is closed or handed out.
+    async fn build(&self, driver: &Registered<S>, settings: &Settings) -> Result<Built<S>> {
+        let context = BuildContext::new(&self.environment, self.name.clone());
+        let at = |error: Error| error.at(|| self.place(Some(driver.label()), "build"));
+        let made = driver.build(settings, context).await.map_err(at)?;
+        let environment = self.environment.clone();
+        let built: Built<S> = Built { driver: made, environment, handed_over: false };
+        match built.driver.init().await {
+            Ok(()) => Ok(built),
+            Err(error) => Err(at(built.discard(error).await)),
+        }
+    }
+
+    /// Puts a driver that was created into its place, unless that was taken meanwhile.
+    async fn install(&self, built: Built<S>, label: &'static str) -> Result<()> {
+        let built = {
+            let mut writing = self.writing.lock();
+            match writing.base {
+                Base::Vacant => {
+                    writing.serve(built.hand_over(), label);
+                    self.publish(&writing);
+                    return Ok(());
+                }
+                Base::Closed => Err(built),
+                // A ready-made one, or a swap, was faster and wins.
+                _ => Ok(built),
+            }
+        };
+        match built {
+            Ok(mut loser) => drop(loser.close_in_background().ended().await),
+            Err(late) => return Err(late.discard(self.closed()).await),
+        }
+        Ok(())
+    }
+
+    /// Puts a ready-made driver into the place of nothing.
+    pub(crate) fn put_ready_made(
+        &self,
+        driver: Arc<S::Driver>,
+        label: &'static str,
+        driver_type: TypeId,
+    ) -> Result<()> {
+        let mut writing = self.writing.lock();
+        match writing.base {
+            Base::Vacant => {}
+            Base::Closed => return Err(self.closed()),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyRegistered,
+                    "the instance has a driver already",
+                )
+                .with_context("instance", self.full_name())
+                .with_hint("swap it, or override it in a test"));
+            }
+        }
+        writing.recipe = Recipe::ReadyMade { driver_type };
+        writing.serve(driver, label);
+        self.publish(&writing);
+        drop(writing);
+        self.flight.overtake();
+        Ok(())
+    }
+
+    /// Serves calls from `driver` until the override with this number is lifted.
+    pub(crate) fn put_override(&self, driver: Arc<S::Driver>, label: &'static str) -> Result<u64> {
+        let mut writing = self.writing.lock();
+        if matches!(writing.base, Base::Closed) {
+            return Err(self.closed());
+        }
+        let id = unique_id();
+        let serving = writing.generation(driver, label);
+        writing.overrides.push((id, serving));
+        self.publish(&writing);
+        drop(writing);
+        self.flight.overtake();
+        Ok(id)
+    }
+
+    /// Lifts an override; its driver is drained and closed in the background.
+    pub(crate) fn lift_override(&self, id: u64) {
+        let mut writing = self.writing.lock();
+        let Some(position) = writing.overrides.iter().position(|(known, _)| *known == id) else {
+            return;
+        };
+        let (_, serving) = writing.overrides.remove(position);
+        let retiring = writing.retire(serving);
+        self.publish(&writing);
+        drop(writing);
+        drop(self.retire_in_background(retiring));
+    }
+
+    /// Builds from a new recipe, checks it, flips, and retires the old driver.
+    ///
+    /// Until the flip any failure leaves the old driver serving.
+    pub(crate) async fn swap(
+        self: &Arc<Self>,
+        driver: Arc<Registered<S>>,
+        settings: Settings,
+    ) -> Result<Swapped> {
+        self.environment.reaper().remember_runtime();
+        if self.must_close_first(&driver) {
+            return self.swap_exclusive(driver, settings).await;
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let built = self.build_and_probe(&driver, &settings).await?;
+        let (generation, old) = self.serve_swapped(built, &driver, Some(settings)).await?;
+        self.flight.overtake();
+        let retirement = old.map(|old| self.retire_in_background(old));
+        Ok(Swapped { generation, retirement })
+    }
+
+    /// A driver that cannot live twice: calls wait while the old one is closed and the new one
+    /// opened. If that fails the old one is opened again.
+    ///
+    /// Runs to its end even if the caller goes away, because half-way nothing serves.
+    async fn swap_exclusive(
+        self: &Arc<Self>,
+        driver: Arc<Registered<S>>,
+        settings: Settings,
+    ) -> Result<Swapped> {
+        let limits = Limits::default();
+        let limit = limits.drain + limits.close + limits.build * 2;
+        let slot = self.clone();
+        let job = self.environment.reaper().submit("exclusive swap", limit, async move {
+            let _one_at_a_time = slot.changing.lock().await;
+            let Some(old) = slot.begin_change() else { return Err(slot.closed()) };
+            let resumed = Resume(&*slot);
+            if let Some(old) = old {
+                old.finish(slot.environment.clock(), limits.drain, limits.close).await.ok();
+            }
+            let swapped = match slot.build_and_probe(&driver, &settings).await {
+                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await.map(drop),
+                Err(error) => Err(slot.reopen(error).await),
+            };
+            drop(resumed);
+            swapped
+        });
+        job.ended().await?;
+        Ok(Swapped { generation: self.writing.lock().generation, retirement: None })
+    }
+
+    /// After a failed exclusive swap: the old driver again, if it can be had.
+    async fn reopen(&self, error: Error) -> Error {
+        let (driver, settings) = match &self.writing.lock().recipe {
+            Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => return error,
+        };
+        let reopened = match self.build(&driver, &settings).await {
+            Ok(built) => self.serve_swapped(built, &driver, None).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match reopened {
+            Ok(()) => error,
+            Err(again) => error
+                .with_related([again])
+                .with_hint("the old driver could not be opened again; the next call tries"),
+        }
+    }
+
+    /// The flip: `built` serves from now on. The answer is its number and who served before.
+    async fn serve_swapped(
+        &self,
+        built: Built<S>,
+        driver: &Arc<Registered<S>>,
+        settings: Option<Settings>,
+    ) -> Result<(u64, Option<Retiring<S>>)> {
+        let too_late = {
+            let mut writing = self.writing.lock();
+            if matches!(writing.base, Base::Closed) {
+                built
+            } else {
+                if let Some(settings) = settings {
+                    writing.recipe = Recipe::Driver { driver: driver.clone(), settings };
+                }
+                let old = writing.serve(built.hand_over(), driver.label());
+                self.publish(&writing);
+                return Ok((writing.generation, old));
+            }
+        };
+        Err(too_late.discard(self.closed()).await)
+    }
+
+    /// Takes the driver out so that calls wait; `None` if the instance is closed.
+    #[expect(clippy::option_option, reason = "closed, vacant and serving are three answers")]
+    fn begin_change(&self) -> Option<Option<Retiring<S>>> {
+        let mut writing = self.writing.lock();
+        if matches!(writing.base, Base::Closed) {
+            return None;
+        }
+        let old = writing.replace_base(Base::Changing);
+        self.publish(&writing);
+        Some(old)
+    }
+
+    fn must_close_first(&self, next: &Registered<S>) -> bool {
+        let writing = self.writing.lock();
+        let Base::Serving(_) = writing.base else { return false };
+        match &writing.recipe {
+            Recipe::Driver { driver, .. } => {
+                next.is_exclusive() && driver.driver_type() == next.driver_type()
+            }
+            _ => false,
+        }
+    }
+
+    async fn build_and_probe(
+        &self,
+        driver: &Registered<S>,
+        settings: &Settings,
+    ) -> Result<Built<S>> {
+        let around = ambient::current();
+        let until = self.until(around.deadline, Limits::default().build);
+        self.environment.creations().begin(self.id, &self.full_name());
+        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
+        let building = contained(ambient::scope(inside, async {
+            let built = self.build(driver, settings).await?;
+            match built.driver.health().await {
+                Ok(Health { status: Status::Down, reason }) => {
+                    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+                    let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
+                        .with_context("reason", reason)
+                        .not_applied();
+                    Err(built.discard(error).await)
+                }
+                Err(error) => Err(built.discard(error).await),
+                Ok(_) => Ok(built),
+            }
+        }));
+        let result = match at_latest(until, building).await {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(panic.into_error("build")),
+            None => Err(Error::new(ErrorKind::Timeout, "the new driver was not ready in time")
+                .not_applied()),
+        };
+        result.map_err(|error| error.at(|| self.place(Some(driver.label()), "swap")))
+    }
+
+    /// Lets no more calls in, drains those under way and closes the driver. Safe to repeat.
+    pub(crate) async fn close(&self, until: Instant) -> Result<()> {
+        let retiring = {
+            let mut writing = self.writing.lock();
+            let overrides = std::mem::take(&mut writing.overrides);
+            let mut retiring: Vec<_> =
+                overrides.into_iter().map(|(_, serving)| writing.retire(serving)).collect();
+            retiring.extend(writing.replace_base(Base::Closed));
+            self.publish(&writing);
+            retiring
+        };
+        self.flight.overtake();
+        self.environment.creations().forget(self.id);
+        let clock = self.environment.clock();
+        let mut errors = Vec::new();
+        for retiring in retiring {
+            let left = until.saturating_duration_since(clock.now());
+            // Draining may not eat the time that closing needs.
+            if let Err(error) = retiring.finish(clock, left / 2, left - left / 2).await {
+                errors.push(error.at(|| self.place(None, "close")));
+            }
+        }
+        match errors.len() {
+            0 => Ok(()),
+            1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Error::joined("several drivers of the instance did not close", errors)),
+        }
+    }
+
+    /// Asks the driver how it is, no longer than `until`; builds nothing. Groups are told.
+    pub(crate) async fn health(&self, until: Instant) -> Option<Health> {
+        let held = Held::<S>(self.seat()?);
+        let health = match at_latest(until, contained(async { held.health().await })).await {
+            Some(Ok(Ok(health))) => health,
+            Some(Ok(Err(error))) => error.into(),
+            Some(Err(panic)) => panic.into_error("health").into(),
+            None => Health::down("no answer in time"),
+        };
+        self.report(&health);
+        Some(health)
+    }
+
+    /// Sets bit `position` of `mask` whenever this instance is down, and clears it otherwise.
+    pub(super) fn report_to(&self, mask: &Arc<AtomicU64>, position: usize) {
+        let mut standing = self.reported.lock();
+        standing.to.push((Arc::downgrade(mask), 1 << position));
+        let is_down = standing.is_down;
+        standing.tell(is_down);
+    }
+
+    fn report(&self, health: &Health) {
+        self.reported.lock().tell(health.status == Status::Down);
+    }
+
+    /// How many calls and opened things use a driver of this instance now.
+    pub(crate) fn in_flight(&self) -> usize {
+        let mut writing = self.writing.lock();
+        writing.retired.retain(|watch| watch.holds(false) > 0);
+        let retired: usize = writing.retired.iter().map(|watch| watch.holds(false)).sum();
+        retired + writing.serving().map(|serving| serving.watch().holds(true)).sum::<usize>()
+    }
+
+    /// Grows with the moment of the first creation; zero before it.
+    pub(crate) fn created_as(&self) -> u64 {
+        self.created_as.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn declared_capabilities(&self) -> Capabilities {
+        match &self.writing.lock().recipe {
+            Recipe::Driver { driver, .. } => driver.capabilities().clone(),
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => Capabilities::new(),
+        }
+    }
+
+    pub(crate) fn info(&self) -> InstanceInfo {
+        let (driver, generation) = {
+            let writing = self.writing.lock();
+            let driver = match &writing.recipe {
+                Recipe::Driver { driver, .. } => Some(driver.label()),
+                Recipe::ReadyMade { .. } => Some("ready-made"),
+                Recipe::Group(_) => None,
+            };
+            (driver, writing.generation)
+        };
+        InstanceInfo {
+            name: self.name.to_string(),
+            driver: self.seat().map(|seat| seat.label).or(driver).map(str::to_owned),
+            is_ready: self.standing() == Standing::Serving,
+            generation,
+            in_flight: self.in_flight(),
+        }
+    }
+
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self.writing.lock().recipe, Recipe::Group(_))
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "the instance is closed")
+            .with_retry(crate::Retry::Never)
+            .not_applied()
+            .at(|| self.place(None, "look up"))
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match &**self.current.load() {
+            Current::Serving(_) | Current::Group(_) => Standing::Serving,
+            Current::Closed => Standing::Closed,
+            Current::Vacant => Standing::Vacant,
+            Current::Changing => Standing::Changing,
+        }
+    }
+
+    fn until(&self, deadline: Option<Instant>, limit: Duration) -> Instant {
+        let own = later(self.environment.clock().now(), limit);
+        earlier(deadline, Some(own)).unwrap_or(own)
+    }
+
+    fn retire_in_background(&self, retiring: Retiring<S>) -> Job {
+        let limits = Limits::default();
+        let clock = self.environment.clock().clone();
+        let limit = limits.drain + limits.close + Duration::from_secs(1);
+        self.environment.reaper().submit("retire a driver", limit, async move {
+            retiring.finish(&clock, limits.drain, limits.close).await
+        })
+    }
+
+    fn publish(&self, writing: &Writing<S>) {
+        if writing.generation > 0 && self.created_as() == 0 {
+            self.created_as.store(unique_id(), Ordering::Relaxed);
+        }
+        self.current.store(Arc::new(writing.current()));
+        self.changed.send_replace(());
+    }
+}
+
+/// What is in the place of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Vacant,
+    Changing,
+    Serving,
+    Closed,
+}
+
+/// What a call finds.
+pub(super) enum Entered<S: Subsystem> {
+    Driver(Held<S>),
+    Group(Hold<Arc<Group<S>>>),
+}
+
+impl Reported {
+    fn tell(&mut self, is_down: bool) {
+        self.is_down = is_down;
+        self.to.retain(|(mask, bit)| {
+            let Some(mask) = mask.upgrade() else { return false };
+            if is_down {
+                mask.fetch_or(*bit, Ordering::Relaxed);
+            } else {
+                mask.fetch_and(!*bit, Ordering::Relaxed);
+            }
+            true
+        });
+    }
+}
+
+impl<S: Subsystem> Writing<S> {
+    fn current(&self) -> Current<S> {
+        match (&self.base, self.overrides.last()) {
+            (Base::Closed, _) => Current::Closed,
+            (_, Some((_, serving))) | (Base::Serving(serving), None) => {
+                Current::Serving(serving.seats.clone())
+            }
+            (Base::Group(group), None) => Current::Group(group.clone()),
+            (Base::Vacant, None) => Current::Vacant,
+            (Base::Changing, None) => Current::Changing,
+        }
+    }
+
+    fn generation(&mut self, driver: Arc<S::Driver>, label: &'static str) -> Serving<S> {
+        self.generation += 1;
+        Serving::new(driver, label, self.generation)
+    }
+
+    /// Makes `driver` the one that serves; the answer is the one before.
+    fn serve(&mut self, driver: Arc<S::Driver>, label: &'static str) -> Option<Retiring<S>> {
+        let serving = self.generation(driver, label);
+        self.replace_base(Base::Serving(serving))
+    }
+
+    fn replace_base(&mut self, base: Base<S>) -> Option<Retiring<S>> {
+        match std::mem::replace(&mut self.base, base) {
+            Base::Serving(old) => Some(self.retire(old)),
+            _ => None,
+        }
+    }
+
+    fn retire(&mut self, serving: Serving<S>) -> Retiring<S> {
+        self.retired.retain(|watch| watch.holds(false) > 0);
+        self.retired.push(serving.watch());
+        serving.retire()
+    }
+
+    fn serving(&self) -> impl Iterator<Item = &Serving<S>> {
+        let base = match &self.base {
+            Base::Serving(serving) => Some(serving),
+            _ => None,
+        };
+        self.overrides.iter().map(|(_, serving)| serving).chain(base)
+    }
+}
+
+impl<S: Subsystem> Built<S> {
+    fn hand_over(mut self) -> Arc<S::Driver> {
+        self.handed_over = true;
+        self.driver.clone()
+    }
+
+    /// Closes it because of `error`; that it did not close either is kept beside it.
+    async fn discard(mut self, error: Error) -> Error {
+        match self.close_in_background().ended().await {
+            Ok(()) => error,
+            Err(also) => error.with_related([also]),
+        }
+    }
+
+    fn close_in_background(&mut self) -> Job {
+        self.handed_over = true;
+        let driver = self.driver.clone();
+        let clock = self.environment.clock().clone();
+        let limit = CLEANUP_LIMIT + Duration::from_secs(1);
+        self.environment.reaper().submit("close a driver that does not serve", limit, async move {
+            close_driver::<S>(&driver, later(clock.now(), CLEANUP_LIMIT)).await
+        })
+    }
+}
+
+impl<S: Subsystem> Drop for Built<S> {
+    fn drop(&mut self) {
+        if !self.handed_over {
+            drop(self.close_in_background());
+        }
+    }
+}
+
+/// Lets calls go on after an exclusive swap, however it ended.
+struct Resume<'s, S: Subsystem>(&'s Slot<S>);
+
+impl<S: Subsystem> Drop for Resume<'_, S> {
+    fn drop(&mut self) {
+        let mut writing = self.0.writing.lock();
+        if matches!(writing.base, Base::Changing) {
+            writing.replace_base(Base::Vacant);
+            self.0.publish(&writing);
+        }
+    }
+}

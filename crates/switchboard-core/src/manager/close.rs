@@ -1,0 +1,165 @@
+//! The end of all instances: in reverse order, within a deadline, once.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::{Manager, ManagerCore};
+use crate::ambient::{self, Ambient, later};
+use crate::line::{Slot, at_latest};
+use crate::panics::contained;
+use crate::sync::Mutex;
+use crate::{Error, ErrorKind, Result, Subsystem};
+
+/// How closing went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// The instances that closed as they should, in the order in which they did.
+    pub closed: Vec<String>,
+    /// Every error, each with the instance it belongs to.
+    pub errors: Vec<Error>,
+    /// Asked from inside the closing itself, which is still going on.
+    pub is_under_way: bool,
+}
+
+impl CloseReport {
+    /// One error for all, or none.
+    pub fn into_result(self) -> Result<()> {
+        match self.errors.len() {
+            0 => Ok(()),
+            _ => Err(Error::joined("not every instance closed", self.errors)),
+        }
+    }
+}
+
+/// The one run of closing, and its report once there is one.
+#[derive(Default)]
+pub(super) struct Closing(Mutex<Option<watch::Receiver<Option<CloseReport>>>>);
+
+type Run<'r> = Pin<Box<dyn Future<Output = (String, Result<()>)> + Send + 'r>>;
+
+impl<S: Subsystem> Manager<S> {
+    /// Closes every instance, within `limit`, and lets no new one come.
+    ///
+    /// The last one created is closed first, and none before those that were built with its help.
+    /// All are tried: one that hangs takes its share of the time and is reported by name, one that
+    /// panics is an error. Calls under way are waited for. Closing again, or at the same time, gives
+    /// the report of the one run; the run goes on if its caller goes away. Asked from inside a
+    /// driver's own `close`, it answers at once that closing is under way.
+    pub async fn close(&self, limit: Duration) -> CloseReport {
+        if ambient::current().closing == self.0.id {
+            return CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: true };
+        }
+        let mut report = self.closing_run(limit);
+        match report.wait_for(Option::is_some).await.map(|report| report.clone()) {
+            Ok(Some(report)) => report,
+            _ => CloseReport {
+                closed: Vec::new(),
+                errors: vec![Error::new(ErrorKind::Cancelled, "the runtime ended while closing")],
+                is_under_way: false,
+            },
+        }
+    }
+
+    fn closing_run(&self, limit: Duration) -> watch::Receiver<Option<CloseReport>> {
+        let mut run = self.0.closing.0.lock();
+        if let Some(report) = &*run {
+            return report.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        *run = Some(receiver.clone());
+        let core = self.0.clone();
+        let until = later(core.environment.clock().now(), limit);
+        let reaper = self.0.environment.reaper();
+        drop(reaper.submit("close all instances", limit + GRACE, async move {
+            let inside = Ambient { closing: core.id, ..Ambient::default() };
+            let report = ambient::scope(inside, core.close_all(until)).await;
+            sender.send_replace(Some(report));
+            Ok(())
+        }));
+        receiver
+    }
+}
+
+impl<S: Subsystem> ManagerCore<S> {
+    async fn close_all(&self, until: Instant) -> CloseReport {
+        let order = self.in_closing_order();
+        let clock = self.environment.clock();
+        let mut report =
+            CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: false };
+        let mut running: Vec<Run<'_>> = Vec::new();
+        for (position, slot) in order.iter().enumerate() {
+            running.push(Box::pin(close_one(slot, until)));
+            let left = u32::try_from(order.len() - position).unwrap_or(u32::MAX);
+            let share = until.saturating_duration_since(clock.now()) / left;
+            // Whoever overruns its share is not waited for any longer, but goes on beside the rest.
+            at_latest(later(clock.now(), share), finish_all(&mut running, &mut report)).await;
+        }
+        finish_all(&mut running, &mut report).await;
+        report
+    }
+
+    /// The last created first, but none before those that depend on it.
+    fn in_closing_order(&self) -> Vec<Arc<Slot<S>>> {
+        let mut left = {
+            let mut declared = self.declared.lock();
+            declared.closed = true;
+            declared.slots.clone()
+        };
+        left.sort_by_key(|slot| std::cmp::Reverse(slot.created_as()));
+        let creations = self.environment.creations();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let is_free = |slot: &Arc<Slot<S>>| {
+                left.iter()
+                    .all(|other| other.id == slot.id || !creations.depends_on(other.id, slot.id))
+            };
+            // Look-ups after creation can make a circle; then the order of creation decides.
+            let next = left.iter().position(is_free).unwrap_or(0);
+            order.push(left.remove(next));
+        }
+        order
+    }
+}
+
+async fn close_one<S: Subsystem>(slot: &Slot<S>, until: Instant) -> (String, Result<()>) {
+    let result = match contained(slot.close(until)).await {
+        Ok(result) => result,
+        Err(panic) => Err(panic.into_error("close").at(|| slot.place(None, "close"))),
+    };
+    (slot.name.to_string(), result)
+}
+
+/// Waits until none of the runs is running.
+async fn finish_all(running: &mut Vec<Run<'_>>, report: &mut CloseReport) {
+    poll_fn(|context| {
+        running.retain_mut(|run| match run.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready((instance, Ok(()))) => {
+                report.closed.push(instance);
+                false
+            }
+            Poll::Ready((_, Err(error))) => {
+                report.errors.push(error);
+                false
+            }
+        });
+        if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+impl fmt::Display for CloseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} closed, {} failed", self.closed.len(), self.errors.len())
+    }
+}
+
+/// What the run itself may take on top of the limit, to report what overran it.
+const GRACE: Duration = Duration::from_secs(1);

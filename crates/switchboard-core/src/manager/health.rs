@@ -1,0 +1,44 @@
+//! How all instances are, asked in parallel.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Manager;
+use crate::ambient::later;
+use crate::{Health, Subsystem};
+
+/// How one instance is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthReport {
+    /// The instance.
+    pub instance: String,
+    /// The verdict; "not checked" for an instance that nobody has used yet.
+    pub health: Health,
+    /// How long the driver took to answer.
+    pub took: Duration,
+}
+
+impl<S: Subsystem> Manager<S> {
+    /// Asks every instance that is built how it is, all at the same time.
+    ///
+    /// Each has `limit` to answer; one that hangs or panics is down and delays no other. Groups that
+    /// contain an instance learn of the verdict.
+    pub async fn health(&self, limit: Duration) -> Vec<HealthReport> {
+        let clock = self.0.environment.clock();
+        let begin = clock.now();
+        let slots = self.0.slots.load_full();
+        let checks = slots.sorted().into_iter().filter(|(_, slot)| !slot.is_group()).map(
+            |(name, slot)| async move {
+                let health = slot.health(later(begin, limit)).await;
+                HealthReport {
+                    instance: name.to_owned(),
+                    health: health.unwrap_or_else(Health::not_checked),
+                    took: clock.now().saturating_duration_since(begin),
+                }
+            },
+        );
+        join_all(checks).await
+    }
+}

@@ -1,0 +1,364 @@
+//! Instance names to lines, for one subsystem: declares, builds, overrides, swaps, checks, closes.
+//!
+//! What an instance is and how it changes is the slot's affair; the manager knows which there are.
+
+mod close;
+mod health;
+mod settings;
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+pub use close::CloseReport;
+use close::Closing;
+pub use health::HealthReport;
+pub use settings::InstanceSettings;
+
+use crate::creations::unique_id;
+use crate::line::{Group, Recipe, Slot};
+use crate::name::{NameTable, nearest, shortened};
+use crate::registry::listed;
+use crate::sync::Mutex;
+use crate::{
+    Environment, Erase, Error, ErrorKind, Line, Name, Registry, Result, Selector, Settings,
+    Subsystem, Swapped,
+};
+
+/// The instances of one subsystem. Cheap to clone; clones are the same manager.
+pub struct Manager<S: Subsystem>(Arc<ManagerCore<S>>);
+
+pub(crate) struct ManagerCore<S: Subsystem> {
+    id: u64,
+    environment: Environment,
+    registry: Registry<S>,
+    slots: ArcSwap<NameTable<Arc<Slot<S>>>>,
+    default: ArcSwapOption<Name>,
+    /// Instances in the order in which they were declared, and whether more may come.
+    declared: Mutex<Declared<S>>,
+    closing: Closing,
+}
+
+struct Declared<S: Subsystem> {
+    slots: Vec<Arc<Slot<S>>>,
+    closed: bool,
+}
+
+/// An instance, as [`Manager::instances`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InstanceInfo {
+    /// The name.
+    pub name: String,
+    /// The driver that serves now, or would be built; `None` for a group.
+    pub driver: Option<String>,
+    /// Whether something serves now.
+    pub is_ready: bool,
+    /// How often it has been given a driver.
+    pub generation: u64,
+    /// Calls and opened things that use a driver of it now.
+    pub in_flight: usize,
+}
+
+impl<S: Subsystem> Manager<S> {
+    /// A manager whose instances are built by the drivers of `registry`.
+    ///
+    /// An environment has one manager for each subsystem, so that factories find each other.
+    pub fn new(registry: Registry<S>, environment: &Environment) -> Result<Self> {
+        let core = Arc::new(ManagerCore {
+            id: unique_id(),
+            environment: environment.clone(),
+            registry,
+            slots: ArcSwap::default(),
+            default: ArcSwapOption::empty(),
+            declared: Mutex::new(Declared { slots: Vec::new(), closed: false }),
+            closing: Closing::default(),
+        });
+        environment.introduce(&core)?;
+        Ok(Self(core))
+    }
+
+    pub(crate) fn from_core(core: Arc<ManagerCore<S>>) -> Self {
+        Self(core)
+    }
+
+    /// The drivers that instances are built by.
+    pub fn registry(&self) -> &Registry<S> {
+        &self.0.registry
+    }
+
+    /// The surroundings it shares with other managers.
+    pub fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
+    /// Declares an instance. Its settings are checked now; it is built when it is first used.
+    ///
+    /// `settings` names the driver and holds everything that driver takes, beside what every
+    /// instance has: see [`InstanceSettings`].
+    #[track_caller]
+    pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
+        let name = Name::parse(name)?;
+        let (_, recipe) = self.recipe(&name, settings)?;
+        self.declare(Slot::new(name, recipe, &self.0.environment))
+    }
+
+    /// Declares an instance that is there already.
+    ///
+    /// For an instance that was configured and is not built yet, it takes that one's place; if it is
+    /// being built, this one wins and the other is closed.
+    #[track_caller]
+    pub fn insert<T>(&self, name: &str, driver: T) -> Result<()>
+    where
+        S::Driver: Erase<T>,
+        T: 'static,
+    {
+        let name = Name::parse(name)?;
+        let driver_type = TypeId::of::<T>();
+        let driver = S::Driver::erase(Arc::new(driver));
+        if let Some(slot) = self.0.slots.load().find(name.as_str()) {
+            return slot.put_ready_made(driver, READY_MADE, driver_type);
+        }
+        let slot = Slot::new(name, Recipe::ReadyMade { driver_type }, &self.0.environment);
+        slot.put_ready_made(driver, READY_MADE, driver_type)?;
+        self.declare(slot)
+    }
+
+    /// Declares an instance that chooses among others for each call.
+    ///
+    /// The members must be declared already, so that no group can contain itself.
+    #[track_caller]
+    pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
+        let name = Name::parse(name)?;
+        let group = self.make_group(members, Arc::new(selector))?;
+        self.declare(Slot::new(name, Recipe::Group(group), &self.0.environment))
+    }
+
+    /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
+    pub fn set_default(&self, name: &str) -> Result<()> {
+        let slot = self.slot(name)?;
+        self.0.default.store(Some(Arc::new(slot.name.clone())));
+        Ok(())
+    }
+
+    /// A handle for an instance, which is built when the handle is first used.
+    pub fn handle(&self, name: &str) -> Result<S::Handle> {
+        Ok(self.line(name)?.into())
+    }
+
+    /// A handle for an instance that is ready; builds it if need be.
+    ///
+    /// Any number of callers that come first build it once. If that fails they all get the error,
+    /// and the next caller tries again.
+    pub async fn get(&self, name: &str) -> Result<S::Handle> {
+        let line = self.line(name)?;
+        line.slot.ensure().await?;
+        Ok(line.into())
+    }
+
+    /// A handle for the default instance, ready. A missing default is an error, never a choice.
+    pub async fn get_default(&self) -> Result<S::Handle> {
+        self.get(&self.default_name()?).await
+    }
+
+    /// A handle for the default instance, which is built when it is first used.
+    pub fn default_handle(&self) -> Result<S::Handle> {
+        self.handle(&self.default_name()?)
+    }
+
+    /// The handle of the one instance that is served by a driver of type `T`, ready.
+    ///
+    /// The type is known before anything is built. None, or several, are errors; the latter lists
+    /// them.
+    pub async fn get_by_type<T: 'static>(&self) -> Result<S::Handle>
+    where
+        S::Driver: Erase<T>,
+    {
+        let name = self.only_name_of(TypeId::of::<T>(), std::any::type_name::<T>())?;
+        self.get(&name).await
+    }
+
+    /// Whether an instance of that name is declared.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.slots.load().find(name).is_some()
+    }
+
+    /// The names of all instances, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let slots = self.0.slots.load();
+        slots.sorted().into_iter().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Everything known about all instances, sorted by name.
+    pub fn instances(&self) -> Vec<InstanceInfo> {
+        let slots = self.0.slots.load();
+        slots.sorted().into_iter().map(|(_, slot)| slot.info()).collect()
+    }
+
+    /// Serves the calls of an instance from `driver` until the guard is dropped.
+    ///
+    /// For tests. Guards of one instance may be dropped in any order. Nothing of the instance
+    /// itself is built meanwhile; the driver given is closed when the guard goes.
+    pub fn override_instance<T>(&self, name: &str, driver: T) -> Result<Override<S>>
+    where
+        S::Driver: Erase<T>,
+        T: 'static,
+    {
+        let slot = self.slot(name)?;
+        let id = slot.put_override(S::Driver::erase(Arc::new(driver)), OVERRIDE)?;
+        Ok(Override { slot, id })
+    }
+
+    /// Gives an instance other settings, or another driver, while calls are running.
+    ///
+    /// The new driver is built, initialised and checked first; until it serves, any failure leaves
+    /// the old one as it was. Handles follow. The old driver is closed when its last call has ended,
+    /// or at the drain limit.
+    pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
+        let slot = self.slot(name)?;
+        let driver = match self.recipe(&slot.name, settings)? {
+            (driver_settings, Recipe::Driver { driver, .. }) => (driver, driver_settings),
+            _ => {
+                return Err(Error::new(ErrorKind::Unsupported, "only a driver can be swapped in")
+                    .with_context("instance", slot.full_name()));
+            }
+        };
+        if slot.is_group() {
+            return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
+                .with_context("instance", slot.full_name()));
+        }
+        slot.swap(driver.0, driver.1).await
+    }
+
+    fn line(&self, name: &str) -> Result<Line<S>> {
+        Ok(Line { slot: self.slot(name)? })
+    }
+
+    fn slot(&self, name: &str) -> Result<Arc<Slot<S>>> {
+        self.0.slots.load().find(name).cloned().ok_or_else(|| self.unknown(name))
+    }
+
+    fn declare(&self, slot: Slot<S>) -> Result<()> {
+        let mut declared = self.0.declared.lock();
+        if declared.closed {
+            return Err(closed::<S>());
+        }
+        if self.has(slot.name.as_str()) {
+            return Err(Error::new(
+                ErrorKind::AlreadyRegistered,
+                "an instance of that name is declared already",
+            )
+            .with_context("instance", slot.full_name()));
+        }
+        declared.slots.push(Arc::new(slot));
+        let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
+        self.0.slots.store(Arc::new(NameTable::new(named)));
+        Ok(())
+    }
+
+    fn make_group(&self, members: &[&str], selector: Arc<dyn Selector>) -> Result<Arc<Group<S>>> {
+        let lines = members.iter().map(|member| self.line(member)).collect::<Result<Vec<_>>>()?;
+        let mut seen = BTreeMap::new();
+        for line in &lines {
+            if seen.insert(line.slot.id, ()).is_some() {
+                return Err(Error::new(ErrorKind::Config, "a group has a member twice")
+                    .with_context("member", line.slot.full_name()));
+            }
+        }
+        Ok(Arc::new(Group::new(lines, selector)?))
+    }
+
+    fn default_name(&self) -> Result<String> {
+        let default = self.0.default.load();
+        default.as_ref().map(|name| name.to_string()).ok_or_else(|| {
+            Error::new(ErrorKind::NotRegistered, "no default instance is set")
+                .with_context("subsystem", S::NAME)
+                .with_context("instances", listed(&self.names()))
+        })
+    }
+
+    fn only_name_of(&self, wanted: TypeId, type_name: &'static str) -> Result<String> {
+        let slots = self.0.slots.load();
+        let found: Vec<_> = slots
+            .sorted()
+            .into_iter()
+            .filter(|(_, slot)| slot.driver_type() == Some(wanted))
+            .map(|(name, _)| name)
+            .collect();
+        match found.as_slice() {
+            [only] => Ok((*only).to_owned()),
+            [] => {
+                Err(Error::new(ErrorKind::NotRegistered, "no instance has a driver of that type")
+                    .with_context("type", type_name)
+                    .with_context("instances", listed(&self.names())))
+            }
+            several => {
+                Err(Error::new(ErrorKind::Config, "several instances have a driver of that type")
+                    .with_context("type", type_name)
+                    .with_context("instances", listed(several))
+                    .with_hint("ask for one of them by name"))
+            }
+        }
+    }
+
+    #[cold]
+    fn unknown(&self, asked: &str) -> Error {
+        let names = self.names();
+        let error = Error::new(ErrorKind::NotRegistered, "no instance of that name is declared")
+            .with_context("subsystem", S::NAME)
+            .with_context("instance", format_args!("{:?}", shortened(asked)))
+            .with_context("available", listed(&names));
+        match nearest(asked, names.iter().map(String::as_str)) {
+            Some(meant) => error.with_hint(format!("did you mean {meant:?}?")),
+            None => error,
+        }
+    }
+}
+
+/// Keeps an override in force until it is dropped.
+#[must_use = "the override ends as soon as this is dropped"]
+pub struct Override<S: Subsystem> {
+    slot: Arc<Slot<S>>,
+    id: u64,
+}
+
+impl<S: Subsystem> Drop for Override<S> {
+    fn drop(&mut self) {
+        self.slot.lift_override(self.id);
+    }
+}
+
+impl<S: Subsystem> Clone for Manager<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Manager<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("subsystem", &S::NAME)
+            .field("instances", &self.names())
+            .finish()
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Override<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Override").field("instance", &self.slot.full_name()).finish()
+    }
+}
+
+fn closed<S: Subsystem>() -> Error {
+    Error::new(ErrorKind::Unavailable, "the manager is closed")
+        .with_context("subsystem", S::NAME)
+        .with_retry(crate::Retry::Never)
+        .not_applied()
+}
+
+/// What stands for the driver's name where no registered driver made it.
+const READY_MADE: &str = "ready-made";
+const OVERRIDE: &str = "override";

@@ -1,0 +1,256 @@
+//! Does what a drop still has to do, and what must go on when its caller has gone.
+//!
+//! Rust has no asynchronous drop. Closing a half-built driver, rolling back, giving up a lock: each
+//! goes here as a job with a limit. The one place that starts tasks; whoever closes waits for them.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::panics::contained;
+use crate::{Error, ErrorKind, Result};
+
+/// The owner of every task the product starts. Cheap to clone; clones are the same reaper.
+#[derive(Clone)]
+pub struct Reaper(Arc<Inner>);
+
+struct Inner {
+    /// Where jobs run that are handed in by a drop outside of any runtime.
+    runtime: OnceLock<Handle>,
+    pending: watch::Sender<usize>,
+    done: AtomicU64,
+    failed: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+/// What the reaper has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReaperFigures {
+    /// Jobs under way.
+    pub pending: usize,
+    /// Jobs that ended well.
+    pub done: u64,
+    /// Jobs that ended with an error or a panic.
+    pub failed: u64,
+    /// Jobs that overran their limit, found no runtime or no room.
+    pub abandoned: u64,
+}
+
+impl Reaper {
+    /// How many jobs may be under way; what comes on top is abandoned, and counted.
+    pub const JOBS_MAX: usize = 10_000;
+
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            runtime: OnceLock::new(),
+            pending: watch::Sender::new(0),
+            done: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+        }))
+    }
+
+    /// Runs `job` to its end or to `limit`, whatever becomes of the caller.
+    ///
+    /// Needs a runtime: the one it is called in, else the one the environment was first used in.
+    /// Without any the job is dropped and counted as abandoned. The answer can be awaited, or not.
+    pub fn submit(
+        &self,
+        what: &'static str,
+        limit: Duration,
+        job: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Job {
+        let (sender, receiver) = watch::channel(None);
+        let Some((runtime, place)) = self.admit() else {
+            let error = Error::new(ErrorKind::Unavailable, "the clean-up could not be started")
+                .with_context("job", what);
+            sender.send_replace(Some(Err(error)));
+            return Job(receiver);
+        };
+        drop(runtime.spawn(async move {
+            let ended = tokio::time::timeout(limit, contained(job)).await;
+            place.leave(&ended);
+            sender.send_replace(Some(match ended {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => Err(panic.into_error(what)),
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "the clean-up overran its limit")
+                    .with_context("job", what)
+                    .with_context("limit", format_args!("{limit:?}"))),
+            }));
+        }));
+        Job(receiver)
+    }
+
+    /// What has been done so far.
+    pub fn figures(&self) -> ReaperFigures {
+        ReaperFigures {
+            pending: *self.0.pending.borrow(),
+            done: self.0.done.load(Ordering::Relaxed),
+            failed: self.0.failed.load(Ordering::Relaxed),
+            abandoned: self.0.abandoned.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends when no job is under way, or at `deadline` with an error that counts those left.
+    pub async fn idle(&self, deadline: Instant) -> Result<()> {
+        let mut pending = self.0.pending.subscribe();
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let waited = tokio::time::timeout_at(deadline, pending.wait_for(|left| *left == 0)).await;
+        match waited.map(|_| ()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "clean-up jobs are still under way")
+                .with_context("jobs", *self.0.pending.borrow())),
+        }
+    }
+
+    /// Remembers the runtime this is called in, for drops outside of it.
+    pub(crate) fn remember_runtime(&self) {
+        if self.0.runtime.get().is_none()
+            && let Ok(handle) = Handle::try_current()
+        {
+            let _ = self.0.runtime.set(handle);
+        }
+    }
+
+    fn admit(&self) -> Option<(Handle, Place)> {
+        self.remember_runtime();
+        let runtime = Handle::try_current().ok().or_else(|| self.0.runtime.get().cloned());
+        let mut admitted = false;
+        self.0.pending.send_if_modified(|pending| {
+            admitted = runtime.is_some() && *pending < Self::JOBS_MAX;
+            *pending += usize::from(admitted);
+            admitted
+        });
+        if !admitted {
+            self.0.abandoned.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some((runtime?, Place { reaper: self.clone(), left: false }))
+    }
+}
+
+/// A job that was handed in. Dropping this changes nothing for the job.
+#[derive(Debug)]
+#[must_use = "the job runs anyway; say `drop` where its end does not matter"]
+pub struct Job(watch::Receiver<Option<Result<()>>>);
+
+impl Job {
+    /// How the job ended.
+    pub async fn ended(mut self) -> Result<()> {
+        match self.0.wait_for(Option::is_some).await.map(|result| (*result).clone()) {
+            Ok(Some(result)) => result,
+            _ => Err(Error::new(ErrorKind::Cancelled, "the runtime ended before the clean-up")),
+        }
+    }
+}
+
+/// A job's place among those under way; given back even if the runtime drops the task.
+struct Place {
+    reaper: Reaper,
+    left: bool,
+}
+
+impl Place {
+    fn leave<P, E>(mut self, ended: &Result<Result<Result<()>, P>, E>) {
+        let inner = &self.reaper.0;
+        let figure = match ended {
+            Ok(Ok(Ok(()))) => &inner.done,
+            Ok(_) => &inner.failed,
+            Err(_) => &inner.abandoned,
+        };
+        figure.fetch_add(1, Ordering::Relaxed);
+        self.left = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.left {
+            self.reaper.0.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
+        self.reaper.0.pending.send_modify(|pending| *pending -= 1);
+    }
+}
+
+impl fmt::Debug for Reaper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reaper").field(&self.figures()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+
+    fn reaper() -> Reaper {
+        Reaper::new()
+    }
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_outlives_its_caller() {
+        let reaper = reaper();
+        drop(reaper.submit("test", LIMIT, async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(())
+        }));
+        assert_eq!(reaper.figures().pending, 1);
+        let deadline = Clock::system().now() + LIMIT;
+        reaper.idle(deadline).await.unwrap();
+        assert_eq!(reaper.figures().done, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_hangs_is_abandoned_and_one_that_panics_is_contained() {
+        let reaper = reaper();
+        let hanging = reaper.submit("hang", LIMIT, std::future::pending());
+        let panicking = reaper.submit("panic", LIMIT, async { panic!("on purpose") });
+        assert_eq!(hanging.ended().await.unwrap_err().kind(), ErrorKind::Timeout);
+        let panicked = panicking.ended().await.unwrap_err();
+        assert_eq!(panicked.kind(), ErrorKind::Unexpected);
+        assert!(panicked.to_string().contains("on purpose"), "{panicked}");
+        let expected = ReaperFigures { failed: 1, abandoned: 1, ..ReaperFigures::default() };
+        assert_eq!(reaper.figures(), expected);
+    }
+
+    #[test]
+    fn without_any_runtime_a_job_is_counted_as_abandoned() {
+        let reaper = reaper();
+        drop(reaper.submit("test", LIMIT, async { Ok(()) }));
+        assert_eq!(reaper.figures().abandoned, 1);
+        assert_eq!(reaper.figures().pending, 0);
+    }
+
+    #[test]
+    fn a_drop_outside_of_the_runtime_uses_the_one_that_was_seen_first() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let reaper = reaper();
+        runtime.block_on(async { reaper.remember_runtime() });
+        let job = reaper.submit("test", LIMIT, async { Ok(()) });
+        runtime.block_on(job.ended()).unwrap();
+    }
+
+    #[test]
+    fn a_runtime_that_ends_gives_the_places_of_its_jobs_back() {
+        let reaper = reaper();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let job = runtime.block_on(async { reaper.submit("x", LIMIT, std::future::pending()) });
+        drop(runtime);
+        assert_eq!(reaper.figures().pending, 0);
+        assert_eq!(reaper.figures().abandoned, 1);
+        let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(other.block_on(job.ended()).unwrap_err().kind(), ErrorKind::Cancelled);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a driver says about itself before anything is built.
+
+use std::panic::Location;
+
+use schemars::Schema;
+
+use crate::{Capabilities, Support};
+
+/// The name of a driver, and what people and configuration should know about it.
+///
+/// ```
+/// use switchboard_core::{Descriptor, Support};
+///
+/// let descriptor = Descriptor::new("dragonfly")
+///     .alias("df")
+///     .summary("Dragonfly, over the Redis protocol")
+///     .capability("increment", Support::Native);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Descriptor {
+    pub(super) name: String,
+    pub(super) aliases: Vec<String>,
+    pub(super) summary: String,
+    pub(super) capabilities: Capabilities,
+    pub(super) exclusive: bool,
+}
+
+/// A registered driver, as [`Registry::describe`](super::Registry::describe) shows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DriverInfo {
+    /// The name.
+    pub name: String,
+    /// Other names it answers to, sorted.
+    pub aliases: Vec<String>,
+    /// One line for people.
+    pub summary: String,
+    /// What its settings may be.
+    pub settings: Schema,
+    /// What it can do beyond the core of the contract.
+    pub capabilities: Capabilities,
+    /// Whether two of it cannot serve the same settings at once.
+    pub exclusive: bool,
+    /// Where the program registered it.
+    pub place: &'static Location<'static>,
+}
+
+impl Descriptor {
+    /// A driver called `name`, with nothing else said about it.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            aliases: Vec::new(),
+            summary: String::new(),
+            capabilities: Capabilities::new(),
+            exclusive: false,
+        }
+    }
+
+    /// The driver also answers to `name`.
+    #[must_use]
+    pub fn alias(mut self, name: impl Into<String>) -> Self {
+        self.aliases.push(name.into());
+        self
+    }
+
+    /// One line about it for people.
+    #[must_use]
+    pub fn summary(mut self, summary: impl Into<String>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
+    /// How it supports something that is optional in its contract.
+    #[must_use]
+    pub fn capability(mut self, name: &'static str, support: Support) -> Self {
+        self.capabilities = self.capabilities.with(name, support);
+        self
+    }
+
+    /// It cannot live twice with the same settings (one file, one port): a swap closes the old one
+    /// before it opens the new one, and callers wait meanwhile.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+}
+
+impl From<&str> for Descriptor {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}

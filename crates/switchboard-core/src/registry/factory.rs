@@ -1,0 +1,107 @@
+//! A factory with its types forgotten, and a registered driver as others see it.
+
+use std::any::TypeId;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::de::DeserializeOwned;
+
+use super::Descriptor;
+use crate::name::{Name, interned};
+use crate::{BuildContext, Capabilities, Erase, Result, Settings, Subsystem};
+
+pub(super) type Building<D> = Pin<Box<dyn Future<Output = Result<Arc<D>>> + Send>>;
+
+/// Builds a driver of the subsystem from settings that are not yet checked.
+pub(super) trait Factory<S: Subsystem>: Send + Sync {
+    fn check(&self, settings: &Settings, prefix: &str) -> Result<()>;
+    fn build(&self, settings: &Settings, context: BuildContext) -> Result<Building<S::Driver>>;
+    fn schema(&self) -> Schema;
+}
+
+/// A factory whose settings are a `C` and whose driver is a `T`.
+pub(super) struct Typed<C, T, F> {
+    pub(super) make: F,
+    pub(super) types: PhantomData<fn(C) -> T>,
+}
+
+impl<S, C, T, F, Fut> Factory<S> for Typed<C, T, F>
+where
+    S: Subsystem,
+    S::Driver: Erase<T>,
+    C: DeserializeOwned + JsonSchema + 'static,
+    T: 'static,
+    F: Fn(C, BuildContext) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
+    fn check(&self, settings: &Settings, prefix: &str) -> Result<()> {
+        settings.decode_at::<C>(prefix).map(drop)
+    }
+
+    fn build(&self, settings: &Settings, context: BuildContext) -> Result<Building<S::Driver>> {
+        let building = (self.make)(settings.decode()?, context);
+        Ok(Box::pin(async move { Ok(S::Driver::erase(Arc::new(building.await?))) }))
+    }
+
+    fn schema(&self) -> Schema {
+        schema_for!(C)
+    }
+}
+
+/// A driver that is registered under a name.
+pub(crate) struct Registered<S: Subsystem> {
+    pub(super) name: Name,
+    /// The name, in a form that calls can carry without counting references.
+    pub(super) label: &'static str,
+    pub(super) aliases: Vec<Name>,
+    pub(super) descriptor: Descriptor,
+    pub(super) place: &'static Location<'static>,
+    pub(super) driver_type: TypeId,
+    pub(super) factory: Box<dyn Factory<S>>,
+}
+
+impl<S: Subsystem> Registered<S> {
+    pub(crate) fn label(&self) -> &'static str {
+        self.label
+    }
+
+    pub(crate) fn driver_type(&self) -> TypeId {
+        self.driver_type
+    }
+
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.descriptor.exclusive
+    }
+
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.descriptor.capabilities
+    }
+
+    /// All mistakes of `settings`, which stand under `prefix`; nothing is built.
+    pub(crate) fn check(&self, settings: &Settings, prefix: &str) -> Result<()> {
+        self.factory.check(settings, prefix)
+    }
+
+    /// Builds a driver; no lock is held while the factory runs.
+    pub(crate) async fn build(
+        &self,
+        settings: &Settings,
+        context: BuildContext,
+    ) -> Result<Arc<S::Driver>> {
+        self.factory.build(settings, context)?.await
+    }
+
+    /// The same driver under the name of the one whose place it takes.
+    pub(super) fn called(self, name: &Name) -> Arc<Self> {
+        Arc::new(Self { label: interned(name.as_str()), name: name.clone(), ..self })
+    }
+
+    /// Every name it answers to, the proper one first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+}
