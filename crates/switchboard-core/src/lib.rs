@@ -13,4 +13,4 @@ mod sync;
 pub use clock::Clock;
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use op::{Effect, Op};
-pub use settings::{Origin, Problem, Problems, Settings};
+pub use settings::{Origin, Problem, Problems, Secret, Settings};
