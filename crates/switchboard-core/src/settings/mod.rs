@@ -9,12 +9,14 @@
 
 mod decode;
 mod judge;
+mod number;
 mod origin;
 mod path;
 mod problem;
 mod schema;
 mod secret;
 mod units;
+mod words;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -10,7 +10,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
+use super::number::{BOUNDS, Bound, Number, integer_bounds};
 use super::path::{self, Step};
+use super::words::{self, choices_hint, excerpt, nearest, one_of};
 use super::{Problem, Settings, Value, View, units};
 
 /// A mistake, and what serde may say about it.
@@ -157,7 +159,7 @@ impl<'s, 't> Walk<'s, 't> {
         {
             return Some(self.mistake(Class::Shape, spot, error.message()).hint(error.hint()));
         }
-        let expected = words_for(&types);
+        let expected = words::types(&types);
         let message = format!("expected {expected}, found {}", spot.view.kind());
         Some(self.mistake(Class::Shape, spot, message))
     }
@@ -193,7 +195,7 @@ impl<'s, 't> Walk<'s, 't> {
         found: &mut Findings<'s, 't>,
     ) {
         let Some(value) = spot.view.value().and_then(Number::of) else { return };
-        for (keyword, words, holds) in RANGE {
+        for Bound { keyword, words, holds } in BOUNDS {
             let Some(bound) = schema.get(keyword).and_then(Number::of_json) else { continue };
             if !value.order(bound).is_some_and(holds) {
                 found.mistakes.push(self.out_of_range(Class::Limit, spot, value, words, bound));
@@ -482,7 +484,7 @@ impl<'s, 't> Walk<'s, 't> {
                 types.push(name);
             }
         }
-        let message = format!("expected {}, found {}", words_for(&types), spot.view.kind());
+        let message = format!("expected {}, found {}", words::types(&types), spot.view.kind());
         found.mistakes.push(self.mistake(Class::Shape, spot, message));
     }
 
@@ -700,27 +702,6 @@ fn is_table_type(name: &str) -> bool {
     !matches!(name, "null" | "boolean" | "integer" | "number" | "string" | "array")
 }
 
-fn words_for(types: &[&str]) -> String {
-    let words: Vec<&str> = types
-        .iter()
-        .filter(|name| **name != "null" || types.len() == 1)
-        .map(|name| match *name {
-            "null" => "nothing",
-            "boolean" => "true or false",
-            "integer" => "an integer",
-            "number" => "a number",
-            "array" => "a list",
-            "object" => "a table",
-            _ => "a string",
-        })
-        .collect();
-    match words.split_last() {
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    }
-}
-
 fn is_secret(schema: &Map<String, Json>) -> bool {
     schema.get("writeOnly") == Some(&Json::Bool(true))
         || schema.get("format").and_then(Json::as_str) == Some("password")
@@ -748,128 +729,9 @@ fn is_same(view: View<'_>, choice: &Json) -> bool {
     }
 }
 
-fn one_of(choices: &[String]) -> String {
-    match choices {
-        [only] => only.clone(),
-        _ => format!("one of {}", choices.join(", ")),
-    }
-}
-
-fn choices_hint(opening: &str, names: &[&str]) -> String {
-    let shown = names.len().min(CHOICES_MAX);
-    let more = if shown < names.len() { ", …" } else { "" };
-    let names: Vec<String> = names[..shown].iter().map(|name| excerpt(name)).collect();
-    let opening = if opening.is_empty() || opening.ends_with("? ") {
-        format!("{opening}the choices are ")
-    } else {
-        opening.to_owned()
-    };
-    format!("{opening}{}{more}", names.join(", "))
-}
-
-/// The name that was most likely meant.
-fn nearest<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
-    let length = text.chars().count();
-    if length > EXCERPT_CHARS_MAX {
-        return None;
-    }
-    let lower = text.to_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
-    let close = names.iter().map(|name| (distance(name), *name));
-    close.filter(|(distance, _)| *distance <= (length / 3).max(1)).min().map(|(_, name)| name)
-}
-
-/// Text of a person, cut and without control characters.
-fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
-}
-
-/// A number of the tree or of a schema.
-#[derive(Clone, Copy)]
-enum Number {
-    Whole(i128),
-    Float(f64),
-}
-
-impl Number {
-    fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::Integer(value) => Some(Self::Whole(*value)),
-            Value::Float(value) => Some(Self::Float(*value)),
-            _ => None,
-        }
-    }
-
-    fn of_json(value: &Json) -> Option<Self> {
-        let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-        // Schemas write whole bounds as `1.0` when the range was given for a float.
-        whole.map(Self::Whole).or_else(|| value.as_f64().map(Self::Float))
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "compared with a float, which is no more precise"
-    )]
-    fn as_float(self) -> f64 {
-        match self {
-            Self::Whole(value) => value as f64,
-            Self::Float(value) => value,
-        }
-    }
-
-    // A NaN compares with nothing, and so is outside of every range.
-    fn order(self, other: Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Whole(a), Self::Whole(b)) => Some(a.cmp(&b)),
-            _ => self.as_float().partial_cmp(&other.as_float()),
-        }
-    }
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Whole(value) => value.fmt(f),
-            Self::Float(value) => value.fmt(f),
-        }
-    }
-}
-
-fn integer_bounds(format: &str) -> Option<(i128, i128)> {
-    Some(match format {
-        "int8" => (i8::MIN.into(), i8::MAX.into()),
-        "int16" => (i16::MIN.into(), i16::MAX.into()),
-        "int32" => (i32::MIN.into(), i32::MAX.into()),
-        "int64" => (i64::MIN.into(), i64::MAX.into()),
-        "uint8" => (0, u8::MAX.into()),
-        "uint16" => (0, u16::MAX.into()),
-        "uint32" => (0, u32::MAX.into()),
-        "uint64" => (0, u64::MAX.into()),
-        _ => return None,
-    })
-}
-
-/// Keyword, its words, and whether a value compared with the bound keeps to it.
-const RANGE: [(&str, &str, fn(Ordering) -> bool); 4] = [
-    ("minimum", "at least", Ordering::is_ge),
-    ("maximum", "at most", Ordering::is_le),
-    ("exclusiveMinimum", "more than", Ordering::is_gt),
-    ("exclusiveMaximum", "less than", Ordering::is_lt),
-];
-
 const TEXT_LENGTH: [&str; 3] = ["minLength", "maxLength", "characters"];
 const LIST_LENGTH: [&str; 3] = ["minItems", "maxItems", "items"];
 const TABLE_LENGTH: [&str; 3] = ["minProperties", "maxProperties", "keys"];
-
-/// How many names a hint lists.
-const CHOICES_MAX: usize = 16;
-
-/// How much of a name somebody wrote is repeated to them.
-const EXCERPT_CHARS_MAX: usize = 64;
 
 /// How many references, parts and unions are entered for one node: schemas can go in circles.
 const HOPS_MAX: usize = 32;

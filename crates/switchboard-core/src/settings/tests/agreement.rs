@@ -57,7 +57,7 @@ struct Nested {
     #[serde(default)]
     a: BTreeMap<u8, i64>,
     #[serde(default)]
-    b: Option<Box<Nested>>,
+    b: Option<Box<Self>>,
     #[serde(default)]
     url: Untagged,
 }
@@ -67,7 +67,7 @@ struct Nested {
 #[expect(dead_code, reason = "decoded, not read")]
 enum Tagged {
     Memory { max: u64 },
-    Redis { url: String, pool: Option<Box<Tagged>> },
+    Redis { url: String, pool: Option<Box<Self>> },
     Nothing {},
 }
 
@@ -102,14 +102,14 @@ enum Untagged {
     Nothing,
     Text(String),
     Number(u8),
-    Many(Vec<Untagged>),
+    Many(Vec<Self>),
     Table {
         url: String,
         max: Option<u8>,
     },
     Other {
         a: f64,
-        b: Option<Box<Untagged>>,
+        b: Option<Box<Self>>,
     },
 }
 

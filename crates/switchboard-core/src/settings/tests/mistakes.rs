@@ -113,7 +113,7 @@ fn set(settings: &mut Settings, key: &str, line: u32, value: impl Into<Value>) {
 }
 
 #[track_caller]
-fn check<T: serde::de::DeserializeOwned + JsonSchema>(settings: &Settings, expected: &[&str]) {
+fn check<T: DeserializeOwned + JsonSchema>(settings: &Settings, expected: &[&str]) {
     let mut found: Vec<String> = match settings.decode::<T>() {
         Ok(_) => Vec::new(),
         Err(error) => {
@@ -407,6 +407,12 @@ fn no_text_of_a_setting_is_ever_shown() {
     assert!(refused.to_string().ends_with("n: cannot use \"***\" (that is ***))"), "{refused}");
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Two {
+    a: Picky,
+    b: u8,
+}
+
 #[test]
 fn a_mistake_that_only_serde_knows_has_its_path_and_origin_too() {
     let mut settings = table();
@@ -415,11 +421,6 @@ fn a_mistake_that_only_serde_knows_has_its_path_and_origin_too() {
     let found = error.find::<Problems>().unwrap().iter().next().unwrap().clone();
     assert_eq!(found.path, "n[0]");
     // Beside mistakes of the walk, if it is about something else.
-    #[derive(Debug, Deserialize, JsonSchema)]
-    struct Two {
-        a: Picky,
-        b: u8,
-    }
     check::<Two>(
         &table().with("a", "x").with("b", "y"),
         &["a: cannot use *** (that is x)", "b: expected an integer, found a string"],
@@ -437,8 +438,8 @@ fn a_type_of_itself_does_not_take_for_ever() {
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(untagged)]
     enum Tree {
-        A { x: Box<Tree>, a: u8 },
-        B { x: Box<Tree>, b: u8 },
+        A { x: Box<Self>, a: u8 },
+        B { x: Box<Self>, b: u8 },
         Leaf(u8),
     }
     let mut tree = table().with("x", 1);
