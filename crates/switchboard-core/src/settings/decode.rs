@@ -11,7 +11,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer as _, Unexpected, Visito
 use serde::forward_to_deserialize_any;
 
 use super::path::{self, Step};
-use super::{Node, Origin, Settings, Value};
+use super::{Node, Origin, Settings, Value, View};
 
 /// Why serde refused the tree. Holds no value of the tree, except what the type itself says.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Failure {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) origin: Option<Origin>,
+    /// Whether the message is the type's own, and may quote the value.
+    pub(super) may_quote: bool,
     /// From the failing node up to the root.
     steps: Vec<OwnedStep>,
 }
@@ -134,36 +136,40 @@ impl std::error::Error for Failure {}
 // The usual texts quote the value, which may be a secret; these name its kind.
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        Self { message, hint: None, origin: None, steps: Vec::new() }
+        Self { may_quote: true, ..Self::new(message) }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("expected {expected}, found {}", kind(found)))
+        Self::new(format_args!("expected {expected}, found {}", kind(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("expected {expected}, found another value: {}", kind(found)))
+        Self::new(format_args!("expected {expected}, found another value: {}", kind(found)))
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom("not one of the known names").hint_names(expected)
+        Self::new("not one of the known names").hint_names(expected)
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom("unknown setting").hint_names(expected)
+        Self::new("unknown setting").hint_names(expected)
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format_args!("the setting `{field}` is missing"))
+        Self::new(format_args!("the setting `{field}` is missing"))
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self::custom(format_args!("`{field}` is set twice, under two of its names"))
+        Self::new(format_args!("`{field}` is set twice, under two of its names"))
     }
 }
 
 impl Failure {
+    fn new(message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self { message, hint: None, origin: None, may_quote: false, steps: Vec::new() }
+    }
+
     fn hint_names(mut self, names: &[&str]) -> Self {
         self.hint = Some(format!("one of {}", names.join(", ")));
         self
@@ -184,13 +190,6 @@ fn kind(found: Unexpected<'_>) -> &'static str {
     }
 }
 
-/// A value of the tree, or its root, which is a table without a node.
-#[derive(Clone, Copy)]
-enum View<'a> {
-    Node(&'a Node),
-    Table(&'a Settings),
-}
-
 #[derive(Clone, Copy)]
 struct Decoder<'a> {
     view: View<'a>,
@@ -199,20 +198,6 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn table(self) -> Option<&'a Settings> {
-        match self.view {
-            View::Table(table) => Some(table),
-            View::Node(node) => node.as_table(),
-        }
-    }
-
-    fn text(self) -> Option<&'a str> {
-        match self.view {
-            View::Table(_) => None,
-            View::Node(node) => node.as_str(),
-        }
-    }
-
     fn unexpected(self) -> Unexpected<'a> {
         let View::Node(node) = self.view else { return Unexpected::Map };
         match &node.value {
@@ -251,7 +236,9 @@ impl<'a> Decoder<'a> {
             Value::Integer(value) => visit_integer(*value, visitor),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::List(items) => visitor.visit_seq(Items { items, next: 0, probe: self.probe }),
+            Value::List(items) => {
+                visitor.visit_seq(Items { nodes: items, next: 0, probe: self.probe })
+            }
             Value::Table(table) => visitor.visit_map(Entries::of(table, self.probe)),
         }
     }
@@ -351,7 +338,7 @@ impl<'a> de::Deserializer<'a> for Decoder<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         // Structs also read themselves from a list, by position. In settings that is a mistake.
-        let result = match self.table() {
+        let result = match self.view.table() {
             Some(table) => visitor.visit_map(Entries::of(table, self.probe)),
             None => Err(de::Error::invalid_type(self.unexpected(), &"a table")),
         };
@@ -364,9 +351,9 @@ impl<'a> de::Deserializer<'a> for Decoder<'a> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        let result = if let Some(name) = self.text() {
+        let result = if let Some(name) = self.view.text() {
             visitor.visit_enum(Variant { name, content: None, origin: None })
-        } else if let Some((name, node)) = self.table().and_then(only_entry) {
+        } else if let Some((name, node)) = self.view.table().and_then(Settings::only_entry) {
             let probe = self.probe.and_then(|(probe, taken)| follow(probe, taken, Step::Key(name)));
             let content = Self { view: View::Node(node), probe };
             visitor.visit_enum(Variant {
@@ -380,10 +367,6 @@ impl<'a> de::Deserializer<'a> for Decoder<'a> {
         };
         self.typed(result)
     }
-}
-
-fn only_entry(table: &Settings) -> Option<(&str, &Node)> {
-    table.iter().next().filter(|_| table.len() == 1)
 }
 
 /// The probe one step further down, if that is its way.
@@ -402,7 +385,7 @@ fn is_hidden(probe: Option<(&Probe<'_>, usize)>, step: Step<'_>) -> bool {
 }
 
 struct Items<'a> {
-    items: &'a [Node],
+    nodes: &'a [Node],
     next: usize,
     probe: Option<(&'a Probe<'a>, usize)>,
 }
@@ -414,10 +397,10 @@ impl<'a> de::SeqAccess<'a> for Items<'a> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Failure> {
-        while self.next < self.items.len() && is_hidden(self.probe, Step::Index(self.next)) {
+        while self.next < self.nodes.len() && is_hidden(self.probe, Step::Index(self.next)) {
             self.next += 1;
         }
-        let Some(node) = self.items.get(self.next) else { return Ok(None) };
+        let Some(node) = self.nodes.get(self.next) else { return Ok(None) };
         let step = Step::Index(self.next);
         self.next += 1;
         let probe = self.probe.and_then(|(probe, taken)| follow(probe, taken, step));
@@ -427,7 +410,7 @@ impl<'a> de::SeqAccess<'a> for Items<'a> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len() - self.next)
+        Some(self.nodes.len() - self.next)
     }
 }
 

@@ -8,9 +8,15 @@
 //! the values that carry a unit ([`duration`], [`ByteSize`], [`Rate`]); [`Secret`].
 
 mod decode;
+mod judge;
+mod number;
 mod origin;
 mod path;
 mod problem;
+mod schema;
+mod secret;
+mod units;
+mod words;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +29,8 @@ use crate::Result;
 
 pub use origin::Origin;
 pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use units::{ByteSize, DurationText, Rate, UnitError, duration};
 
 /// How deep tables and lists may be nested; decoding a deeper tree is a mistake, not a crash.
 pub const DEPTH_MAX: usize = 128;
@@ -197,11 +205,22 @@ impl Settings {
             let problem = Problem::new(prefix, self.origin.clone(), message);
             return Err(Problems::from_iter([problem]).into());
         }
-        decode::decode(self).map_err(|failure| {
-            let origin = failure.origin.clone().unwrap_or_default();
-            let problem = Problem::new(failure.path(), origin, failure.message);
-            Problems::from_iter([problem]).under(prefix).into()
-        })
+        let decoded = decode::decode::<T>(self);
+        let schema = schema_of::<T>();
+        let mistakes = schema::walk(&schema, self);
+        let ask = |probe: &decode::Probe<'_>| decode::probe::<T>(self, probe);
+        let problems = match decoded {
+            Ok(value) if mistakes.is_empty() => return Ok(value),
+            Ok(value) => {
+                let problems = judge::of_accepted(mistakes, &ask);
+                if problems.is_empty() {
+                    return Ok(value);
+                }
+                problems
+            }
+            Err(failure) => judge::of_refused(mistakes, failure, self, &ask),
+        };
+        Err(Problems::from_iter(problems).under(prefix).into())
     }
 
     /// Whether some value stands too deep for code that calls itself for each level.
@@ -211,6 +230,27 @@ impl Settings {
             level = level.into_iter().flat_map(Node::children).collect();
         }
         !level.is_empty()
+    }
+
+    /// How many nodes there are below this table.
+    fn count(&self) -> usize {
+        let mut count = 0;
+        let mut waiting: Vec<&Node> = self.entries.iter().map(|entry| &entry.node).collect();
+        while let Some(node) = waiting.pop() {
+            count += 1;
+            waiting.extend(node.children());
+        }
+        count
+    }
+
+    /// The key as the table holds it, and its node.
+    fn entry(&self, key: &str) -> Option<(&str, &Node)> {
+        let entry = &self.entries[*self.places.get(key)?];
+        Some((&entry.key, &entry.node))
+    }
+
+    fn only_entry(&self) -> Option<(&str, &Node)> {
+        self.iter().next().filter(|_| self.len() == 1)
     }
 
     fn merge_at(&mut self, other: Self, depth: usize) {
@@ -379,6 +419,47 @@ impl fmt::Debug for Value {
     }
 }
 
+/// A value of the tree, or its root, which is a table without a node.
+#[derive(Clone, Copy)]
+enum View<'a> {
+    Node(&'a Node),
+    Table(&'a Settings),
+}
+
+impl<'a> View<'a> {
+    fn value(self) -> Option<&'a Value> {
+        if let Self::Node(node) = self { Some(&node.value) } else { None }
+    }
+
+    fn table(self) -> Option<&'a Settings> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Node(node) => node.as_table(),
+        }
+    }
+
+    fn text(self) -> Option<&'a str> {
+        if let Self::Node(node) = self { node.as_str() } else { None }
+    }
+
+    fn kind(self) -> &'static str {
+        self.value().map_or("a table", Value::kind)
+    }
+
+    fn origin(self) -> &'a Origin {
+        match self {
+            Self::Table(table) => table.origin(),
+            Self::Node(node) => node.origin(),
+        }
+    }
+}
+
+/// The schema of what `T` reads.
+fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
+    settings.into_generator().into_root_schema_for::<T>().into()
+}
+
 /// A value as `Debug` shows it, down to the depth that can be decoded.
 struct Shown<'a>(&'a Value, usize);
 
@@ -434,7 +515,7 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
-impl<T: Into<Value>> From<Vec<T>> for Value {
+impl<T: Into<Self>> From<Vec<T>> for Value {
     #[track_caller]
     fn from(items: Vec<T>) -> Self {
         let mut nodes = Vec::with_capacity(items.len());

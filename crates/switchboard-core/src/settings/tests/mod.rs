@@ -4,7 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
+
 use crate::{Error, ErrorKind};
+
+mod agreement;
+mod mistakes;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Pool {
@@ -19,6 +23,11 @@ struct Config {
     pool: Pool,
     #[serde(default)]
     hosts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct N<T> {
+    n: T,
 }
 
 fn in_file(line: u32, value: impl Into<Value>) -> Node {
@@ -155,10 +164,6 @@ fn a_tree_of_any_depth_is_an_error_and_not_a_crash() {
 #[test]
 fn numbers_at_their_limits_survive() {
     let read = |value: Value| Settings::new().with("n", value);
-    #[derive(Deserialize, JsonSchema)]
-    struct N<T> {
-        n: T,
-    }
     assert_eq!(read(u64::MAX.into()).decode::<N<u64>>().unwrap().n, u64::MAX);
     assert_eq!(read(i64::MIN.into()).decode::<N<i64>>().unwrap().n, i64::MIN);
     assert!(read(u64::MAX.into()).decode::<N<i64>>().is_err());
