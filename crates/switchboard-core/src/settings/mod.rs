@@ -193,6 +193,28 @@ impl Settings {
     ///
     /// The error has the kind [`Config`](crate::ErrorKind::Config); its text lists every mistake,
     /// and `error.find::<Problems>()` has them as values.
+    ///
+    /// Strict in what it knows: a key that `T` does not read is a mistake even where serde would
+    /// ignore it. Aliases, defaults and catch-all variants of serde are respected. Limits of the
+    /// schema (`range`, `length`) are checked, except `pattern`.
+    ///
+    /// ```
+    /// use switchboard_core::{Problems, Settings};
+    ///
+    /// #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+    /// struct Pool {
+    ///     #[schemars(range(min = 1))]
+    ///     max: u32,
+    ///     name: String,
+    /// }
+    ///
+    /// let error = Settings::new().with("mx", 5).with("name", 7).decode::<Pool>().unwrap_err();
+    /// assert_eq!(error.message(), "2 settings are wrong");
+    /// let problems = error.find::<Problems>().map(|problems| problems.iter());
+    /// let paths: Vec<&str> = problems.into_iter().flatten().map(|p| p.path.as_str()).collect();
+    /// assert_eq!(paths, ["mx", "name"]);
+    /// assert!(error.to_string().contains("did you mean `max`?"));
+    /// ```
     pub fn decode<T: DeserializeOwned + JsonSchema>(&self) -> Result<T> {
         self.decode_at("")
     }

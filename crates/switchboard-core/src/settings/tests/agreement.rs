@@ -257,7 +257,7 @@ fn the_trees_above_are_valid_often_enough_to_prove_something() {
         ),
     );
     let mut accepted = [0; 8];
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let settings = tree().new_tree(&mut runner).unwrap().current();
         let verdicts = [
             agree::<Flat>(&settings, true),
@@ -273,5 +273,5 @@ fn the_trees_above_are_valid_often_enough_to_prove_something() {
             *count += u32::from(accepted);
         }
     }
-    assert!(accepted.iter().all(|count| *count >= 5), "{accepted:?}");
+    assert!(accepted.iter().all(|count| *count > 0), "{accepted:?}");
 }

@@ -449,6 +449,38 @@ fn a_type_of_itself_does_not_take_for_ever() {
     assert!(tree.decode::<Tree>().is_err());
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Deep {
+    #[serde(default)]
+    x: Option<Box<Self>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum DeepList {
+    Leaf(u8),
+    Many(Vec<Self>),
+    Table { x: Box<Self> },
+}
+
+#[test]
+fn the_deepest_tree_that_is_allowed_fits_on_the_stack() {
+    let mut tree = table();
+    let mut list = Value::from(1);
+    for level in 2..DEPTH_MAX {
+        tree = table().with("x", tree);
+        let below = Node::new(list, Origin::Default);
+        list = match level % 2 {
+            0 => Value::List(vec![below]),
+            _ => Value::Table(table().with("x", below.into_value())),
+        };
+    }
+    check::<Deep>(&tree, &[]);
+    check::<N<DeepList>>(&table().with("n", list), &[]);
+    let error = table().with("x", tree.with("y", 1).with("x", 1)).decode::<Deep>().unwrap_err();
+    assert_eq!(error.find::<Problems>().map(Problems::len), Some(2));
+}
+
 #[test]
 fn a_long_list_is_checked_to_its_end() {
     let mut items: Vec<Value> = (0..100_000).map(Value::from).collect();
