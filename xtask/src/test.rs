@@ -1,0 +1,222 @@
+//! `cargo xtask test`: all tests, with the servers they need.
+//!
+//! What could not run is said, and never counted as passed.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use crate::Result;
+use crate::server::Server;
+use crate::services::{SERVICES, Service};
+use crate::workspace::{Workspace, cargo};
+
+/// Whether all tests passed, with every required server. The arguments go to `cargo test`.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
+    let services: Vec<_> = SERVICES.iter().map(|row| (row, Server::find(row))).collect();
+    println!("servers:\n{}", describe(&services));
+
+    let mut command = test_command(workspace, arguments, &services);
+    let (totals, succeeded) = stream(&mut command)?;
+
+    let missing_required = services.iter().any(|(row, found)| row.is_required && found.is_err());
+    println!("\nservers:\n{}", describe(&services));
+    if missing_required {
+        println!("FAILED: a required server is missing");
+    }
+    if !succeeded && totals.failed == 0 {
+        println!("FAILED: cargo test failed without a failed test; the reason is above");
+    }
+    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
+    Ok(succeeded && !missing_required)
+}
+
+type Found = (&'static Service, Result<Server>);
+
+fn describe(services: &[Found]) -> String {
+    services.iter().map(describe_one).collect::<Vec<_>>().join("\n")
+}
+
+fn describe_one((row, found): &Found) -> String {
+    let Service { name, proves, .. } = row;
+    match found {
+        Ok(server) => format!("  {name}: {server} (proves {proves})"),
+        Err(why) => {
+            let need = if row.is_required { "required" } else { "optional" };
+            format!("  {name}: NOT RUN, and {proves} not proven ({need}): {why}")
+        }
+    }
+}
+
+fn test_command(workspace: &Workspace, arguments: &[String], services: &[Found]) -> Command {
+    let mut command = cargo(workspace);
+    command.args(cargo_arguments(arguments, &missing(services)));
+    for (row, found) in services {
+        match found {
+            Ok(server) => command.env(row.variable, &server.url),
+            Err(_) => command.env_remove(row.variable),
+        };
+    }
+    command
+}
+
+fn missing(services: &[Found]) -> Vec<&'static str> {
+    services.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.name).collect()
+}
+
+/// The arguments of cargo, where what the caller says replaces what we would.
+fn cargo_arguments(given: &[String], missing: &[&str]) -> Vec<String> {
+    let separator = given.iter().position(|argument| argument == "--").unwrap_or(given.len());
+    let (for_cargo, for_tests) = given.split_at(separator);
+    let is_given = |names: &[&str]| {
+        for_cargo
+            .iter()
+            .any(|argument| names.iter().any(|name| argument.split('=').next() == Some(name)))
+    };
+    let mut arguments = vec!["test"];
+    if !is_given(&["-p", "--package", "--manifest-path"]) {
+        arguments.push("--workspace");
+    }
+    if !is_given(&["-F", "--features", "--all-features", "--no-default-features"]) {
+        arguments.push("--all-features");
+    }
+    // The totals are over all tests, not over those before the first that failed.
+    if !is_given(&["--no-fail-fast"]) {
+        arguments.push("--no-fail-fast");
+    }
+    arguments.extend(for_cargo.iter().map(String::as_str));
+    arguments.push("--");
+    arguments.extend(for_tests.iter().skip(1).map(String::as_str));
+    arguments.extend(missing.iter().flat_map(|name| ["--skip", name]));
+    arguments.into_iter().map(str::to_owned).collect()
+}
+
+/// Passes the output on while it comes; the totals in it, and whether the command succeeded.
+fn stream(command: &mut Command) -> Result<(Totals, bool)> {
+    let text = |error: io::Error| format!("`cargo test` cannot be followed: {error}");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("`cargo test` could not be started: {error}"))?;
+    let mut totals = Totals::default();
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).map_err(text)? > 0 {
+            io::stdout().write_all(&line).map_err(text)?;
+            totals.add(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    }
+    let status = child.wait().map_err(text)?;
+    Ok((totals, status.success()))
+}
+
+/// How many tests of all test programs did what.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    /// Ignored, or left out by a filter.
+    skipped: u64,
+}
+
+impl Totals {
+    /// Counts the closing line of one test program, and nothing else.
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        // `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s`
+        let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+        for pair in words.windows(2) {
+            let Ok(count) = pair[0].parse::<u64>() else { continue };
+            match pair[1] {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" | "filtered" => self.skipped += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_lines_of_all_programs_are_added_up() {
+        let output = "
+running 3 tests
+test a ... ok
+test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s
+test result: FAILED. 10 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s
+all doctests ran in 0.52s; merged doctests compilation took 0.43s";
+        assert_eq!(totals(output), Totals { passed: 15, failed: 4, skipped: 3 });
+    }
+
+    #[test]
+    fn coloured_lines_count_too() {
+        let line = "test result: \u{1b}[32mok\u{1b}[m. 2 passed; 0 failed; 0 ignored; 0 measured";
+        assert_eq!(totals(line), Totals { passed: 2, ..Totals::default() });
+    }
+
+    #[test]
+    fn what_a_test_prints_is_not_counted() {
+        let output = "it said: test result: ok. 5 passed\n5 passed; 1 failed\ntest result";
+        assert_eq!(totals(output), Totals::default());
+    }
+
+    #[test]
+    fn without_arguments_everything_is_tested() {
+        check(&[], &[], "test --workspace --all-features --no-fail-fast --");
+    }
+
+    #[test]
+    fn a_package_chosen_by_the_caller_replaces_the_workspace() {
+        check(&["-p", "x"], &[], "test --all-features --no-fail-fast -p x --");
+        check(&["--package=x"], &[], "test --all-features --no-fail-fast --package=x --");
+    }
+
+    #[test]
+    fn features_chosen_by_the_caller_replace_ours() {
+        check(&["--features", "x"], &[], "test --workspace --no-fail-fast --features x --");
+    }
+
+    #[test]
+    fn arguments_for_the_tests_stay_behind_the_separator() {
+        check(
+            &["breaker", "--", "--nocapture", "-p"],
+            &[],
+            "test --workspace --all-features --no-fail-fast breaker -- --nocapture -p",
+        );
+    }
+
+    #[test]
+    fn the_tests_of_a_missing_server_are_skipped() {
+        check(
+            &["--", "--nocapture"],
+            &["redis", "nats"],
+            "test --workspace --all-features --no-fail-fast -- --nocapture \
+             --skip redis --skip nats",
+        );
+    }
+
+    #[test]
+    fn a_missing_server_is_said_with_what_it_leaves_unproven() {
+        let row = &SERVICES[0];
+        let text = describe(&[(row, Err("nothing answers".to_owned()))]);
+        assert!(text.contains("redis: NOT RUN"), "{text}");
+        assert!(text.contains(row.proves) && text.contains("nothing answers"), "{text}");
+    }
+
+    fn totals(output: &str) -> Totals {
+        let mut totals = Totals::default();
+        output.lines().for_each(|line| totals.add(line));
+        totals
+    }
+
+    fn check(given: &[&str], missing: &[&str], expected: &str) {
+        let given: Vec<String> = given.iter().map(|argument| (*argument).to_owned()).collect();
+        assert_eq!(cargo_arguments(&given, missing).join(" "), expected);
+    }
+}
