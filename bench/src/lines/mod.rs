@@ -1,0 +1,24 @@
+//! The list of all lines. One line is one file here and one entry below.
+
+mod cache;
+mod call;
+mod gates;
+mod handle;
+mod lookup;
+mod refusal;
+mod select;
+
+use crate::line::Line;
+
+/// Every line, in the order of the results.
+pub fn all() -> Vec<Line> {
+    vec![
+        lookup::line(),
+        handle::line(),
+        call::line(),
+        gates::line(),
+        refusal::line(),
+        select::line(),
+        cache::line(),
+    ]
+}
