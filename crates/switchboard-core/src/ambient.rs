@@ -110,7 +110,7 @@ pub(crate) fn later(moment: Instant, delay: Duration) -> Instant {
 }
 
 /// Thirty years: farther than any process runs, and small enough for every platform's clock.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const FAR: Duration = Duration::from_hours(30 * 365 * 24);
 
 struct Restore(Ambient);
 

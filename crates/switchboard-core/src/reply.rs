@@ -34,7 +34,7 @@ use crate::Result;
 /// # runtime.block_on(async {
 /// let counter = Counter(7);
 /// assert_eq!(counter.read().await?, counter.read_slowly().await?);
-/// # Result::Ok(()) }).unwrap();
+/// # Result::<()>::Ok(()) }).unwrap();
 /// ```
 #[must_use = "a reply does nothing until it is awaited"]
 pub struct Reply<'a, T>(State<'a, T>);

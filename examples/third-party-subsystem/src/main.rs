@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use switchboard_core::{Environment, Manager, Registry, Result, Settings};
+use switchboard_core::{Environment, Error, ErrorKind, Manager, Registry, Result, Settings};
 use third_party_subsystem::FlagsSubsystem;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "the example shows what it does")]
 async fn main() -> Result<()> {
-    let manager =
-        Manager::<FlagsSubsystem>::new(Registry::with_built_ins()?, &Environment::new())?;
+    let manager = Manager::<FlagsSubsystem>::new(Registry::with_built_ins()?, &Environment::new())?;
     let fixed = Settings::new()
         .with("driver", "fixed")
         .with("flags", Settings::new().with("new-checkout", false));
@@ -19,7 +18,10 @@ async fn main() -> Result<()> {
     println!("from the configuration: {}", flags.is_on("new-checkout").await?);
 
     let path = std::env::temp_dir().join(format!("flags-{}.json", std::process::id()));
-    std::fs::write(&path, r#"{ "new-checkout": true }"#).expect("the temporary folder is writable");
+    std::fs::write(&path, r#"{ "new-checkout": true }"#).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "the temporary folder is not writable")
+            .with_source(error)
+    })?;
     let file = Settings::new().with("driver", "file").with("path", path.display().to_string());
     manager.swap("main", &file).await?.closed().await?;
     println!("from a file:            {}", flags.is_on("new-checkout").await?);

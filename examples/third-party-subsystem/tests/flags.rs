@@ -1,11 +1,10 @@
 //! The subsystem is an equal of the built-in ones: checked, listed, guarded and swapped alike.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use switchboard_core::{
-    Environment, ErrorKind, Manager, Problems, Registry, Settings, Status,
-};
+use switchboard_core::{Environment, ErrorKind, Manager, Problems, Registry, Settings, Status};
 use third_party_subsystem::FlagsSubsystem;
 
 fn manager() -> Manager<FlagsSubsystem> {

@@ -58,7 +58,7 @@ impl<S: Subsystem> Line<S> {
         let record = self.slot.figures.begin(op);
         let (driver, result) = match self.slot.seat().map(Held) {
             Some(held) => (Some(held.driver_name()), ask(&held)),
-            None => (None, Err(self.slot.not_ready())),
+            None => (None, Err(not_ready())),
         };
         record.end(&result, self.slot.environment.clock());
         result.map_err(|error| error.at(|| self.slot.place(driver, op.name())))
@@ -176,10 +176,10 @@ impl<S: Subsystem> Slot<S> {
             }
         }
     }
+}
 
-    pub(super) fn not_ready(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "the instance is not ready").not_applied()
-    }
+fn not_ready() -> Error {
+    Error::new(ErrorKind::Unavailable, "the instance is not ready").not_applied()
 }
 
 /// Who serves a call, for its span and its error, after the driver itself has been handed on.

@@ -74,7 +74,7 @@ impl<S: Subsystem> Step<'_, S> {
     /// `Unavailable` when the driver is closed under it after a swap.
     pub async fn run<R>(&self, op: Op, future: impl Future<Output = Result<R>>) -> Result<R> {
         if self.held.0.revoked.is_revoked() {
-            let error = self.revoked().not_applied();
+            let error = taken_away().not_applied();
             self.slot.figures.refused(op, &error);
             return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
         }
@@ -94,22 +94,25 @@ impl<S: Subsystem> Step<'_, S> {
                 revoked.set(Some(self.held.0.revoked.wait()));
             }
             match revoked.as_mut().as_pin_mut().map(|revoked| revoked.poll(context)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(self.revoked())),
+                Some(Poll::Ready(())) => Poll::Ready(Err(taken_away())),
                 _ => Poll::Pending,
             }
         })
         .await
     }
+}
 
-    fn revoked(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "the driver was swapped, and what it had opened with it")
-            .with_hint("open it again")
-    }
+fn taken_away() -> Error {
+    Error::new(ErrorKind::Unavailable, "the driver was swapped, and what it had opened with it")
+        .with_hint("open it again")
 }
 
 impl<S: Subsystem, T: fmt::Debug> fmt::Debug for Leased<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leased").field("opened", &self.opened).field("held", &self.held).finish()
+        f.debug_struct("Leased")
+            .field("opened", &self.opened)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
     }
 }
 

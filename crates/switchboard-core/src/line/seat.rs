@@ -21,7 +21,7 @@ pub(crate) struct Seat<S: Subsystem> {
     pub(super) generation: u64,
     pub(super) revoked: Arc<Revoked>,
     /// Dropped with the last use of this generation, which is how its end is noticed.
-    _alive: Arc<oneshot::Sender<Infallible>>,
+    alive: Arc<oneshot::Sender<Infallible>>,
 }
 
 /// The driver of an instance, kept alive for the length of a call.
@@ -84,7 +84,7 @@ impl<S: Subsystem> Serving<S> {
     pub(super) fn new(driver: Arc<S::Driver>, label: &'static str, generation: u64) -> Self {
         let (alive, drained) = oneshot::channel();
         let seat =
-            Seat { driver, label, generation, revoked: Arc::default(), _alive: Arc::new(alive) };
+            Seat { driver, label, generation, revoked: Arc::default(), alive: Arc::new(alive) };
         Self { seats: Sharded::new(seat), drained }
     }
 
@@ -166,7 +166,7 @@ impl<S: Subsystem> Clone for Seat<S> {
             label: self.label,
             generation: self.generation,
             revoked: self.revoked.clone(),
-            _alive: self._alive.clone(),
+            alive: self.alive.clone(),
         }
     }
 }

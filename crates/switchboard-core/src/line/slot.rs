@@ -532,9 +532,9 @@ impl<S: Subsystem> Slot<S> {
         let clock = self.environment.clock();
         let mut errors = Vec::new();
         for retiring in retiring {
-            let left = until.saturating_duration_since(clock.now());
             // Draining may not eat the time that closing needs.
-            if let Err(error) = retiring.finish(clock, left / 2, left - left / 2).await {
+            let half = until.saturating_duration_since(clock.now()) / 2;
+            if let Err(error) = retiring.finish(clock, half, half).await {
                 errors.push(error.at(|| self.place(None, "close")));
             }
         }

@@ -7,7 +7,7 @@ mod health;
 mod settings;
 
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -261,9 +261,9 @@ impl<S: Subsystem> Manager<S> {
 
     fn make_group(&self, members: &[&str], selector: Arc<dyn Selector>) -> Result<Arc<Group<S>>> {
         let lines = members.iter().map(|member| self.line(member)).collect::<Result<Vec<_>>>()?;
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for line in &lines {
-            if seen.insert(line.slot.id, ()).is_some() {
+            if !seen.insert(line.slot.id) {
                 return Err(Error::new(ErrorKind::Config, "a group has a member twice")
                     .with_context("member", line.slot.full_name()));
             }
@@ -273,7 +273,7 @@ impl<S: Subsystem> Manager<S> {
 
     fn default_name(&self) -> Result<String> {
         let default = self.0.default.load();
-        default.as_ref().map(|name| name.to_string()).ok_or_else(|| {
+        default.as_ref().map(ToString::to_string).ok_or_else(|| {
             Error::new(ErrorKind::NotRegistered, "no default instance is set")
                 .with_context("subsystem", S::NAME)
                 .with_context("instances", listed(&self.names()))
@@ -348,7 +348,7 @@ impl<S: Subsystem> fmt::Debug for Manager<S> {
 
 impl<S: Subsystem> fmt::Debug for Override<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Override").field("instance", &self.slot.full_name()).finish()
+        f.debug_struct("Override").field("instance", &self.slot.full_name()).finish_non_exhaustive()
     }
 }
 
