@@ -1,5 +1,5 @@
 //! The subsystem is an equal of the built-in ones: checked, listed, guarded and swapped alike.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;
