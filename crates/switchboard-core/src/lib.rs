@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod figures;
 mod flight;
+mod gates;
 mod lifecycle;
 mod line;
 mod manager;
@@ -34,6 +35,9 @@ pub use clock::Clock;
 pub use environment::{BuildContext, Environment};
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use figures::{Durations, OpFigures};
+pub use gates::{
+    Bulkhead, BulkheadLimit, OwnedPermit, Permit, RateLimit, RateLimiter, Reservation,
+};
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
 pub use manager::{CloseReport, HealthReport, InstanceInfo, InstanceSettings, Manager, Override};

@@ -1,0 +1,239 @@
+//! Bounds how many calls run at the same time, and how many wait for that.
+//!
+//! Calls that find no free slot queue in the order of their arrival, up to a number and for a time.
+//! When a slot is taken and given back is decided by the line.
+
+mod slots;
+
+use std::future::{Future as _, poll_fn};
+use std::mem;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use self::slots::{Full, PLACES_MAX, SLOTS_MAX, Slots};
+use crate::stripe::Padded;
+use crate::sync::Mutex;
+use crate::{Clock, Error, ErrorKind, Gate, Result};
+
+/// How many calls run at the same time, how many wait, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BulkheadLimit {
+    /// How many calls run at the same time; at most 16 777 215.
+    pub max: u32,
+    /// How many calls wait for a slot before the next one is refused; at most 65 535.
+    pub queue: u32,
+    /// How long a call waits for a slot; zero refuses whatever cannot go at once.
+    pub wait: Duration,
+}
+
+/// Lets a bounded number of calls run at the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard_core::{Bulkhead, BulkheadLimit, Clock};
+///
+/// let limit = BulkheadLimit { max: 1, queue: 0, wait: Duration::ZERO };
+/// let bulkhead = Bulkhead::new(limit, Clock::system())?;
+/// let permit = bulkhead.try_acquire()?;
+/// assert!(bulkhead.try_acquire().is_err());
+/// drop(permit);
+/// assert!(bulkhead.try_acquire().is_ok());
+/// # Ok::<(), switchboard_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Bulkhead {
+    slots: Padded<Slots>,
+    limit: Mutex<BulkheadLimit>,
+    clock: Clock,
+}
+
+/// The right to run, until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping the permit gives the slot back"]
+pub struct Permit<'a> {
+    bulkhead: &'a Bulkhead,
+}
+
+/// A [`Permit`] that lives as long as whatever holds it: a stream, a session.
+#[derive(Debug)]
+#[must_use = "dropping the permit gives the slot back"]
+pub struct OwnedPermit {
+    bulkhead: Arc<Bulkhead>,
+}
+
+impl Bulkhead {
+    /// A bulkhead with all its slots free.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a limit that [`BulkheadLimit::check`] refuses.
+    pub fn new(limit: BulkheadLimit, clock: Clock) -> Result<Self> {
+        limit.check()?;
+        let slots = Padded(Slots::new(limit.max, limit.queue));
+        Ok(Self { slots, limit: Mutex::new(limit), clock })
+    }
+
+    /// The right to run, as soon as a slot is free and everybody who came before has one.
+    ///
+    /// Waits until `until` at the latest, and no longer than the limit says. The place in the queue
+    /// is taken when the future is first polled; a future that is dropped leaves no trace.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overloaded`] if the queue is full or the wait has ended.
+    pub async fn acquire(&self, until: Option<Instant>) -> Result<Permit<'_>> {
+        if self.slots.0.try_take() {
+            return Ok(Permit { bulkhead: self });
+        }
+        // Boxed, so that a call that finds a slot does not carry the room for a timer about.
+        Box::pin(self.acquire_in_turn(until)).await
+    }
+
+    /// The right to run, if a slot is free and nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overloaded`] if not.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_>> {
+        if self.slots.0.try_take() {
+            return Ok(Permit { bulkhead: self });
+        }
+        Err(self.refused("no slot is free"))
+    }
+
+    /// How many calls run now. More than the limit only after it was lowered, until they end.
+    pub fn in_use(&self) -> u32 {
+        self.slots.0.in_use()
+    }
+
+    /// How many calls wait now.
+    pub fn waiting(&self) -> u32 {
+        self.slots.0.waiting()
+    }
+
+    /// The limit in force.
+    pub fn limit(&self) -> BulkheadLimit {
+        *self.limit.lock()
+    }
+
+    /// Goes on under another limit.
+    ///
+    /// New slots go to those who wait. Where there are fewer slots or places than before, calls that
+    /// run or wait already go on; a wait that has begun ends when it was to end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a limit that [`BulkheadLimit::check`] refuses; the old one stays.
+    pub fn retune(&self, limit: BulkheadLimit) -> Result<()> {
+        limit.check()?;
+        {
+            let mut current = self.limit.lock();
+            self.slots.0.set_bounds(limit.max, limit.queue);
+            *current = limit;
+        }
+        self.slots.0.hand_out();
+        Ok(())
+    }
+
+    async fn acquire_in_turn(&self, until: Option<Instant>) -> Result<Permit<'_>> {
+        let now = self.clock.now();
+        let longest = now + self.limit().wait.min(WAIT_MAX);
+        let end = until.map_or(longest, |until| until.min(longest));
+        if end <= now {
+            return Err(self.refused("no slot is free"));
+        }
+        let mut turn = self.slots.0.turn();
+        let mut end_of_wait = pin!(self.clock.sleep_until(end));
+        // The turn is asked first: a slot that came with the last moment is not thrown away.
+        let outcome = poll_fn(|context| match turn.poll(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(Full)) => Poll::Ready(Err("the queue is full")),
+            Poll::Pending => {
+                end_of_wait.as_mut().poll(context).map(|()| Err("no slot came free in time"))
+            }
+        });
+        match outcome.await {
+            Ok(()) => Ok(Permit { bulkhead: self }),
+            Err(message) => Err(self.refused(message)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, message: &'static str) -> Error {
+        Error::refused(Gate::Bulkhead, message)
+            .with_context("in use", self.in_use())
+            .with_context("waiting", self.waiting())
+    }
+}
+
+impl Permit<'_> {
+    /// The same permit, no longer tied to the borrow of its bulkhead.
+    ///
+    /// # Panics
+    ///
+    /// If `bulkhead` is not the one that gave the permit.
+    pub fn into_owned(self, bulkhead: &Arc<Bulkhead>) -> OwnedPermit {
+        assert!(
+            std::ptr::eq(self.bulkhead, &raw const **bulkhead),
+            "the permit is of another bulkhead"
+        );
+        mem::forget(self);
+        OwnedPermit { bulkhead: Arc::clone(bulkhead) }
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.bulkhead.slots.0.give_back();
+    }
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.bulkhead.slots.0.give_back();
+    }
+}
+
+impl BulkheadLimit {
+    /// Whether a bulkhead can keep to this limit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if no call could ever run, or a number is larger than a bulkhead counts.
+    pub fn check(&self) -> Result<()> {
+        if self.max == 0 {
+            return Err(misconfigured(
+                "max",
+                "the bulkhead has no slot, so no call would ever run",
+            )
+            .with_hint("leave the bulkhead out to have none"));
+        }
+        if self.max > SLOTS_MAX {
+            return Err(misconfigured("max", "the bulkhead has more slots than it can count")
+                .with_context("largest", SLOTS_MAX));
+        }
+        if self.queue > PLACES_MAX {
+            return Err(misconfigured("queue", "the queue is longer than it can count")
+                .with_context("largest", PLACES_MAX));
+        }
+        Ok(())
+    }
+}
+
+impl Default for BulkheadLimit {
+    /// Sixty-four calls at the same time, four times as many waiting, a tenth of a second at most.
+    fn default() -> Self {
+        Self { max: 64, queue: 256, wait: Duration::from_millis(100) }
+    }
+}
+
+fn misconfigured(setting: &'static str, message: &'static str) -> Error {
+    Error::new(ErrorKind::Config, message).with_context("setting", setting)
+}
+
+/// The longest wait: one year, which any clock can add.
+const WAIT_MAX: Duration = Duration::from_hours(365 * 24);
