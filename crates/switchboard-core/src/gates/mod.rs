@@ -1,7 +1,10 @@
 //! The protections of a line, each usable on its own.
 
 mod bulkhead;
+mod mistakes;
 mod rate_limit;
+mod retry;
 
 pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
+pub use retry::{Decision, Jitter, RetryPolicy, Why};
