@@ -36,8 +36,8 @@ pub use environment::{BuildContext, Environment};
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use figures::{Durations, OpFigures};
 pub use gates::{
-    Bulkhead, BulkheadLimit, Decision, Jitter, OwnedPermit, Permit, RateLimit, RateLimiter,
-    Reservation, RetryPolicy, Why,
+    BudgetPolicy, Bulkhead, BulkheadLimit, Decision, Jitter, OwnedPermit, Permit, RateLimit,
+    RateLimiter, Reservation, RetryBudget, RetryPolicy, Why, Withdrawal,
 };
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};

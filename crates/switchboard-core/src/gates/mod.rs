@@ -1,10 +1,12 @@
 //! The protections of a line, each usable on its own.
 
+mod budget;
 mod bulkhead;
 mod mistakes;
 mod rate_limit;
 mod retry;
 
+pub use budget::{BudgetPolicy, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
 pub use retry::{Decision, Jitter, RetryPolicy, Why};
