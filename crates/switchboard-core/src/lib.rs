@@ -10,6 +10,7 @@ mod clock;
 mod creations;
 mod environment;
 mod error;
+mod events;
 mod figures;
 mod flight;
 mod gates;
@@ -34,6 +35,7 @@ pub use capability::{Capabilities, Support};
 pub use clock::Clock;
 pub use environment::{BuildContext, Environment};
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
+pub use events::{Event, Events, Source, Subscription};
 pub use figures::{Durations, OpFigures};
 pub use gates::{
     BudgetPolicy, Bulkhead, BulkheadLimit, Decision, Jitter, OwnedPermit, Permit, RateLimit,
