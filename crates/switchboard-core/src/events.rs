@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::gates::Why;
+use crate::gates::{BreakerState, Why};
 use crate::sync::Mutex;
 use crate::{Error, Gate};
 
@@ -39,6 +39,14 @@ pub enum Event {
     BreakerClosed {
         /// Whose breaker.
         source: Source,
+    },
+    /// Somebody forced the breaker into a state.
+    #[non_exhaustive]
+    BreakerForced {
+        /// Whose breaker.
+        source: Source,
+        /// The state it stays in until it is reset.
+        state: BreakerState,
     },
     /// A call failed and is made again.
     #[non_exhaustive]
@@ -286,6 +294,7 @@ impl Event {
             Self::BreakerOpened { source, .. }
             | Self::BreakerHalfOpened { source }
             | Self::BreakerClosed { source }
+            | Self::BreakerForced { source, .. }
             | Self::Retrying { source, .. }
             | Self::RetryStopped { source, .. }
             | Self::Refused { source, .. }

@@ -38,8 +38,9 @@ pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use events::{Event, Events, Source, Subscription};
 pub use figures::{Durations, OpFigures};
 pub use gates::{
-    BudgetPolicy, Bulkhead, BulkheadLimit, Decision, Jitter, OwnedPermit, Permit, RateLimit,
-    RateLimiter, Reservation, RetryBudget, RetryPolicy, Why, Withdrawal,
+    Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy, BreakerState,
+    BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, Decision, Jitter, OwnedPermit, Permit,
+    RateLimit, RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why, Withdrawal,
 };
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
