@@ -5,11 +5,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::mistakes::Mistakes;
 use crate::{Error, ErrorKind, Result};
 
 /// What a [`RetryBudget`] holds, and what it charges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BudgetPolicy {
     /// How many tokens there are when nothing has failed for a while.
     pub tokens: u32,

@@ -3,10 +3,17 @@
 //! Decides and nothing else: it does not wait, call or count. The loop that does asks the budget
 //! and the breaker too, and reports why it stopped with the same [`Why`].
 
+use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use super::budget::BudgetPolicy;
 use super::mistakes::Mistakes;
+use crate::settings::{DurationText, UnitError};
 use crate::{Class, Clock, Effect, Error, Gate, Outcome, Result, Retry};
 
 /// How often and how soon a failed call is made again.
@@ -22,23 +29,35 @@ use crate::{Class, Clock, Effect, Error, Gate, Outcome, Result, Retry};
 /// assert!(matches!(next(1), Decision::RetryAfter(_)));
 /// assert_eq!(next(3), Decision::Stop(Why::AttemptsUsedUp));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// How many attempts there are in all, the first one included; with one, nothing is retried.
     pub attempts: u32,
-    /// The longest wait before the second attempt; each further one may wait twice as long.
-    pub delay_first: Duration,
-    /// The longest wait of all, unless the service asks for more.
-    pub delay_max: Duration,
+    /// How long to wait before the next attempt.
+    pub backoff: Backoff,
     /// How waits are spread, so that callers who failed together do not come back together.
     pub jitter: Jitter,
     /// Whether each retry takes a token of the rate limiter too. Otherwise its limit holds for
     /// calls and not for what the service sees.
     pub charge_limiter: bool,
+    /// What all retries of the line together may cost.
+    pub budget: BudgetPolicy,
+}
+
+/// The wait before an attempt: up to `first` before the second one, up to twice as long before each
+/// further one, never above `max` unless the service asks for more. Written `20ms..1s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The longest wait before the second attempt.
+    pub first: Duration,
+    /// The longest wait of all.
+    pub max: Duration,
 }
 
 /// How a wait is spread at random.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Jitter {
     /// Anything from nothing to the whole of it.
@@ -81,6 +100,10 @@ pub enum Why {
     BudgetEmpty,
     /// The rate limiter had no token for another attempt.
     RateLimited,
+    /// The bulkhead had no slot for another attempt.
+    BulkheadFull,
+    /// What the call was made with is used up.
+    BodyUsedUp,
 }
 
 impl RetryPolicy {
@@ -143,15 +166,15 @@ impl RetryPolicy {
             "the attempts, the first one included, must be between 1 and 100",
         );
         mistakes.require(
-            self.delay_first <= self.delay_max,
-            "delay_first",
-            self.delay_first,
+            self.backoff.first <= self.backoff.max,
+            "backoff",
+            self.backoff,
             "the first delay must not be longer than the longest",
         );
         mistakes.require(
-            self.delay_max <= DELAY_LIMIT,
-            "delay_max",
-            self.delay_max,
+            self.backoff.max <= DELAY_LIMIT,
+            "backoff",
+            self.backoff,
             "a delay must not be longer than an hour",
         );
         mistakes.into_result()
@@ -159,7 +182,8 @@ impl RetryPolicy {
 
     fn delay(&self, attempts_made: u32, error: &Error, clock: &Clock) -> Duration {
         let doublings = attempts_made.saturating_sub(1);
-        let own = self.jitter.spread(doubled(self.delay_first, doublings, self.delay_max), clock);
+        let own =
+            self.jitter.spread(doubled(self.backoff.first, doublings, self.backoff.max), clock);
         match error.retry() {
             Retry::After(asked) => own.max(asked),
             _ => own,
@@ -181,14 +205,69 @@ impl Jitter {
     }
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(50), max: Duration::from_secs(2) }
+    }
+}
+
+impl fmt::Display for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", DurationText(self.first), DurationText(self.max))
+    }
+}
+
+impl FromStr for Backoff {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (first, max) = text.split_once("..").unwrap_or((text, text));
+        let duration = |text: &str| text.parse::<DurationText>().map(|duration| duration.0);
+        Ok(Self { first: duration(first)?, max: duration(max)? })
+    }
+}
+
+impl<'de> Deserialize<'de> for Backoff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error: UnitError| {
+            de::Error::custom(format_args!("expected two durations such as 20ms..1s: {error}"))
+        })
+    }
+}
+
+impl JsonSchema for Backoff {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Backoff".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "two durations, such as 20ms..1s" })
+    }
+}
+
+impl fmt::Display for Jitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Full => "full",
+            Self::Equal => "equal",
+            Self::None => "no",
+        })
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 3,
-            delay_first: Duration::from_millis(50),
-            delay_max: Duration::from_secs(2),
+            backoff: Backoff::default(),
             jitter: Jitter::Full,
             charge_limiter: true,
+            budget: BudgetPolicy::default(),
         }
     }
 }
@@ -206,6 +285,8 @@ impl Why {
             Self::NoTimeLeft => "no time left",
             Self::BudgetEmpty => "budget empty",
             Self::RateLimited => "rate limited",
+            Self::BulkheadFull => "bulkhead full",
+            Self::BodyUsedUp => "body used up",
         }
     }
 }
@@ -264,10 +345,12 @@ mod tests {
     fn policy(attempts: u32, first_ms: u64, max_ms: u64, jitter: Jitter) -> RetryPolicy {
         RetryPolicy {
             attempts,
-            delay_first: Duration::from_millis(first_ms),
-            delay_max: Duration::from_millis(max_ms),
+            backoff: Backoff {
+                first: Duration::from_millis(first_ms),
+                max: Duration::from_millis(max_ms),
+            },
             jitter,
-            charge_limiter: true,
+            ..RetryPolicy::default()
         }
     }
 

@@ -18,15 +18,14 @@ use crate::creations::{SlotId, unique_id};
 use crate::environment::CLEANUP_LIMIT;
 use crate::figures::Figures;
 use crate::flight::{Boarding, Flight, Leader, Outcome};
-use crate::manager::InstanceInfo;
 use crate::panics::contained;
 use crate::reaper::Job;
 use crate::registry::Registered;
 use crate::sharded::{Hold, Sharded, Watch};
 use crate::sync::Mutex;
 use crate::{
-    BuildContext, Capabilities, Environment, Error, ErrorKind, Health, Lifecycle as _, Name, Place,
-    Result, Settings, Status, Subsystem,
+    BuildContext, Capabilities, Environment, Error, ErrorKind, Event, Faults, Gates, Health,
+    InstanceInfo, Lifecycle as _, Name, Place, Policy, Result, Settings, Source, Status, Subsystem,
 };
 
 pub(crate) struct Slot<S: Subsystem> {
@@ -58,8 +57,14 @@ pub(super) enum Current<S: Subsystem> {
     Vacant,
     /// An exclusive driver is being exchanged; calls wait.
     Changing,
-    Serving(Sharded<Seat<S>>),
-    Group(Sharded<Arc<Group<S>>>),
+    Serving {
+        seats: Sharded<Seat<S>>,
+        gates: Option<Sharded<Arc<Gates>>>,
+    },
+    Group {
+        group: Sharded<Arc<Group<S>>>,
+        gates: Option<Sharded<Arc<Gates>>>,
+    },
     Closed,
 }
 
@@ -67,6 +72,10 @@ struct Writing<S: Subsystem> {
     recipe: Recipe<S>,
     base: Base<S>,
     overrides: Vec<(u64, Serving<S>)>,
+    gates: Option<Arc<Gates>>,
+    /// The gates once more, in the form that calls hold.
+    held_gates: Option<Sharded<Arc<Gates>>>,
+    faults: Option<Arc<Faults>>,
     generation: u64,
     /// Generations out of service that calls may still hold.
     retired: Vec<Watch<Seat<S>>>,
@@ -140,8 +149,16 @@ impl<S: Subsystem> Slot<S> {
             Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
             _ => Base::Vacant,
         };
-        let writing =
-            Writing { recipe, base, overrides: Vec::new(), generation: 0, retired: Vec::new() };
+        let writing = Writing {
+            recipe,
+            base,
+            overrides: Vec::new(),
+            gates: None,
+            held_gates: None,
+            faults: None,
+            generation: 0,
+            retired: Vec::new(),
+        };
         Self {
             id: unique_id(),
             name,
@@ -179,17 +196,44 @@ impl<S: Subsystem> Slot<S> {
     #[inline]
     pub(super) fn seat(&self) -> Option<Hold<Seat<S>>> {
         match &**self.current.load() {
-            Current::Serving(seats) => Some(seats.hold()),
+            Current::Serving { seats, .. } => Some(seats.hold()),
             _ => None,
         }
     }
 
-    /// What serves now; builds it, or waits for it, if need be.
+    /// The driver that serves now, if a call may go to it straight away.
+    #[inline]
+    pub(super) fn ungated(&self) -> Option<Hold<Seat<S>>> {
+        match &**self.current.load() {
+            Current::Serving { seats, gates: None } => Some(seats.hold()),
+            _ => None,
+        }
+    }
+
+    /// The driver that serves now; builds it, or waits for it, if need be.
+    pub(super) async fn seated(&self) -> Result<Held<S>> {
+        loop {
+            match &**self.current.load() {
+                Current::Serving { seats, .. } => return Ok(Held(seats.hold())),
+                Current::Group { .. } => return Err(self.no_driver()),
+                Current::Closed => return Err(self.closed()),
+                Current::Vacant | Current::Changing => {}
+            }
+            self.ensure().await?;
+        }
+    }
+
+    /// The way a call has to take: through these gates, and to a driver or a group. Builds what is
+    /// not built yet.
     pub(super) async fn entered(&self) -> Result<Entered<S>> {
         loop {
             match &**self.current.load() {
-                Current::Serving(seats) => return Ok(Entered::Driver(Held(seats.hold()))),
-                Current::Group(groups) => return Ok(Entered::Group(groups.hold())),
+                Current::Serving { gates, .. } => {
+                    return Ok(Entered::Driver(gates.as_ref().map(Sharded::hold)));
+                }
+                Current::Group { group, gates } => {
+                    return Ok(Entered::Group(group.hold(), gates.as_ref().map(Sharded::hold)));
+                }
                 Current::Closed => return Err(self.closed()),
                 Current::Vacant | Current::Changing => {}
             }
@@ -357,6 +401,51 @@ impl<S: Subsystem> Slot<S> {
         Ok(id)
     }
 
+    /// Gives the instance other gates; those that stay go on where they were.
+    pub(crate) fn retune(&self, policy: Policy) -> Result<()> {
+        let mut writing = self.writing.lock();
+        if matches!(writing.base, Base::Closed) {
+            return Err(self.closed());
+        }
+        let faults = writing.faults.clone();
+        let next = if policy.is_empty() && faults.is_none() {
+            None
+        } else {
+            let source = Source::new(S::NAME, self.name.shared());
+            let before = writing.gates.as_deref();
+            let gates = Gates::following(before, policy, source, &self.environment)?;
+            Some(Arc::new(gates.with_faults(faults)))
+        };
+        writing.held_gates = next.clone().map(Sharded::new);
+        writing.gates = next;
+        self.publish(&writing);
+        Ok(())
+    }
+
+    /// Lets faults happen to the calls of this instance, or stops that.
+    pub(crate) fn set_faults(&self, faults: Option<Arc<Faults>>) -> Result<()> {
+        if faults.is_some() && !self.environment.faults_allowed() {
+            return Err(Error::new(ErrorKind::Config, "faults are refused in production")
+                .with_context("instance", self.full_name()));
+        }
+        let policy = {
+            let mut writing = self.writing.lock();
+            writing.faults = faults;
+            writing.gates.as_ref().map(|gates| gates.policy().clone()).unwrap_or_default()
+        };
+        self.retune(policy)
+    }
+
+    /// When a call that starts now has to be done, by its own policy.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.writing.lock().gates.as_ref().and_then(|gates| gates.deadline())
+    }
+
+    /// The gates in force.
+    pub(crate) fn gates(&self) -> Option<Arc<Gates>> {
+        self.writing.lock().gates.clone()
+    }
+
     /// Lifts an override; its driver is drained and closed in the background.
     pub(crate) fn lift_override(&self, id: u64) {
         let mut writing = self.writing.lock();
@@ -455,7 +544,14 @@ impl<S: Subsystem> Slot<S> {
                 }
                 let old = writing.serve(built.hand_over(), driver.label());
                 self.publish(&writing);
-                return Ok((writing.generation, old));
+                let generation = writing.generation;
+                drop(writing);
+                self.environment.events().emit(|| Event::Swapped {
+                    source: Source::new(S::NAME, self.name.shared()),
+                    driver: driver.label().into(),
+                    generation,
+                });
+                return Ok((generation, old));
             }
         };
         Err(too_late.discard(self.closed()).await)
@@ -613,6 +709,11 @@ impl<S: Subsystem> Slot<S> {
         matches!(self.writing.lock().recipe, Recipe::Group(_))
     }
 
+    fn no_driver(&self) -> Error {
+        Error::new(ErrorKind::Unsupported, "a group has no driver of its own")
+            .with_context("instance", self.full_name())
+    }
+
     pub(super) fn closed(&self) -> Error {
         Error::new(ErrorKind::Unavailable, "the instance is closed")
             .with_retry(crate::Retry::Never)
@@ -622,7 +723,7 @@ impl<S: Subsystem> Slot<S> {
 
     pub(crate) fn standing(&self) -> Standing {
         match &**self.current.load() {
-            Current::Serving(_) | Current::Group(_) => Standing::Serving,
+            Current::Serving { .. } | Current::Group { .. } => Standing::Serving,
             Current::Closed => Standing::Closed,
             Current::Vacant => Standing::Vacant,
             Current::Changing => Standing::Changing,
@@ -663,8 +764,8 @@ pub(crate) enum Standing {
 
 /// What a call finds.
 pub(super) enum Entered<S: Subsystem> {
-    Driver(Held<S>),
-    Group(Hold<Arc<Group<S>>>),
+    Driver(Option<Hold<Arc<Gates>>>),
+    Group(Hold<Arc<Group<S>>>, Option<Hold<Arc<Gates>>>),
 }
 
 impl Reported {
@@ -687,9 +788,11 @@ impl<S: Subsystem> Writing<S> {
         match (&self.base, self.overrides.last()) {
             (Base::Closed, _) => Current::Closed,
             (_, Some((_, serving))) | (Base::Serving(serving), None) => {
-                Current::Serving(serving.seats.clone())
+                Current::Serving { seats: serving.seats.clone(), gates: self.held_gates.clone() }
             }
-            (Base::Group(group), None) => Current::Group(group.clone()),
+            (Base::Group(group), None) => {
+                Current::Group { group: group.clone(), gates: self.held_gates.clone() }
+            }
             (Base::Vacant, None) => Current::Vacant,
             (Base::Changing, None) => Current::Changing,
         }

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::state::PROBES_MAX;
 use super::{Jitter, Mistakes};
+use crate::settings::duration;
 use crate::{Class, ErrorKind, Result};
 
 /// When a breaker opens, and how it closes again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BreakerPolicy {
     /// Opens when this share of the calls in the window failed.
     pub failure_rate: f64,
@@ -15,15 +20,22 @@ pub struct BreakerPolicy {
     /// [`slow_after`](Self::slow_after).
     pub slow_rate: f64,
     /// A call that takes so long is slow, however it ended; so is one that timed out.
+    #[serde(with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
     pub slow_after: Option<Duration>,
     /// The calls it looks at.
     pub window: BreakerWindow,
     /// Does not judge before it has seen so many calls in the window, so that one failure at night
     /// opens nothing.
+    #[serde(rename = "min_calls")]
     pub calls_min: u32,
     /// How long it stays open the first time; each further time in a row, twice as long.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
     pub open_for: Duration,
     /// The longest it stays open.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
     pub open_for_max: Duration,
     /// How the open time is spread, so that many processes do not probe in step.
     pub jitter: Jitter,
@@ -31,6 +43,8 @@ pub struct BreakerPolicy {
     /// fails opens it, all have to succeed to close it.
     pub half_open: u32,
     /// How long those calls may be under way before they are given up as failed.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
     pub half_open_for: Duration,
     /// Whether each attempt of a call counts, or the call with all its retries once.
     pub counts: BreakerCounts,
@@ -40,17 +54,23 @@ pub struct BreakerPolicy {
 }
 
 /// The calls a breaker looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Written as a duration (`"10s"`) or as a number of calls (`100`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
 #[non_exhaustive]
 pub enum BreakerWindow {
     /// The calls of the last so-and-so long, to a tenth of it. Threads do not meet on it.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
     Time(Duration),
     /// The last so-and-so many calls. They share one counter, which costs where many threads call.
     Calls(u32),
 }
 
 /// What a breaker counts as one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BreakerCounts {
     /// Every attempt.
