@@ -17,9 +17,9 @@ pub(crate) struct Flight<E> {
 }
 
 /// What a caller finds.
-pub(crate) enum Boarding<'f, E: Clone> {
+pub(crate) enum Boarding<E: Clone> {
     /// Nobody is at work: this caller is now.
-    Lead(Leader<'f, E>),
+    Lead(Leader<E>),
     /// Somebody is at work.
     Wait(Landed<E>),
 }
@@ -36,8 +36,8 @@ pub(crate) enum Outcome<E> {
 }
 
 /// The right to do the work; given up when dropped.
-pub(crate) struct Leader<'f, E: Clone> {
-    flight: &'f Flight<E>,
+pub(crate) struct Leader<E: Clone> {
+    flight: Arc<Flight<E>>,
     landing: Arc<Landing<E>>,
 }
 
@@ -58,12 +58,12 @@ struct State<E> {
 }
 
 impl<E: Clone> Flight<E> {
-    pub(crate) fn new() -> Self {
-        Self { current: Mutex::new(None) }
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { current: Mutex::new(None) })
     }
 
     /// Leads, or waits for who leads.
-    pub(crate) fn board(&self) -> Boarding<'_, E> {
+    pub(crate) fn board(self: &Arc<Self>) -> Boarding<E> {
         let mut current = self.current.lock();
         if let Some(landing) = &*current {
             return Boarding::Wait(Landed { landing: landing.clone(), place: None });
@@ -71,7 +71,7 @@ impl<E: Clone> Flight<E> {
         let state = State { outcome: None, waiting: Vec::new(), next_place: 0 };
         let landing = Arc::new(Landing { state: Mutex::new(state) });
         *current = Some(landing.clone());
-        Boarding::Lead(Leader { flight: self, landing })
+        Boarding::Lead(Leader { flight: self.clone(), landing })
     }
 
     /// Sends those who wait on their way, because what they wait for is there by other means.
@@ -85,7 +85,7 @@ impl<E: Clone> Flight<E> {
     }
 }
 
-impl<E: Clone> Leader<'_, E> {
+impl<E: Clone> Leader<E> {
     /// Says how the work ended.
     pub(crate) fn land(self, outcome: Outcome<E>) {
         self.clear_and_land(outcome);
@@ -103,7 +103,7 @@ impl<E: Clone> Leader<'_, E> {
     }
 }
 
-impl<E: Clone> Drop for Leader<'_, E> {
+impl<E: Clone> Drop for Leader<E> {
     fn drop(&mut self) {
         // After `land` this finds an outcome and changes nothing.
         self.clear_and_land(Outcome::Abandoned);

@@ -4,7 +4,7 @@
 //! and is published as a whole. Building, draining and closing happen outside of that lock.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::group::Group;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
-use crate::ambient::{self, Ambient, earlier, later};
+use crate::ambient::{self, Ambient, later};
 use crate::creations::{SlotId, unique_id};
 use crate::environment::CLEANUP_LIMIT;
 use crate::figures::Figures;
@@ -35,7 +35,8 @@ pub(crate) struct Slot<S: Subsystem> {
     pub(crate) figures: Figures,
     pub(super) current: ArcSwap<Current<S>>,
     writing: Mutex<Writing<S>>,
-    flight: Flight<Error>,
+    flight: Arc<Flight<Error>>,
+    limits: Mutex<Limits>,
     /// One swap at a time; also tells those who wait that something changed.
     changing: tokio::sync::Mutex<()>,
     changed: watch::Sender<()>,
@@ -99,7 +100,7 @@ pub(crate) enum Recipe<S: Subsystem> {
     Group(Arc<Group<S>>),
 }
 
-/// Limits of one instance that have nothing to do with calls.
+/// How long the driver of an instance may take to come and to go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) build: Duration,
@@ -124,6 +125,20 @@ struct Built<S: Subsystem> {
     handed_over: bool,
 }
 
+/// Why a driver was not built. Those who wait for a builder that panicked may try themselves.
+enum Unbuilt {
+    Failed(Error),
+    Panicked(Error),
+}
+
+impl Unbuilt {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Failed(error) | Self::Panicked(error) => error,
+        }
+    }
+}
+
 /// The result of a swap: the new generation serves.
 #[derive(Debug)]
 #[must_use = "the old driver is closed in the background; `closed` waits for it"]
@@ -144,7 +159,12 @@ impl Swapped {
 }
 
 impl<S: Subsystem> Slot<S> {
-    pub(crate) fn new(name: Name, recipe: Recipe<S>, environment: &Environment) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        recipe: Recipe<S>,
+        limits: Limits,
+        environment: &Environment,
+    ) -> Self {
         let base = match &recipe {
             Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
             _ => Base::Vacant,
@@ -167,6 +187,7 @@ impl<S: Subsystem> Slot<S> {
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
             flight: Flight::new(),
+            limits: Mutex::new(limits),
             changing: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
             reported: Mutex::default(),
@@ -211,7 +232,7 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// The driver that serves now; builds it, or waits for it, if need be.
-    pub(super) async fn seated(&self) -> Result<Held<S>> {
+    pub(super) async fn seated(self: &Arc<Self>) -> Result<Held<S>> {
         loop {
             match &**self.current.load() {
                 Current::Serving { seats, .. } => return Ok(Held(seats.hold())),
@@ -225,7 +246,7 @@ impl<S: Subsystem> Slot<S> {
 
     /// The way a call has to take: through these gates, and to a driver or a group. Builds what is
     /// not built yet.
-    pub(super) async fn entered(&self) -> Result<Entered<S>> {
+    pub(super) async fn entered(self: &Arc<Self>) -> Result<Entered<S>> {
         loop {
             match &**self.current.load() {
                 Current::Serving { gates, .. } => {
@@ -242,7 +263,11 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Ends when something serves: at once, after building it, or after somebody else has.
-    pub(crate) async fn ensure(&self) -> Result<()> {
+    ///
+    /// A caller whose deadline comes while it builds leaves with a time-out, and what it had begun is
+    /// brought to its end: otherwise an instance that takes longer to build than a call may take
+    /// would never come up. A caller that is dropped takes the building with it.
+    pub(crate) async fn ensure(self: &Arc<Self>) -> Result<()> {
         self.environment.reaper().remember_runtime();
         let ambient = ambient::current();
         let _waiting = match ambient.creating {
@@ -251,17 +276,27 @@ impl<S: Subsystem> Slot<S> {
                 Some(self.environment.creations().wait(asking, self.id, &self.full_name())?)
             }
         };
-        let limits = Limits::default();
-        let until = self.until(ambient.deadline, limits.build);
-        match at_latest(until, self.ensure_unbounded(ambient, until)).await {
-            Some(result) => result.map_err(|error| error.at(|| self.place(None, "build"))),
-            None => Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time")
-                .not_applied()
-                .at(|| self.place(None, "build"))),
+        if self.standing() == Standing::Serving {
+            return Ok(());
         }
+        let leads = Arc::new(AtomicBool::new(false));
+        let mut readying = Box::pin(self.clone().become_ready(ambient, leads.clone()));
+        let result = match ambient.deadline {
+            None => Some(readying.as_mut().await),
+            Some(deadline) => at_latest(deadline, readying.as_mut()).await,
+        };
+        let result = result.unwrap_or_else(|| {
+            if leads.load(Ordering::Relaxed) {
+                let limit = self.limits().build + CLEANUP_LIMIT;
+                drop(self.environment.reaper().submit("finish building", limit, readying));
+            }
+            let late = Error::new(ErrorKind::Timeout, "the instance was not ready in time");
+            Err(late.not_applied())
+        });
+        result.map_err(|error| error.at(|| self.place(None, "build")))
     }
 
-    async fn ensure_unbounded(&self, ambient: Ambient, until: Instant) -> Result<()> {
+    async fn become_ready(self: Arc<Self>, around: Ambient, leads: Arc<AtomicBool>) -> Result<()> {
         let mut changed = self.changed.subscribe();
         loop {
             match self.standing() {
@@ -275,7 +310,10 @@ impl<S: Subsystem> Slot<S> {
                 }
             }
             match self.flight.board() {
-                Boarding::Lead(leader) => return self.create(leader, ambient, until).await,
+                Boarding::Lead(leader) => {
+                    leads.store(true, Ordering::Relaxed);
+                    return self.create(leader, around).await;
+                }
                 Boarding::Wait(landed) => match landed.await {
                     Outcome::Done | Outcome::Abandoned => {}
                     Outcome::Failed(error) => return Err(error),
@@ -285,33 +323,45 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// The work of the one caller that leads.
-    async fn create(
-        &self,
-        leader: Leader<'_, Error>,
-        around: Ambient,
-        until: Instant,
-    ) -> Result<()> {
+    async fn create(&self, leader: Leader<Error>, around: Ambient) -> Result<()> {
         if self.standing() != Standing::Vacant {
             // Between looking and leading, somebody else had finished.
             leader.land(Outcome::Done);
             return Ok(());
         }
-        self.environment.creations().begin(self.id, &self.full_name());
-        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
-        let building = contained(ambient::scope(inside, self.build_current()));
-        let installed = match building.await {
-            Err(panic) => {
+        let installed = match self.within_build_limit(around, self.build_current()).await {
+            Err(Unbuilt::Panicked(error)) => {
                 leader.land(Outcome::Abandoned);
-                return Err(panic.into_error("build"));
+                return Err(error);
             }
-            Ok(Err(error)) => Err(error),
-            Ok(Ok((built, label))) => self.install(built, label).await,
+            Err(Unbuilt::Failed(error)) => Err(error),
+            Ok((built, label)) => self.install(built, label).await,
         };
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(error.clone()),
         });
         installed
+    }
+
+    /// Runs a building of this instance: in its own name, with a limit, and with panics contained.
+    async fn within_build_limit<T>(
+        &self,
+        around: Ambient,
+        building: impl Future<Output = Result<T>>,
+    ) -> Result<T, Unbuilt> {
+        self.environment.creations().begin(self.id, &self.full_name());
+        let until = later(self.environment.clock().now(), self.limits().build);
+        let inside = Ambient { creating: self.id, deadline: Some(until), ..around };
+        match at_latest(until, contained(ambient::scope(inside, building))).await {
+            Some(Ok(result)) => result.map_err(Unbuilt::Failed),
+            Some(Err(panic)) => Err(Unbuilt::Panicked(panic.into_error("build"))),
+            None => Err(Unbuilt::Failed(
+                Error::new(ErrorKind::Timeout, "the driver was not ready within the build limit")
+                    .with_context("limit", format_args!("{:?}", self.limits().build))
+                    .not_applied(),
+            )),
+        }
     }
 
     async fn build_current(&self) -> Result<(Built<S>, &'static str)> {
@@ -436,6 +486,15 @@ impl<S: Subsystem> Slot<S> {
         self.retune(policy)
     }
 
+    /// Gives the instance other limits, for what begins from now on.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *self.limits.lock() = limits;
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.lock()
+    }
+
     /// When a call that starts now has to be done, by its own policy.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.writing.lock().gates.as_ref().and_then(|gates| gates.deadline())
@@ -488,7 +547,7 @@ impl<S: Subsystem> Slot<S> {
         driver: Arc<Registered<S>>,
         settings: Settings,
     ) -> Result<Swapped> {
-        let limits = Limits::default();
+        let limits = self.limits();
         let limit = limits.drain + limits.close + limits.build * 2;
         let slot = self.clone();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
@@ -585,11 +644,7 @@ impl<S: Subsystem> Slot<S> {
         driver: &Registered<S>,
         settings: &Settings,
     ) -> Result<Built<S>> {
-        let around = ambient::current();
-        let until = self.until(around.deadline, Limits::default().build);
-        self.environment.creations().begin(self.id, &self.full_name());
-        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
-        let building = contained(ambient::scope(inside, async {
+        let probed = async {
             let built = self.build(driver, settings).await?;
             match built.driver.health().await {
                 Ok(Health { status: Status::Down, reason }) => {
@@ -602,14 +657,18 @@ impl<S: Subsystem> Slot<S> {
                 Err(error) => Err(built.discard(error).await),
                 Ok(_) => Ok(built),
             }
-        }));
-        let result = match at_latest(until, building).await {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(panic.into_error("build")),
-            None => Err(Error::new(ErrorKind::Timeout, "the new driver was not ready in time")
-                .not_applied()),
         };
-        result.map_err(|error| error.at(|| self.place(Some(driver.label()), "swap")))
+        let ambient = ambient::current();
+        let building = self.within_build_limit(ambient, probed);
+        let built = match ambient.deadline {
+            None => building.await,
+            Some(deadline) => at_latest(deadline, building).await.unwrap_or_else(|| {
+                let late = Error::new(ErrorKind::Timeout, "the deadline passed before the swap");
+                Err(Unbuilt::Failed(late.not_applied()))
+            }),
+        };
+        built
+            .map_err(|unbuilt| unbuilt.into_error().at(|| self.place(Some(driver.label()), "swap")))
     }
 
     /// Lets no more calls in, drains those under way and closes the driver. Safe to repeat.
@@ -730,13 +789,8 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    fn until(&self, deadline: Option<Instant>, limit: Duration) -> Instant {
-        let own = later(self.environment.clock().now(), limit);
-        earlier(deadline, Some(own)).unwrap_or(own)
-    }
-
     fn retire_in_background(&self, retiring: Retiring<S>) -> Job {
-        let limits = Limits::default();
+        let limits = self.limits();
         let clock = self.environment.clock().clone();
         let limit = limits.drain + limits.close + Duration::from_secs(1);
         self.environment.reaper().submit("retire a driver", limit, async move {

@@ -20,7 +20,7 @@ use settings::Plan;
 pub use settings::{InstanceSettings, PolicyChoice};
 
 use crate::creations::unique_id;
-use crate::line::{Group, Recipe, Slot};
+use crate::line::{Group, Limits, Recipe, Slot};
 use crate::name::{NameTable, nearest, shortened};
 use crate::registry::listed;
 use crate::sync::Mutex;
@@ -103,8 +103,9 @@ impl<S: Subsystem> Manager<S> {
     #[track_caller]
     pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
         let name = Name::parse(name)?;
-        let Plan { driver, settings, policy } = self.plan(&name, settings)?;
-        let slot = Slot::new(name, Recipe::Driver { driver, settings }, &self.0.environment);
+        let Plan { driver, settings, limits, policy } = self.plan(&name, settings)?;
+        let recipe = Recipe::Driver { driver, settings };
+        let slot = Slot::new(name, recipe, limits, &self.0.environment);
         if let Some(policy) = policy {
             slot.retune(policy)?;
         }
@@ -127,7 +128,8 @@ impl<S: Subsystem> Manager<S> {
         if let Some(slot) = self.0.slots.load().find(name.as_str()) {
             return slot.put_ready_made(driver, READY_MADE, driver_type);
         }
-        let slot = Slot::new(name, Recipe::ReadyMade { driver_type }, &self.0.environment);
+        let recipe = Recipe::ReadyMade { driver_type };
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
         slot.put_ready_made(driver, READY_MADE, driver_type)?;
         self.declare(slot)
     }
@@ -139,7 +141,8 @@ impl<S: Subsystem> Manager<S> {
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
         let group = self.make_group(members, Arc::new(selector))?;
-        self.declare(Slot::new(name, Recipe::Group(group), &self.0.environment))
+        let recipe = Recipe::Group(group);
+        self.declare(Slot::new(name, recipe, Limits::default(), &self.0.environment))
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -224,11 +227,12 @@ impl<S: Subsystem> Manager<S> {
     /// or at the drain limit.
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
-        let Plan { driver, settings, policy } = self.plan(&slot.name, settings)?;
+        let Plan { driver, settings, limits, policy } = self.plan(&slot.name, settings)?;
         if slot.is_group() {
             return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
                 .with_context("instance", slot.full_name()));
         }
+        slot.set_limits(limits);
         let swapped = slot.swap(driver, settings).await?;
         // Settings without a policy keep the one that is in force.
         if let Some(policy) = policy {

@@ -1,14 +1,16 @@
 //! What every instance has beside the settings of its driver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Manager;
+use crate::line::Limits;
 use crate::name::nearest;
 use crate::registry::{Registered, listed};
-use crate::settings::{Problem, Problems, Value};
+use crate::settings::{Problem, Problems, Value, duration};
 use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
@@ -24,6 +26,18 @@ pub struct InstanceSettings {
     pub require: Vec<String>,
     /// The gates: the name of a policy of the environment, or a policy.
     pub policy: Option<PolicyChoice>,
+    /// How long building and initialising the driver may take; without it 30 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub build_limit: Option<Duration>,
+    /// How long a swap waits for the calls of the old driver; without it 30 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub drain_limit: Option<Duration>,
+    /// How long closing a driver may take after a swap; without it 10 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub close_limit: Option<Duration>,
 }
 
 /// The gates of an instance, by name or on the spot.
@@ -40,12 +54,14 @@ pub enum PolicyChoice {
 pub(super) struct Plan<S: Subsystem> {
     pub(super) driver: Arc<Registered<S>>,
     pub(super) settings: Settings,
+    pub(super) limits: Limits,
     pub(super) policy: Option<Policy>,
 }
 
 impl InstanceSettings {
     /// The names of the keys.
-    pub const KEYS: &'static [&'static str] = &["driver", "require", "policy"];
+    pub const KEYS: &'static [&'static str] =
+        &["driver", "require", "policy", "build_limit", "drain_limit", "close_limit"];
 
     /// Takes what every instance has out of `settings`; the rest is the driver's.
     pub fn take(settings: &Settings, instance: &str) -> Result<(Self, Settings)> {
@@ -96,7 +112,13 @@ impl<S: Subsystem> Manager<S> {
             }
         }
         let policy = self.policy_of(own.policy.as_ref(), &full_name, settings)?;
-        Ok(Plan { driver, settings: rest, policy })
+        let usual = Limits::default();
+        let limits = Limits {
+            build: own.build_limit.unwrap_or(usual.build),
+            drain: own.drain_limit.unwrap_or(usual.drain),
+            close: own.close_limit.unwrap_or(usual.close),
+        };
+        Ok(Plan { driver, settings: rest, limits, policy })
     }
 
     fn policy_of(
