@@ -299,6 +299,7 @@ impl<S: Subsystem> Slot<S> {
             match writing.base {
                 Base::Vacant => {
                     writing.serve(built.hand_over(), label);
+                    self.environment.creations().settle(self.id);
                     self.publish(&writing);
                     return Ok(());
                 }
@@ -454,6 +455,7 @@ impl<S: Subsystem> Slot<S> {
                     writing.recipe = Recipe::Driver { driver: driver.clone(), settings };
                 }
                 let old = writing.serve(built.hand_over(), driver.label());
+                self.environment.creations().settle(self.id);
                 self.publish(&writing);
                 return Ok((writing.generation, old));
             }
