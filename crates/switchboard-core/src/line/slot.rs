@@ -48,7 +48,8 @@ pub(crate) struct Slot<S: Subsystem> {
 /// What groups have been told of the health of this instance.
 #[derive(Default)]
 struct Reported {
-    is_down: bool,
+    /// Why it was down when it was last checked; `None` if it was not.
+    down: Option<String>,
     to: Vec<(Weak<AtomicU64>, u64)>,
 }
 
@@ -209,8 +210,12 @@ impl<S: Subsystem> Slot<S> {
         };
         let limits = Limits::default();
         let until = self.until(ambient.deadline, limits.build);
-        match at_latest(until, self.ensure_unbounded(ambient, until)).await {
-            Some(result) => result.map_err(|error| error.at(|| self.place(None, "build"))),
+        // In a box, because most calls never come here and should not carry the room for it.
+        match at_latest(until, Box::pin(self.ensure_unbounded(ambient, until))).await {
+            // Whatever happened while building, the call that wanted it was not made.
+            Some(result) => {
+                result.map_err(|error| error.not_applied().at(|| self.place(None, "build")))
+            }
             None => Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time")
                 .not_applied()
                 .at(|| self.place(None, "build"))),
@@ -265,6 +270,8 @@ impl<S: Subsystem> Slot<S> {
         };
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
+            // That this caller had no time left says nothing to those who have.
+            Err(_) if self.environment.clock().now() >= until => Outcome::Abandoned,
             Err(error) => Outcome::Failed(error.clone()),
         });
         installed
@@ -457,6 +464,8 @@ impl<S: Subsystem> Slot<S> {
                 let old = writing.serve(built.hand_over(), driver.label());
                 self.environment.creations().settle(self.id);
                 self.publish(&writing);
+                // What was found of the old driver does not hold for this one.
+                self.reported.lock().tell(None);
                 return Ok((writing.generation, old));
             }
         };
@@ -564,12 +573,22 @@ impl<S: Subsystem> Slot<S> {
     pub(super) fn report_to(&self, mask: &Arc<AtomicU64>, position: usize) {
         let mut standing = self.reported.lock();
         standing.to.push((Arc::downgrade(mask), 1 << position));
-        let is_down = standing.is_down;
-        standing.tell(is_down);
+        let down = standing.down.take();
+        standing.tell(down);
     }
 
     fn report(&self, health: &Health) {
-        self.reported.lock().tell(health.status == Status::Down);
+        let reason = || health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+        self.reported.lock().tell((health.status == Status::Down).then(reason));
+    }
+
+    /// Why a group passes over this instance, if it does.
+    pub(super) fn down(&self) -> Option<Error> {
+        let reason = self.reported.lock().down.clone()?;
+        let error = Error::new(ErrorKind::Unavailable, "it was down when it was last checked")
+            .with_context("reason", reason)
+            .not_applied();
+        Some(error.at(|| self.place(None, "health")))
     }
 
     /// How many calls and opened things use a driver of this instance now.
@@ -670,8 +689,9 @@ pub(super) enum Entered<S: Subsystem> {
 }
 
 impl Reported {
-    fn tell(&mut self, is_down: bool) {
-        self.is_down = is_down;
+    fn tell(&mut self, down: Option<String>) {
+        let is_down = down.is_some();
+        self.down = down;
         self.to.retain(|(mask, bit)| {
             let Some(mask) = mask.upgrade() else { return false };
             if is_down {
