@@ -73,6 +73,16 @@ impl<E: Clone> Flight<E> {
         Boarding::Lead(Leader { flight: self, outcome: Outcome::Abandoned })
     }
 
+    /// Leads as soon as nobody else does.
+    pub(crate) async fn lead(&self) -> Leader<'_, E> {
+        loop {
+            match self.board() {
+                Boarding::Lead(leader) => return leader,
+                Boarding::Wait(landed) => drop(landed.await),
+            }
+        }
+    }
+
     /// Sends those who wait on their way, because what they wait for is there by other means.
     ///
     /// The leader goes on, and who boards from now on waits for it: there is never a second one.

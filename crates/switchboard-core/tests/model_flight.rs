@@ -163,3 +163,20 @@ fn a_waiter_that_goes_away_takes_no_wake_up_from_another() {
         assert_eq!(airport.finished.load(Ordering::SeqCst), 1);
     });
 }
+
+#[test]
+fn who_insists_on_leading_leads_alone_and_after_the_others() {
+    loom::model(|| {
+        let airport = Airport::new();
+        let lead = |airport: Arc<Airport>| async move {
+            let leader = airport.flight.lead().await;
+            assert_eq!(airport.at_work.fetch_add(1, Ordering::SeqCst), 0, "two leaders");
+            airport.at_work.fetch_sub(1, Ordering::SeqCst);
+            drop(leader);
+        };
+        let other = airport.clone();
+        let leading = thread::spawn(move || block_on(lead(other)));
+        block_on(lead(airport));
+        leading.join().unwrap();
+    });
+}

@@ -9,9 +9,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 
 use super::group::Group;
+use super::leaving::Leaving;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
 use crate::ambient::{self, Ambient, earlier, later};
 use crate::creations::{SlotId, unique_id};
@@ -38,8 +39,9 @@ pub(crate) struct Slot<S: Subsystem> {
     writing: Mutex<Writing<S>>,
     flight: Flight<Error>,
     /// One swap at a time; also tells those who wait that something changed.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<()>,
+    leaving: Leaving,
     reported: Mutex<Reported>,
     /// The number of the first creation, for the order of closing.
     created_as: AtomicU64,
@@ -112,7 +114,9 @@ impl Default for Limits {
 /// A driver that was built; unless it is handed over it is closed, even by a drop.
 struct Built<S: Subsystem> {
     driver: Arc<S::Driver>,
+    driver_type: TypeId,
     environment: Environment,
+    leaving: Leaving,
     handed_over: bool,
 }
 
@@ -122,15 +126,22 @@ struct Built<S: Subsystem> {
 pub struct Swapped {
     /// The number of the generation that serves now.
     pub generation: u64,
-    retirement: Option<Job>,
+    old: Old,
+}
+
+/// What becomes of the driver that served before.
+#[derive(Debug)]
+enum Old {
+    Closed(Result<()>),
+    Leaving(Job),
 }
 
 impl Swapped {
     /// Ends when the old driver has been drained and closed.
     pub async fn closed(self) -> Result<()> {
-        match self.retirement {
-            Some(job) => job.ended().await,
-            None => Ok(()),
+        match self.old {
+            Old::Closed(result) => result,
+            Old::Leaving(job) => job.ended().await,
         }
     }
 }
@@ -151,8 +162,9 @@ impl<S: Subsystem> Slot<S> {
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
             flight: Flight::new(),
-            changing: tokio::sync::Mutex::new(()),
+            changing: Arc::default(),
             changed: watch::Sender::new(()),
+            leaving: Leaving::default(),
             reported: Mutex::default(),
             created_as: AtomicU64::new(0),
         }
@@ -288,15 +300,23 @@ impl<S: Subsystem> Slot<S> {
 
     /// Builds and initialises a driver. Whatever becomes of the caller, it is closed or handed out.
     async fn build(&self, driver: &Registered<S>, settings: &Settings) -> Result<Built<S>> {
+        if driver.is_exclusive() {
+            self.leaving.gone(driver.driver_type()).await;
+        }
         let context = BuildContext::new(&self.environment, self.name.clone());
         let at = |error: Error| error.at(|| self.place(Some(driver.label()), "build"));
         let made = driver.build(settings, context).await.map_err(at)?;
-        let environment = self.environment.clone();
-        let built: Built<S> = Built { driver: made, environment, handed_over: false };
+        let built = self.built(made, driver.driver_type());
         match built.driver.init().await {
             Ok(()) => Ok(built),
             Err(error) => Err(at(built.discard(error).await)),
         }
+    }
+
+    /// A driver that is closed unless it is handed over.
+    fn built(&self, driver: Arc<S::Driver>, driver_type: TypeId) -> Built<S> {
+        let (environment, leaving) = (self.environment.clone(), self.leaving.clone());
+        Built { driver, driver_type, environment, leaving, handed_over: false }
     }
 
     /// Puts a driver that was created into its place, unless that was taken meanwhile.
@@ -322,13 +342,14 @@ impl<S: Subsystem> Slot<S> {
         Ok(())
     }
 
-    /// Puts a ready-made driver into the place of nothing.
+    /// Puts a ready-made driver into the place of nothing; one that is refused is closed.
     pub(crate) fn put_ready_made(
         &self,
         driver: Arc<S::Driver>,
         label: &'static str,
         driver_type: TypeId,
     ) -> Result<()> {
+        let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
         match writing.base {
             Base::Vacant => {}
@@ -343,21 +364,28 @@ impl<S: Subsystem> Slot<S> {
             }
         }
         writing.recipe = Recipe::ReadyMade { driver_type };
-        writing.serve(driver, label);
+        writing.serve(given.hand_over(), label);
         self.publish(&writing);
         drop(writing);
         self.flight.overtake();
         Ok(())
     }
 
-    /// Serves calls from `driver` until the override with this number is lifted.
-    pub(crate) fn put_override(&self, driver: Arc<S::Driver>, label: &'static str) -> Result<u64> {
+    /// Serves calls from `driver` until the override with this number is lifted; one that is refused
+    /// is closed.
+    pub(crate) fn put_override(
+        &self,
+        driver: Arc<S::Driver>,
+        label: &'static str,
+        driver_type: TypeId,
+    ) -> Result<u64> {
+        let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
         if matches!(writing.base, Base::Closed) {
             return Err(self.closed());
         }
         let id = unique_id();
-        let serving = writing.generation(driver, label);
+        let serving = writing.generation(given.hand_over(), label);
         writing.overrides.push((id, serving));
         self.publish(&writing);
         drop(writing);
@@ -378,6 +406,15 @@ impl<S: Subsystem> Slot<S> {
         drop(self.retire_in_background(retiring));
     }
 
+    /// Takes a ready-made driver out again that nobody can have seen.
+    pub(crate) fn give_up(&self) {
+        let mut writing = self.writing.lock();
+        let given = writing.replace_base(Base::Closed);
+        self.publish(&writing);
+        drop(writing);
+        drop(given.map(|given| self.retire_in_background(given)));
+    }
+
     /// Builds from a new recipe, checks it, flips, and retires the old driver.
     ///
     /// Until the flip any failure leaves the old driver serving.
@@ -387,15 +424,20 @@ impl<S: Subsystem> Slot<S> {
         settings: Settings,
     ) -> Result<Swapped> {
         self.environment.reaper().remember_runtime();
+        let one_at_a_time = self.changing.clone().lock_owned().await;
         if self.must_close_first(&driver) {
-            return self.swap_exclusive(driver, settings).await;
+            return self.swap_exclusive(one_at_a_time, driver, settings).await;
         }
-        let _one_at_a_time = self.changing.lock().await;
-        let built = self.build_and_probe(&driver, &settings).await?;
+        let built = self.create_apart(&driver, &settings, Probe::Yes).await?;
+        let old_type = self.driver_type();
         let (generation, old) = self.serve_swapped(built, &driver, Some(settings)).await?;
         self.flight.overtake();
-        let retirement = old.map(|old| self.retire_in_background(old));
-        Ok(Swapped { generation, retirement })
+        let Some(old) = old else { return Ok(Swapped { generation, old: Old::Closed(Ok(())) }) };
+        let job = self.retire_in_background(old);
+        if let Some(old_type) = old_type {
+            self.leaving.add(old_type, job.clone());
+        }
+        Ok(Swapped { generation, old: Old::Leaving(job) })
     }
 
     /// A driver that cannot live twice: calls wait while the old one is closed and the new one
@@ -404,28 +446,38 @@ impl<S: Subsystem> Slot<S> {
     /// Runs to its end even if the caller goes away, because half-way nothing serves.
     async fn swap_exclusive(
         self: &Arc<Self>,
+        one_at_a_time: OwnedMutexGuard<()>,
         driver: Arc<Registered<S>>,
         settings: Settings,
     ) -> Result<Swapped> {
         let limits = Limits::default();
-        let limit = limits.drain + limits.close + limits.build * 2;
+        // A creation under way, the old driver, the new one, and the old one again.
+        let limit = limits.drain + limits.close + limits.build * 3;
         let slot = self.clone();
+        let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
-            let _one_at_a_time = slot.changing.lock().await;
+            let _one_at_a_time = one_at_a_time;
+            let _no_creation = slot.flight.lead().await;
             let Some(old) = slot.begin_change() else { return Err(slot.closed()) };
-            let resumed = Resume(&*slot);
-            if let Some(old) = old {
-                old.finish(slot.environment.clock(), limits.drain, limits.close).await.ok();
-            }
-            let swapped = match slot.build_and_probe(&driver, &settings).await {
-                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await.map(drop),
-                Err(error) => Err(slot.reopen(error).await),
+            let _resumed = Resume(&*slot);
+            let closed = match old {
+                Some(old) => {
+                    let clock = slot.environment.clock();
+                    let closed = old.finish(clock, limits.drain, limits.close).await;
+                    closed.map_err(|error| error.at(|| slot.place(None, "close")))
+                }
+                None => Ok(()),
             };
-            drop(resumed);
-            swapped
+            let generation = match slot.create_apart(&driver, &settings, Probe::Yes).await {
+                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await?.0,
+                Err(error) => return Err(slot.reopen(error).await.with_related(closed.err())),
+            };
+            // Nobody listens when the caller has gone.
+            tell.send(Swapped { generation, old: Old::Closed(closed) }).ok();
+            Ok(())
         });
         job.ended().await?;
-        Ok(Swapped { generation: self.writing.lock().generation, retirement: None })
+        told.await.map_err(|_| self.closed())
     }
 
     /// After a failed exclusive swap: the old driver again, if it can be had.
@@ -434,7 +486,7 @@ impl<S: Subsystem> Slot<S> {
             Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
             Recipe::ReadyMade { .. } | Recipe::Group(_) => return error,
         };
-        let reopened = match self.build(&driver, &settings).await {
+        let reopened = match self.create_apart(&driver, &settings, Probe::No).await {
             Ok(built) => self.serve_swapped(built, &driver, None).await.map(drop),
             Err(error) => Err(error),
         };
@@ -484,9 +536,9 @@ impl<S: Subsystem> Slot<S> {
         Some(old)
     }
 
+    /// Whether what serves, or is about to be created, and `next` cannot live at the same time.
     fn must_close_first(&self, next: &Registered<S>) -> bool {
         let writing = self.writing.lock();
-        let Base::Serving(_) = writing.base else { return false };
         match &writing.recipe {
             Recipe::Driver { driver, .. } => {
                 next.is_exclusive() && driver.driver_type() == next.driver_type()
@@ -495,10 +547,12 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    async fn build_and_probe(
+    /// Creates a driver beside what serves now, as a creation of this instance and within a limit.
+    async fn create_apart(
         &self,
         driver: &Registered<S>,
         settings: &Settings,
+        probe: Probe,
     ) -> Result<Built<S>> {
         let around = ambient::current();
         let until = self.until(around.deadline, Limits::default().build);
@@ -506,16 +560,9 @@ impl<S: Subsystem> Slot<S> {
         let inside = Ambient { creating: self.id, ..around }.until(Some(until));
         let building = contained(ambient::scope(inside, async {
             let built = self.build(driver, settings).await?;
-            match built.driver.health().await {
-                Ok(Health { status: Status::Down, reason }) => {
-                    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                    let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
-                        .with_context("reason", reason)
-                        .not_applied();
-                    Err(built.discard(error).await)
-                }
-                Err(error) => Err(built.discard(error).await),
-                Ok(_) => Ok(built),
+            match probe {
+                Probe::Yes => built.probed().await,
+                Probe::No => Ok(built),
             }
         }));
         let result = match at_latest(until, building).await {
@@ -659,8 +706,10 @@ impl<S: Subsystem> Slot<S> {
         let limits = Limits::default();
         let clock = self.environment.clock().clone();
         let limit = limits.drain + limits.close + Duration::from_secs(1);
+        let place = self.place(None, "close");
         self.environment.reaper().submit("retire a driver", limit, async move {
-            retiring.finish(&clock, limits.drain, limits.close).await
+            let closed = retiring.finish(&clock, limits.drain, limits.close).await;
+            closed.map_err(|error| error.at(|| place))
         })
     }
 
@@ -750,7 +799,29 @@ impl<S: Subsystem> Writing<S> {
     }
 }
 
+/// Whether a driver must show that it works before it serves.
+#[derive(Clone, Copy)]
+enum Probe {
+    Yes,
+    No,
+}
+
 impl<S: Subsystem> Built<S> {
+    /// Itself, unless it says that it does not work.
+    async fn probed(self) -> Result<Self> {
+        match self.driver.health().await {
+            Ok(Health { status: Status::Down, reason }) => {
+                let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+                let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
+                    .with_context("reason", reason)
+                    .not_applied();
+                Err(self.discard(error).await)
+            }
+            Err(error) => Err(self.discard(error).await),
+            Ok(_) => Ok(self),
+        }
+    }
+
     fn hand_over(mut self) -> Arc<S::Driver> {
         self.handed_over = true;
         self.driver.clone()
@@ -769,9 +840,12 @@ impl<S: Subsystem> Built<S> {
         let driver = self.driver.clone();
         let clock = self.environment.clock().clone();
         let limit = CLEANUP_LIMIT + Duration::from_secs(1);
-        self.environment.reaper().submit("close a driver that does not serve", limit, async move {
+        let reaper = self.environment.reaper();
+        let job = reaper.submit("close a driver that does not serve", limit, async move {
             close_driver::<S>(&driver, later(clock.now(), CLEANUP_LIMIT)).await
-        })
+        });
+        self.leaving.add(self.driver_type, job.clone());
+        job
     }
 }
 

@@ -103,13 +103,13 @@ impl<S: Subsystem> Manager<S> {
     pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
         let name = Name::parse(name)?;
         let (_, recipe) = self.recipe(&name, settings)?;
-        self.declare(Slot::new(name, recipe, &self.0.environment))
+        self.declare(Arc::new(Slot::new(name, recipe, &self.0.environment)))
     }
 
     /// Declares an instance that is there already.
     ///
     /// For an instance that was configured and is not built yet, it takes that one's place; if it is
-    /// being built, this one wins and the other is closed.
+    /// being built, this one wins and the other is closed. One that is refused is closed as well.
     #[track_caller]
     pub fn insert<T>(&self, name: &str, driver: T) -> Result<()>
     where
@@ -124,7 +124,8 @@ impl<S: Subsystem> Manager<S> {
         }
         let slot = Slot::new(name, Recipe::ReadyMade { driver_type }, &self.0.environment);
         slot.put_ready_made(driver, READY_MADE, driver_type)?;
-        self.declare(slot)
+        let slot = Arc::new(slot);
+        self.declare(slot.clone()).inspect_err(|_| slot.give_up())
     }
 
     /// Declares an instance that chooses among others for each call.
@@ -134,7 +135,7 @@ impl<S: Subsystem> Manager<S> {
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
         let group = self.make_group(members, Arc::new(selector))?;
-        self.declare(Slot::new(name, Recipe::Group(group), &self.0.environment))
+        self.declare(Arc::new(Slot::new(name, Recipe::Group(group), &self.0.environment)))
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -208,7 +209,8 @@ impl<S: Subsystem> Manager<S> {
         T: 'static,
     {
         let slot = self.slot(name)?;
-        let id = slot.put_override(S::Driver::erase(Arc::new(driver)), OVERRIDE)?;
+        let driver_type = TypeId::of::<T>();
+        let id = slot.put_override(S::Driver::erase(Arc::new(driver)), OVERRIDE, driver_type)?;
         Ok(Override { slot, id })
     }
 
@@ -241,7 +243,7 @@ impl<S: Subsystem> Manager<S> {
         self.0.slots.load().find(name).cloned().ok_or_else(|| self.unknown(name))
     }
 
-    fn declare(&self, slot: Slot<S>) -> Result<()> {
+    fn declare(&self, slot: Arc<Slot<S>>) -> Result<()> {
         let mut declared = self.0.declared.lock();
         if declared.closed {
             return Err(closed::<S>());
@@ -253,7 +255,7 @@ impl<S: Subsystem> Manager<S> {
             )
             .with_context("instance", slot.full_name()));
         }
-        declared.slots.push(Arc::new(slot));
+        declared.slots.push(slot);
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
         self.0.slots.store(Arc::new(NameTable::new(named)));
         Ok(())

@@ -289,3 +289,11 @@ pub(crate) fn lamps(environment: &Environment, script: &Script) -> Manager<Lamps
     lamps.configure("spare", &paper()).unwrap();
     lamps
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_does_not_carry_the_room_that_creating_takes() {
+    let world = World::with(&["a"]);
+    let desk = world.desks.handle("a").unwrap();
+    let size = size_of_val(&desk.ask("?"));
+    assert!(size < 4096, "{size} bytes");
+}

@@ -141,6 +141,19 @@ async fn a_ready_made_instance_never_pushes_out_one_that_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_that_is_handed_in_and_refused_is_closed() {
+    let world = World::with(&["a"]);
+    world.desks.close(std::time::Duration::from_secs(9)).await.into_result().unwrap();
+    world.desks.insert("a", world.script.driver::<0>("to a closed instance")).unwrap_err();
+    world.desks.insert("b", world.script.driver::<0>("to a closed manager")).unwrap_err();
+    let override_driver = world.script.driver::<0>("over a closed instance");
+    world.desks.override_instance("a", override_driver).map(drop).unwrap_err();
+    world.swept().await;
+    assert_eq!(world.script.count(Step::Close), 3);
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn overrides_serve_while_their_guards_live_in_any_order_and_are_closed_once() {
     for order in [[0, 1], [1, 0]] {
         let world = World::with(&["a"]);

@@ -288,6 +288,26 @@ async fn when_neither_can_be_opened_both_errors_are_told_and_the_next_call_tries
         assert_eq!(error.related().len(), 1, "{error:?}");
         assert_eq!(desk.ask("?").await.unwrap(), "old: ?");
         world.swept().await;
+        assert_eq!(world.script.live_max(), 1, "{:?}", world.script.journal());
+        world.script.assert_tidy(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exclusive_driver_never_lives_twice_although_one_that_failed_closes_slowly() {
+    for act in [Act::Fail(outage()), Act::Panic, Act::Hang] {
+        let (world, desk) = serving("vault").await;
+        let gate = Gate::closed();
+        world.script.once(Step::Init, act);
+        world.script.once(Step::Close, Act::Work);
+        world.script.once(Step::Close, Act::Wait(gate.clone()));
+        let swap = swapping(&world.desks, labelled("vault", "new"));
+        world.script.reached(Step::Close, 2).await;
+        world.settle().await;
+        assert_eq!(world.script.count(Step::Build), 2, "the old one is not opened again yet");
+        gate.open();
+        swap.await.unwrap().unwrap_err();
+        assert_eq!(desk.ask("?").await.unwrap(), "old: ?");
         assert_eq!(world.script.live_max(), 1);
         world.script.assert_tidy(1);
     }
@@ -321,7 +341,7 @@ async fn an_exclusive_swap_runs_to_its_end_although_its_caller_is_dropped_at_any
 
 #[tokio::test(start_paused = true)]
 async fn an_exclusive_driver_never_lives_twice_when_swaps_queue_up() {
-    let (world, _desk) = serving("paper").await;
+    let (world, _desk) = serving("glass").await;
     let gate = Gate::closed();
     world.script.once(Step::Build, Act::Wait(gate.clone()));
     // Seen from before the first swap, neither of them has an exclusive driver to close.
