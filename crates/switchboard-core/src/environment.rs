@@ -1,4 +1,5 @@
-//! What all instances of one application share: clock, variables, clean-up, other managers.
+//! What all instances of one application share: clock, variables, clean-up, events, policies, other
+//! managers.
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use crate::creations::Creations;
 use crate::manager::{Manager, ManagerCore};
 use crate::sync::Mutex;
-use crate::{Clock, Error, ErrorKind, Name, Reaper, Result, Subsystem};
+use crate::{Clock, Error, ErrorKind, Events, Name, Policy, Reaper, Result, Subsystem};
 
 /// The surroundings of managers and drivers. Cheap to clone; clones are the same environment.
 ///
@@ -31,6 +32,9 @@ struct Shared {
     clock: Clock,
     variables: BTreeMap<String, String>,
     reaper: Reaper,
+    events: Events,
+    policies: BTreeMap<String, Policy>,
+    faults_allowed: bool,
     creations: Creations,
     managers: Arc<Mutex<HashMap<TypeId, WeakManager>>>,
 }
@@ -45,6 +49,9 @@ impl Environment {
             clock: Clock::system(),
             variables: BTreeMap::new(),
             reaper: Reaper::new(),
+            events: Events::new(),
+            policies: BTreeMap::new(),
+            faults_allowed: true,
             creations: Creations::default(),
             managers: Arc::default(),
         }))
@@ -69,9 +76,28 @@ impl Environment {
         self
     }
 
+    /// The same with a policy that instances can name.
+    #[must_use]
+    pub fn with_policy(mut self, name: impl Into<String>, policy: Policy) -> Self {
+        Arc::make_mut(&mut self.0).policies.insert(name.into(), policy);
+        self
+    }
+
+    /// The same, where faults on purpose are refused.
+    #[must_use]
+    pub fn in_production(mut self) -> Self {
+        Arc::make_mut(&mut self.0).faults_allowed = false;
+        self
+    }
+
     /// Where time and randomness come from.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Where lines tell what happens to them.
+    pub fn events(&self) -> &Events {
+        &self.0.events
     }
 
     /// The value of a variable, if it was given.
@@ -82,6 +108,14 @@ impl Environment {
     /// Who does what a drop cannot.
     pub fn reaper(&self) -> &Reaper {
         &self.0.reaper
+    }
+
+    pub(crate) fn policies(&self) -> &BTreeMap<String, Policy> {
+        &self.0.policies
+    }
+
+    pub(crate) fn faults_allowed(&self) -> bool {
+        self.0.faults_allowed
     }
 
     pub(crate) fn creations(&self) -> &Creations {

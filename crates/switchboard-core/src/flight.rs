@@ -17,9 +17,9 @@ pub(crate) struct Flight<E> {
 }
 
 /// What a caller finds.
-pub(crate) enum Boarding<'f, E: Clone> {
+pub(crate) enum Boarding<E: Clone> {
     /// Nobody is at work: this caller is now.
-    Lead(Leader<'f, E>),
+    Lead(Leader<E>),
     /// Somebody is at work.
     Wait(Landed<E>),
 }
@@ -36,8 +36,8 @@ pub(crate) enum Outcome<E> {
 }
 
 /// The right to do the work; given up when dropped.
-pub(crate) struct Leader<'f, E: Clone> {
-    flight: &'f Flight<E>,
+pub(crate) struct Leader<E: Clone> {
+    flight: Arc<Flight<E>>,
     /// What those who wait are told when this is dropped.
     outcome: Outcome<E>,
 }
@@ -59,22 +59,22 @@ struct State<E> {
 }
 
 impl<E: Clone> Flight<E> {
-    pub(crate) fn new() -> Self {
-        Self { current: Mutex::new(None) }
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { current: Mutex::new(None) })
     }
 
     /// Leads, or waits for who leads.
-    pub(crate) fn board(&self) -> Boarding<'_, E> {
+    pub(crate) fn board(self: &Arc<Self>) -> Boarding<E> {
         let mut current = self.current.lock();
         if let Some(landing) = &*current {
             return Boarding::Wait(Landed { landing: landing.clone(), place: None });
         }
         *current = Some(Landing::new());
-        Boarding::Lead(Leader { flight: self, outcome: Outcome::Abandoned })
+        Boarding::Lead(Leader { flight: self.clone(), outcome: Outcome::Abandoned })
     }
 
     /// Leads as soon as nobody else does.
-    pub(crate) async fn lead(&self) -> Leader<'_, E> {
+    pub(crate) async fn lead(self: &Arc<Self>) -> Leader<E> {
         loop {
             match self.board() {
                 Boarding::Lead(leader) => return leader,
@@ -97,14 +97,14 @@ impl<E: Clone> Flight<E> {
     }
 }
 
-impl<E: Clone> Leader<'_, E> {
+impl<E: Clone> Leader<E> {
     /// Says how the work ended.
     pub(crate) fn land(mut self, outcome: Outcome<E>) {
         self.outcome = outcome;
     }
 }
 
-impl<E: Clone> Drop for Leader<'_, E> {
+impl<E: Clone> Drop for Leader<E> {
     /// Callers that come from now on meet a new flight; those who waited hear of this one.
     fn drop(&mut self) {
         let landing = self.flight.current.lock().take();

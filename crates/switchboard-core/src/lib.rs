@@ -10,6 +10,7 @@ mod clock;
 mod creations;
 mod environment;
 mod error;
+mod events;
 mod figures;
 mod flight;
 mod gates;
@@ -34,13 +35,19 @@ pub use capability::{Capabilities, Support};
 pub use clock::Clock;
 pub use environment::{BuildContext, Environment};
 pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
+pub use events::{Event, Events, Source, Subscription};
 pub use figures::{Durations, OpFigures};
 pub use gates::{
-    Bulkhead, BulkheadLimit, OwnedPermit, Permit, RateLimit, RateLimiter, Reservation,
+    Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy, BreakerState,
+    BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, ChainStep, Decision, Fault, Faults,
+    Gates, Jitter, OwnedPermit, Permit, Policy, RateLimit, RateLimiter, Reservation, RetryBudget,
+    RetryPolicy, Verdict, Why, Withdrawal, execute_with_resilience,
 };
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
-pub use manager::{CloseReport, HealthReport, InstanceInfo, InstanceSettings, Manager, Override};
+pub use manager::{
+    CloseReport, HealthReport, InstanceInfo, InstanceSettings, Manager, Override, PolicyChoice,
+};
 pub use name::Name;
 pub use op::{Effect, Op};
 pub use reaper::{Job, Reaper, ReaperFigures};

@@ -18,7 +18,7 @@ use switchboard_core::{
 const HOUR: Duration = Duration::from_hours(1);
 
 fn limit(max: u32, queue: u32) -> BulkheadLimit {
-    BulkheadLimit { max, queue, wait: HOUR }
+    BulkheadLimit { max, queue, wait: HOUR, ..BulkheadLimit::default() }
 }
 
 fn bulkhead(max: u32, queue: u32) -> Arc<Bulkhead> {

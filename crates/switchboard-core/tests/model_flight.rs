@@ -35,7 +35,7 @@ use flight::{Boarding, Flight, Outcome};
 
 /// A flight, and what its leaders do: count how many are at work and how many finished.
 struct Airport {
-    flight: Flight<u32>,
+    flight: Arc<Flight<u32>>,
     at_work: AtomicUsize,
     finished: AtomicUsize,
 }

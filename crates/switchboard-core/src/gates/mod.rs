@@ -1,7 +1,24 @@
-//! The protections of a line, each usable on its own.
+//! The protections of a line, each usable on its own, and the one order they make.
 
+mod breaker;
+mod budget;
 mod bulkhead;
+mod chain;
+mod faults;
+mod mistakes;
+mod policy;
 mod rate_limit;
+mod retry;
 
+pub use breaker::{
+    Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy, BreakerState,
+    BreakerWindow, Verdict,
+};
+pub use budget::{BudgetPolicy, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
+pub(crate) use chain::{Call, Limit};
+pub use chain::{Gates, execute_with_resilience};
+pub use faults::{Fault, Faults};
+pub use policy::{ChainStep, Policy};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
+pub use retry::{Backoff, Decision, Jitter, RetryPolicy, Why};

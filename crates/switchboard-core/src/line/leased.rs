@@ -5,15 +5,16 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use super::Line;
-use super::call::Label;
+use super::call::{Ask, Label};
 use super::seat::Held;
 use super::slot::Slot;
-use crate::{Error, ErrorKind, Op, Result, Subsystem};
+use crate::gates::Limit;
+use crate::{Error, ErrorKind, Op, OwnedPermit, Result, Subsystem};
 
 /// Something a driver opened, together with what keeps that driver alive.
 ///
@@ -22,7 +23,46 @@ pub struct Leased<S: Subsystem, T> {
     // Fields are dropped in this order.
     opened: T,
     held: Held<S>,
+    _permit: Option<OwnedPermit>,
     slot: Arc<Slot<S>>,
+}
+
+/// Asks a driver to open something, and keeps who opened it.
+struct Opening<F>(F);
+
+impl<S, F, Fut, T> Ask<S> for Opening<F>
+where
+    S: Subsystem,
+    F: Fn(Held<S>) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T>> + Send,
+    T: Send,
+{
+    type Answer = (T, Held<S>, Arc<Slot<S>>);
+    type Asking = Opened<S, Fut>;
+
+    const KEEPS_SLOT: bool = true;
+
+    fn ask(&self, slot: &Arc<Slot<S>>, held: Held<S>) -> Option<Self::Asking> {
+        let by = Some((held.clone(), slot.clone()));
+        Some(Opened { opening: Box::pin((self.0)(held)), by })
+    }
+}
+
+/// An opening under way, together with the driver that does it.
+struct Opened<S: Subsystem, Fut> {
+    opening: Pin<Box<Fut>>,
+    by: Option<(Held<S>, Arc<Slot<S>>)>,
+}
+
+impl<S: Subsystem, T, Fut: Future<Output = Result<T>>> Future for Opened<S, Fut> {
+    type Output = Result<(T, Held<S>, Arc<Slot<S>>)>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let opened = ready!(self.opening.as_mut().poll(context));
+        // Polled once more after its end it has nothing to give, as any future.
+        let Some((held, slot)) = self.by.take() else { return Poll::Pending };
+        Poll::Ready(opened.map(|opened| (opened, held, slot)))
+    }
 }
 
 /// The watcher of what happens inside something opened.
@@ -43,12 +83,9 @@ impl<S: Subsystem> Line<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        let opening = |slot: &Arc<Slot<S>>, held: Held<S>| {
-            let (slot, kept) = (slot.clone(), held.clone());
-            let opening = open(held);
-            Some(async move { Ok(Leased { opened: opening.await?, held: kept, slot }) })
-        };
-        self.slot.call(op, &opening).await
+        let (opened, permit) = self.slot.call(op, &Opening(open)).await?;
+        let (opened, held, slot) = opened;
+        Ok(Leased { opened, held, _permit: permit, slot })
     }
 }
 
@@ -79,7 +116,14 @@ impl<S: Subsystem> Step<'_, S> {
             return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
         }
         let label = Label::of(self.held);
-        self.slot.observe(op, label, self.unless_revoked(future)).await
+        let result = self
+            .slot
+            .observe(op, label, Limit::inherited().enforce(self.unless_revoked(future)))
+            .await;
+        if let Some(gates) = self.slot.gates() {
+            gates.observed(&result);
+        }
+        result
     }
 
     /// The end of `future`, or an error when the driver is taken away; looked at only while waiting.

@@ -18,9 +18,11 @@ pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
 pub use slot::Swapped;
-pub(crate) use slot::{Recipe, Slot};
+pub(crate) use slot::{Limits, Recipe, Slot};
 
-use crate::{Capabilities, Environment, Lifecycle as _, OpFigures, Result, Subsystem};
+use crate::{
+    Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,
+};
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
 ///
@@ -51,8 +53,20 @@ impl<S: Subsystem> Line<S> {
 
     /// What the driver that serves now can do beyond the core of its contract.
     pub async fn capabilities(&self) -> Result<Capabilities> {
-        let held = self.slot.hold_driver().await?;
+        let held = self.slot.seated().await?;
         Ok(held.capabilities().unwrap_or_else(|| self.slot.declared_capabilities()))
+    }
+
+    /// The gates every call passes, to look at them or to force the breaker; `None` without a policy.
+    pub fn gates(&self) -> Option<Arc<Gates>> {
+        self.slot.gates()
+    }
+
+    /// Lets faults happen to the calls of this instance, innermost of all gates; `None` stops that.
+    ///
+    /// For tests. An environment in production refuses them.
+    pub fn set_faults(&self, faults: Option<Arc<Faults>>) -> Result<()> {
+        self.slot.set_faults(faults)
     }
 
     /// What the instance shares with the others of its application.

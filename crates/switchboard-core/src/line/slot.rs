@@ -4,7 +4,7 @@
 //! and is published as a whole. Building, draining and closing happen outside of that lock.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,19 @@ use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 use super::group::Group;
 use super::leaving::Leaving;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
-use crate::ambient::{self, Ambient, earlier, later};
+use crate::ambient::{self, Ambient, later};
 use crate::creations::{SlotId, unique_id};
 use crate::environment::CLEANUP_LIMIT;
 use crate::figures::Figures;
 use crate::flight::{Boarding, Flight, Leader, Outcome};
-use crate::manager::InstanceInfo;
 use crate::panics::contained;
 use crate::reaper::Job;
 use crate::registry::Registered;
 use crate::sharded::{Hold, Sharded, Watch};
 use crate::sync::Mutex;
 use crate::{
-    BuildContext, Capabilities, Environment, Error, ErrorKind, Health, Lifecycle as _, Name, Place,
-    Result, Settings, Status, Subsystem,
+    BuildContext, Capabilities, Environment, Error, ErrorKind, Event, Faults, Gates, Health,
+    InstanceInfo, Lifecycle as _, Name, Place, Policy, Result, Settings, Source, Status, Subsystem,
 };
 
 pub(crate) struct Slot<S: Subsystem> {
@@ -37,7 +36,8 @@ pub(crate) struct Slot<S: Subsystem> {
     pub(crate) figures: Figures,
     pub(super) current: ArcSwap<Current<S>>,
     writing: Mutex<Writing<S>>,
-    flight: Flight<Error>,
+    flight: Arc<Flight<Error>>,
+    limits: Mutex<Limits>,
     /// One swap at a time; also tells those who wait that something changed.
     changing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<()>,
@@ -61,8 +61,14 @@ pub(super) enum Current<S: Subsystem> {
     Vacant,
     /// An exclusive driver is being exchanged; calls wait.
     Changing,
-    Serving(Sharded<Seat<S>>),
-    Group(Sharded<Arc<Group<S>>>),
+    Serving {
+        seats: Sharded<Seat<S>>,
+        gates: Option<Sharded<Arc<Gates>>>,
+    },
+    Group {
+        group: Sharded<Arc<Group<S>>>,
+        gates: Option<Sharded<Arc<Gates>>>,
+    },
     Closed,
 }
 
@@ -70,6 +76,10 @@ struct Writing<S: Subsystem> {
     recipe: Recipe<S>,
     base: Base<S>,
     overrides: Vec<(u64, Serving<S>)>,
+    gates: Option<Arc<Gates>>,
+    /// The gates once more, in the form that calls hold.
+    held_gates: Option<Sharded<Arc<Gates>>>,
+    faults: Option<Arc<Faults>>,
     generation: u64,
     /// Generations out of service that calls may still hold.
     retired: Vec<Watch<Seat<S>>>,
@@ -93,7 +103,7 @@ pub(crate) enum Recipe<S: Subsystem> {
     Group(Arc<Group<S>>),
 }
 
-/// Limits of one instance that have nothing to do with calls.
+/// How long the driver of an instance may take to come and to go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) build: Duration,
@@ -118,6 +128,20 @@ struct Built<S: Subsystem> {
     environment: Environment,
     leaving: Leaving,
     handed_over: bool,
+}
+
+/// Why a driver was not built. Those who wait for a builder that panicked may try themselves.
+enum Unbuilt {
+    Failed(Error),
+    Panicked(Error),
+}
+
+impl Unbuilt {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Failed(error) | Self::Panicked(error) => error,
+        }
+    }
 }
 
 /// The result of a swap: the new generation serves.
@@ -147,13 +171,26 @@ impl Swapped {
 }
 
 impl<S: Subsystem> Slot<S> {
-    pub(crate) fn new(name: Name, recipe: Recipe<S>, environment: &Environment) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        recipe: Recipe<S>,
+        limits: Limits,
+        environment: &Environment,
+    ) -> Self {
         let base = match &recipe {
             Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
             _ => Base::Vacant,
         };
-        let writing =
-            Writing { recipe, base, overrides: Vec::new(), generation: 0, retired: Vec::new() };
+        let writing = Writing {
+            recipe,
+            base,
+            overrides: Vec::new(),
+            gates: None,
+            held_gates: None,
+            faults: None,
+            generation: 0,
+            retired: Vec::new(),
+        };
         Self {
             id: unique_id(),
             name,
@@ -162,6 +199,7 @@ impl<S: Subsystem> Slot<S> {
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
             flight: Flight::new(),
+            limits: Mutex::new(limits),
             changing: Arc::default(),
             changed: watch::Sender::new(()),
             leaving: Leaving::default(),
@@ -192,17 +230,44 @@ impl<S: Subsystem> Slot<S> {
     #[inline]
     pub(super) fn seat(&self) -> Option<Hold<Seat<S>>> {
         match &**self.current.load() {
-            Current::Serving(seats) => Some(seats.hold()),
+            Current::Serving { seats, .. } => Some(seats.hold()),
             _ => None,
         }
     }
 
-    /// What serves now; builds it, or waits for it, if need be.
-    pub(super) async fn entered(&self) -> Result<Entered<S>> {
+    /// The driver that serves now, if a call may go to it straight away.
+    #[inline]
+    pub(super) fn ungated(&self) -> Option<Hold<Seat<S>>> {
+        match &**self.current.load() {
+            Current::Serving { seats, gates: None } => Some(seats.hold()),
+            _ => None,
+        }
+    }
+
+    /// The driver that serves now; builds it, or waits for it, if need be.
+    pub(super) async fn seated(self: &Arc<Self>) -> Result<Held<S>> {
         loop {
             match &**self.current.load() {
-                Current::Serving(seats) => return Ok(Entered::Driver(Held(seats.hold()))),
-                Current::Group(groups) => return Ok(Entered::Group(groups.hold())),
+                Current::Serving { seats, .. } => return Ok(Held(seats.hold())),
+                Current::Group { .. } => return Err(self.no_driver()),
+                Current::Closed => return Err(self.closed()),
+                Current::Vacant | Current::Changing => {}
+            }
+            self.ensure().await?;
+        }
+    }
+
+    /// The way a call has to take: through these gates, and to a driver or a group. Builds what is
+    /// not built yet.
+    pub(super) async fn entered(self: &Arc<Self>) -> Result<Entered<S>> {
+        loop {
+            match &**self.current.load() {
+                Current::Serving { gates, .. } => {
+                    return Ok(Entered::Driver(gates.as_ref().map(Sharded::hold)));
+                }
+                Current::Group { group, gates } => {
+                    return Ok(Entered::Group(group.hold(), gates.as_ref().map(Sharded::hold)));
+                }
                 Current::Closed => return Err(self.closed()),
                 Current::Vacant | Current::Changing => {}
             }
@@ -211,7 +276,11 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Ends when something serves: at once, after building it, or after somebody else has.
-    pub(crate) async fn ensure(&self) -> Result<()> {
+    ///
+    /// A caller whose deadline comes while it builds leaves with a time-out, and what it had begun is
+    /// brought to its end: otherwise an instance that takes longer to build than a call may take
+    /// would never come up. A caller that is dropped takes the building with it.
+    pub(crate) async fn ensure(self: &Arc<Self>) -> Result<()> {
         self.environment.reaper().remember_runtime();
         let ambient = ambient::current();
         let _waiting = match ambient.creating {
@@ -220,21 +289,27 @@ impl<S: Subsystem> Slot<S> {
                 Some(self.environment.creations().wait(asking, self.id, &self.full_name())?)
             }
         };
-        let limits = Limits::default();
-        let until = self.until(ambient.deadline, limits.build);
-        // In a box, because most calls never come here and should not carry the room for it.
-        match at_latest(until, Box::pin(self.ensure_unbounded(ambient, until))).await {
-            // Whatever happened while building, the call that wanted it was not made.
-            Some(result) => {
-                result.map_err(|error| error.not_applied().at(|| self.place(None, "build")))
-            }
-            None => Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time")
-                .not_applied()
-                .at(|| self.place(None, "build"))),
+        if self.standing() == Standing::Serving {
+            return Ok(());
         }
+        let leads = Arc::new(AtomicBool::new(false));
+        let mut readying = Box::pin(self.clone().become_ready(ambient, leads.clone()));
+        let result = match ambient.deadline {
+            None => Some(readying.as_mut().await),
+            Some(deadline) => at_latest(deadline, readying.as_mut()).await,
+        };
+        let result = result.unwrap_or_else(|| {
+            if leads.load(Ordering::Relaxed) {
+                let limit = self.limits().build.saturating_add(CLEANUP_LIMIT);
+                drop(self.environment.reaper().submit("finish building", limit, readying));
+            }
+            Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time"))
+        });
+        // Whatever happened while building, the call that wanted it was not made.
+        result.map_err(|error| error.not_applied().at(|| self.place(None, "build")))
     }
 
-    async fn ensure_unbounded(&self, ambient: Ambient, until: Instant) -> Result<()> {
+    async fn become_ready(self: Arc<Self>, around: Ambient, leads: Arc<AtomicBool>) -> Result<()> {
         let mut changed = self.changed.subscribe();
         loop {
             match self.standing() {
@@ -248,7 +323,10 @@ impl<S: Subsystem> Slot<S> {
                 }
             }
             match self.flight.board() {
-                Boarding::Lead(leader) => return self.create(leader, ambient, until).await,
+                Boarding::Lead(leader) => {
+                    leads.store(true, Ordering::Relaxed);
+                    return self.create(leader, around).await;
+                }
                 Boarding::Wait(landed) => match landed.await {
                     Outcome::Done | Outcome::Abandoned => {}
                     Outcome::Failed(error) => return Err(error),
@@ -258,35 +336,45 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// The work of the one caller that leads.
-    async fn create(
-        &self,
-        leader: Leader<'_, Error>,
-        around: Ambient,
-        until: Instant,
-    ) -> Result<()> {
+    async fn create(&self, leader: Leader<Error>, around: Ambient) -> Result<()> {
         if self.standing() != Standing::Vacant {
             // Between looking and leading, somebody else had finished.
             leader.land(Outcome::Done);
             return Ok(());
         }
-        self.environment.creations().begin(self.id, &self.full_name());
-        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
-        let building = contained(ambient::scope(inside, self.build_current()));
-        let installed = match building.await {
-            Err(panic) => {
+        let installed = match self.within_build_limit(around, self.build_current()).await {
+            Err(Unbuilt::Panicked(error)) => {
                 leader.land(Outcome::Abandoned);
-                return Err(panic.into_error("build"));
+                return Err(error);
             }
-            Ok(Err(error)) => Err(error),
-            Ok(Ok((built, label))) => self.install(built, label).await,
+            Err(Unbuilt::Failed(error)) => Err(error),
+            Ok((built, label)) => self.install(built, label).await,
         };
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
-            // That this caller had no time left says nothing to those who have.
-            Err(_) if self.environment.clock().now() >= until => Outcome::Abandoned,
             Err(error) => Outcome::Failed(error.clone()),
         });
         installed
+    }
+
+    /// Runs a building of this instance: in its own name, with a limit, and with panics contained.
+    async fn within_build_limit<T>(
+        &self,
+        around: Ambient,
+        building: impl Future<Output = Result<T>>,
+    ) -> Result<T, Unbuilt> {
+        self.environment.creations().begin(self.id, &self.full_name());
+        let until = later(self.environment.clock().now(), self.limits().build);
+        let inside = Ambient { creating: self.id, deadline: Some(until), ..around };
+        match at_latest(until, contained(ambient::scope(inside, building))).await {
+            Some(Ok(result)) => result.map_err(Unbuilt::Failed),
+            Some(Err(panic)) => Err(Unbuilt::Panicked(panic.into_error("build"))),
+            None => Err(Unbuilt::Failed(
+                Error::new(ErrorKind::Timeout, "the driver was not ready within the build limit")
+                    .with_context("limit", format_args!("{:?}", self.limits().build))
+                    .not_applied(),
+            )),
+        }
     }
 
     async fn build_current(&self) -> Result<(Built<S>, &'static str)> {
@@ -393,6 +481,60 @@ impl<S: Subsystem> Slot<S> {
         Ok(id)
     }
 
+    /// Gives the instance other gates; those that stay go on where they were.
+    pub(crate) fn retune(&self, policy: Policy) -> Result<()> {
+        let mut writing = self.writing.lock();
+        if matches!(writing.base, Base::Closed) {
+            return Err(self.closed());
+        }
+        let faults = writing.faults.clone();
+        let next = if policy.is_empty() && faults.is_none() {
+            None
+        } else {
+            let source = Source::new(S::NAME, self.name.shared());
+            let before = writing.gates.as_deref();
+            let gates = Gates::following(before, policy, source, &self.environment)?;
+            Some(Arc::new(gates.with_faults(faults)))
+        };
+        writing.held_gates = next.clone().map(Sharded::new);
+        writing.gates = next;
+        self.publish(&writing);
+        Ok(())
+    }
+
+    /// Lets faults happen to the calls of this instance, or stops that.
+    pub(crate) fn set_faults(&self, faults: Option<Arc<Faults>>) -> Result<()> {
+        if faults.is_some() && !self.environment.faults_allowed() {
+            return Err(Error::new(ErrorKind::Config, "faults are refused in production")
+                .with_context("instance", self.full_name()));
+        }
+        let policy = {
+            let mut writing = self.writing.lock();
+            writing.faults = faults;
+            writing.gates.as_ref().map(|gates| gates.policy().clone()).unwrap_or_default()
+        };
+        self.retune(policy)
+    }
+
+    /// Gives the instance other limits, for what begins from now on.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *self.limits.lock() = limits;
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.lock()
+    }
+
+    /// When a call that starts now has to be done, by its own policy.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.writing.lock().gates.as_ref().and_then(|gates| gates.deadline())
+    }
+
+    /// The gates in force.
+    pub(crate) fn gates(&self) -> Option<Arc<Gates>> {
+        self.writing.lock().gates.clone()
+    }
+
     /// Lifts an override; its driver is drained and closed in the background.
     pub(crate) fn lift_override(&self, id: u64) {
         let mut writing = self.writing.lock();
@@ -450,9 +592,10 @@ impl<S: Subsystem> Slot<S> {
         driver: Arc<Registered<S>>,
         settings: Settings,
     ) -> Result<Swapped> {
-        let limits = Limits::default();
+        let limits = self.limits();
         // A creation under way, the old driver, the new one, and the old one again.
-        let limit = limits.drain + limits.close + limits.build * 3;
+        let building = limits.build.saturating_mul(3);
+        let limit = limits.drain.saturating_add(limits.close).saturating_add(building);
         let slot = self.clone();
         let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
@@ -518,7 +661,14 @@ impl<S: Subsystem> Slot<S> {
                 self.publish(&writing);
                 // What was found of the old driver does not hold for this one.
                 self.reported.lock().tell(None);
-                return Ok((writing.generation, old));
+                let generation = writing.generation;
+                drop(writing);
+                self.environment.events().emit(|| Event::Swapped {
+                    source: Source::new(S::NAME, self.name.shared()),
+                    driver: driver.label().into(),
+                    generation,
+                });
+                return Ok((generation, old));
             }
         };
         Err(too_late.discard(self.closed()).await)
@@ -554,24 +704,24 @@ impl<S: Subsystem> Slot<S> {
         settings: &Settings,
         probe: Probe,
     ) -> Result<Built<S>> {
-        let around = ambient::current();
-        let until = self.until(around.deadline, Limits::default().build);
-        self.environment.creations().begin(self.id, &self.full_name());
-        let inside = Ambient { creating: self.id, ..around }.until(Some(until));
-        let building = contained(ambient::scope(inside, async {
+        let probed = async {
             let built = self.build(driver, settings).await?;
             match probe {
                 Probe::Yes => built.probed().await,
                 Probe::No => Ok(built),
             }
-        }));
-        let result = match at_latest(until, building).await {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(panic.into_error("build")),
-            None => Err(Error::new(ErrorKind::Timeout, "the new driver was not ready in time")
-                .not_applied()),
         };
-        result.map_err(|error| error.at(|| self.place(Some(driver.label()), "swap")))
+        let ambient = ambient::current();
+        let building = self.within_build_limit(ambient, probed);
+        let built = match ambient.deadline {
+            None => building.await,
+            Some(deadline) => at_latest(deadline, building).await.unwrap_or_else(|| {
+                let late = Error::new(ErrorKind::Timeout, "the deadline passed before the swap");
+                Err(Unbuilt::Failed(late.not_applied()))
+            }),
+        };
+        built
+            .map_err(|unbuilt| unbuilt.into_error().at(|| self.place(Some(driver.label()), "swap")))
     }
 
     /// Lets no more calls in, drains those under way and closes the driver. Safe to repeat.
@@ -681,6 +831,11 @@ impl<S: Subsystem> Slot<S> {
         matches!(self.writing.lock().recipe, Recipe::Group(_))
     }
 
+    fn no_driver(&self) -> Error {
+        Error::new(ErrorKind::Unsupported, "a group has no driver of its own")
+            .with_context("instance", self.full_name())
+    }
+
     pub(super) fn closed(&self) -> Error {
         Error::new(ErrorKind::Unavailable, "the instance is closed")
             .with_retry(crate::Retry::Never)
@@ -690,22 +845,18 @@ impl<S: Subsystem> Slot<S> {
 
     pub(crate) fn standing(&self) -> Standing {
         match &**self.current.load() {
-            Current::Serving(_) | Current::Group(_) => Standing::Serving,
+            Current::Serving { .. } | Current::Group { .. } => Standing::Serving,
             Current::Closed => Standing::Closed,
             Current::Vacant => Standing::Vacant,
             Current::Changing => Standing::Changing,
         }
     }
 
-    fn until(&self, deadline: Option<Instant>, limit: Duration) -> Instant {
-        let own = later(self.environment.clock().now(), limit);
-        earlier(deadline, Some(own)).unwrap_or(own)
-    }
-
     fn retire_in_background(&self, retiring: Retiring<S>) -> Job {
-        let limits = Limits::default();
+        let limits = self.limits();
         let clock = self.environment.clock().clone();
-        let limit = limits.drain + limits.close + Duration::from_secs(1);
+        let limit =
+            limits.drain.saturating_add(limits.close).saturating_add(Duration::from_secs(1));
         let place = self.place(None, "close");
         self.environment.reaper().submit("retire a driver", limit, async move {
             let closed = retiring.finish(&clock, limits.drain, limits.close).await;
@@ -733,8 +884,8 @@ pub(crate) enum Standing {
 
 /// What a call finds.
 pub(super) enum Entered<S: Subsystem> {
-    Driver(Held<S>),
-    Group(Hold<Arc<Group<S>>>),
+    Driver(Option<Hold<Arc<Gates>>>),
+    Group(Hold<Arc<Group<S>>>, Option<Hold<Arc<Gates>>>),
 }
 
 impl Reported {
@@ -758,9 +909,11 @@ impl<S: Subsystem> Writing<S> {
         match (&self.base, self.overrides.last()) {
             (Base::Closed, _) => Current::Closed,
             (_, Some((_, serving))) | (Base::Serving(serving), None) => {
-                Current::Serving(serving.seats.clone())
+                Current::Serving { seats: serving.seats.clone(), gates: self.held_gates.clone() }
             }
-            (Base::Group(group), None) => Current::Group(group.clone()),
+            (Base::Group(group), None) => {
+                Current::Group { group: group.clone(), gates: self.held_gates.clone() }
+            }
             (Base::Vacant, None) => Current::Vacant,
             (Base::Changing, None) => Current::Changing,
         }

@@ -16,15 +16,16 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub use close::CloseReport;
 use close::Closing;
 pub use health::HealthReport;
-pub use settings::InstanceSettings;
+use settings::Plan;
+pub use settings::{InstanceSettings, PolicyChoice};
 
 use crate::creations::unique_id;
-use crate::line::{Group, Recipe, Slot};
+use crate::line::{Group, Limits, Recipe, Slot};
 use crate::name::{NameTable, nearest, shortened};
 use crate::registry::listed;
 use crate::sync::Mutex;
 use crate::{
-    Environment, Erase, Error, ErrorKind, Line, Name, Registry, Result, Selector, Settings,
+    Environment, Erase, Error, ErrorKind, Line, Name, Policy, Registry, Result, Selector, Settings,
     Subsystem, Swapped,
 };
 
@@ -102,8 +103,13 @@ impl<S: Subsystem> Manager<S> {
     #[track_caller]
     pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
         let name = Name::parse(name)?;
-        let (_, recipe) = self.recipe(&name, settings)?;
-        self.declare(Arc::new(Slot::new(name, recipe, &self.0.environment)))
+        let Plan { driver, settings, limits, policy } = self.plan(&name, settings)?;
+        let recipe = Recipe::Driver { driver, settings };
+        let slot = Slot::new(name, recipe, limits, &self.0.environment);
+        if let Some(policy) = policy {
+            slot.retune(policy)?;
+        }
+        self.declare(Arc::new(slot))
     }
 
     /// Declares an instance that is there already.
@@ -122,7 +128,8 @@ impl<S: Subsystem> Manager<S> {
         if let Some(slot) = self.0.slots.load().find(name.as_str()) {
             return slot.put_ready_made(driver, READY_MADE, driver_type);
         }
-        let slot = Slot::new(name, Recipe::ReadyMade { driver_type }, &self.0.environment);
+        let recipe = Recipe::ReadyMade { driver_type };
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
         slot.put_ready_made(driver, READY_MADE, driver_type)?;
         let slot = Arc::new(slot);
         self.declare(slot.clone()).inspect_err(|_| slot.give_up())
@@ -135,7 +142,9 @@ impl<S: Subsystem> Manager<S> {
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
         let group = self.make_group(members, Arc::new(selector))?;
-        self.declare(Arc::new(Slot::new(name, Recipe::Group(group), &self.0.environment)))
+        let recipe = Recipe::Group(group);
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
+        self.declare(Arc::new(slot))
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -221,18 +230,34 @@ impl<S: Subsystem> Manager<S> {
     /// or at the drain limit.
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
-        let driver = match self.recipe(&slot.name, settings)? {
-            (driver_settings, Recipe::Driver { driver, .. }) => (driver, driver_settings),
-            _ => {
-                return Err(Error::new(ErrorKind::Unsupported, "only a driver can be swapped in")
-                    .with_context("instance", slot.full_name()));
-            }
-        };
+        let Plan { driver, settings, limits, policy } = self.plan(&slot.name, settings)?;
         if slot.is_group() {
             return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
                 .with_context("instance", slot.full_name()));
         }
-        slot.swap(driver.0, driver.1).await
+        slot.set_limits(limits);
+        let swapped = slot.swap(driver, settings).await?;
+        // Settings without a policy keep the one that is in force.
+        if let Some(policy) = policy {
+            slot.retune(policy)?;
+        }
+        Ok(swapped)
+    }
+
+    /// Gives the gates of an instance other settings while calls are running; the driver stays.
+    ///
+    /// What the old and the new policy both have goes on where it was: tokens taken, slots in use,
+    /// and the breaker, unless its own settings changed. Of a group only a deadline makes sense; its
+    /// members have gates of their own, so that retries never multiply.
+    pub fn retune(&self, name: &str, policy: Policy) -> Result<()> {
+        let slot = self.slot(name)?;
+        let has_more = Policy { deadline: None, ..policy.clone() } != Policy::default();
+        if slot.is_group() && has_more {
+            return Err(Error::new(ErrorKind::Config, "a group has no gate but a deadline")
+                .with_context("instance", slot.full_name())
+                .with_hint("give the gates to its members"));
+        }
+        slot.retune(policy)
     }
 
     fn line(&self, name: &str) -> Result<Line<S>> {

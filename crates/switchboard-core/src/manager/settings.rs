@@ -1,13 +1,17 @@
 //! What every instance has beside the settings of its driver.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Manager;
-use crate::line::Recipe;
-use crate::registry::listed;
-use crate::settings::{Problem, Problems, Value};
-use crate::{Error, ErrorKind, Name, Result, Settings, Subsystem};
+use crate::line::Limits;
+use crate::name::nearest;
+use crate::registry::{Registered, listed};
+use crate::settings::{Problem, Problems, Value, duration};
+use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
 /// its settings, so no driver may use them for something else.
@@ -20,11 +24,44 @@ pub struct InstanceSettings {
     /// What the driver must be able to do; the start fails if it cannot.
     #[serde(default)]
     pub require: Vec<String>,
+    /// The gates: the name of a policy of the environment, or a policy.
+    pub policy: Option<PolicyChoice>,
+    /// How long building and initialising the driver may take; without it 30 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub build_limit: Option<Duration>,
+    /// How long a swap waits for the calls of the old driver; without it 30 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub drain_limit: Option<Duration>,
+    /// How long closing a driver may take after a swap; without it 10 seconds.
+    #[serde(default, with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub close_limit: Option<Duration>,
+}
+
+/// The gates of an instance, by name or on the spot.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PolicyChoice {
+    /// A policy of the environment.
+    Named(String),
+    /// A policy of this instance alone.
+    Own(Box<Policy>),
+}
+
+/// What the settings of an instance come to.
+pub(super) struct Plan<S: Subsystem> {
+    pub(super) driver: Arc<Registered<S>>,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) policy: Option<Policy>,
 }
 
 impl InstanceSettings {
     /// The names of the keys.
-    pub const KEYS: &'static [&'static str] = &["driver", "require"];
+    pub const KEYS: &'static [&'static str] =
+        &["driver", "require", "policy", "build_limit", "drain_limit", "close_limit"];
 
     /// Takes what every instance has out of `settings`; the rest is the driver's.
     pub fn take(settings: &Settings, instance: &str) -> Result<(Self, Settings)> {
@@ -47,7 +84,7 @@ impl<S: Subsystem> Manager<S> {
     /// How the instance `name` is to be made, and the settings of its driver.
     ///
     /// Every mistake is found here, before anything is built.
-    pub(super) fn recipe(&self, name: &Name, settings: &Settings) -> Result<(Settings, Recipe<S>)> {
+    pub(super) fn plan(&self, name: &Name, settings: &Settings) -> Result<Plan<S>> {
         let full_name = format!("{}.{name}", S::NAME);
         let taken = InstanceSettings::take(settings, &full_name);
         // The driver may be known although the rest is wrong; then its mistakes are told as well.
@@ -74,7 +111,44 @@ impl<S: Subsystem> Manager<S> {
                 return Err(self.incapable(&full_name, &driver_name, capability));
             }
         }
-        Ok((rest.clone(), Recipe::Driver { driver, settings: rest }))
+        let policy = self.policy_of(own.policy.as_ref(), &full_name, settings)?;
+        let usual = Limits::default();
+        let limits = Limits {
+            build: own.build_limit.unwrap_or(usual.build),
+            drain: own.drain_limit.unwrap_or(usual.drain),
+            close: own.close_limit.unwrap_or(usual.close),
+        };
+        Ok(Plan { driver, settings: rest, limits, policy })
+    }
+
+    fn policy_of(
+        &self,
+        choice: Option<&PolicyChoice>,
+        instance: &str,
+        settings: &Settings,
+    ) -> Result<Option<Policy>> {
+        let policy = match choice {
+            None => return Ok(None),
+            Some(PolicyChoice::Own(policy)) => (**policy).clone(),
+            Some(PolicyChoice::Named(name)) => {
+                let policies = self.0.environment.policies();
+                policies.get(name).cloned().ok_or_else(|| {
+                    let origin = settings.child("policy").map(|node| node.origin().clone());
+                    let problem = Problem::new(
+                        format!("{instance}.policy"),
+                        origin.unwrap_or_default(),
+                        format!("there is no policy called {name:?}"),
+                    );
+                    let problem = match nearest(name, policies.keys().map(String::as_str)) {
+                        Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
+                        None => problem,
+                    };
+                    Error::from(Problems::from_iter([problem]))
+                })?
+            }
+        };
+        policy.check().map_err(|error| error.with_context("instance", instance))?;
+        Ok(Some(policy))
     }
 
     fn incapable(&self, instance: &str, driver: &str, capability: &str) -> Error {

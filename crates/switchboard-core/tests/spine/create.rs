@@ -139,7 +139,8 @@ async fn an_error_of_closing_what_failed_to_start_is_kept_beside_the_first_one()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_init_that_hangs_ends_with_the_deadline_of_its_caller_and_is_closed_by_the_reaper() {
+async fn a_caller_of_an_init_that_hangs_leaves_at_its_deadline_and_the_reaper_closes_what_was_made()
+{
     let world = World::with(&["a"]);
     world.script.once(Step::Init, Act::Hang);
     let clock = Clock::system();

@@ -12,20 +12,29 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use self::slots::{Full, PLACES_MAX, SLOTS_MAX, Slots};
+use crate::settings::duration;
 use crate::stripe::Padded;
 use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Gate, Result};
 
 /// How many calls run at the same time, how many wait, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BulkheadLimit {
     /// How many calls run at the same time; at most 16 777 215.
     pub max: u32,
     /// How many calls wait for a slot before the next one is refused; at most 65 535.
     pub queue: u32,
     /// How long a call waits for a slot; zero refuses whatever cannot go at once.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
     pub wait: Duration,
+    /// Whether a call keeps its slot while it waits for its next attempt.
+    pub hold_while_waiting: bool,
 }
 
 /// Lets a bounded number of calls run at the same time.
@@ -34,7 +43,7 @@ pub struct BulkheadLimit {
 /// use std::time::Duration;
 /// use switchboard_core::{Bulkhead, BulkheadLimit, Clock};
 ///
-/// let limit = BulkheadLimit { max: 1, queue: 0, wait: Duration::ZERO };
+/// let limit = BulkheadLimit { max: 1, queue: 0, ..BulkheadLimit::default() };
 /// let bulkhead = Bulkhead::new(limit, Clock::system())?;
 /// let permit = bulkhead.try_acquire()?;
 /// assert!(bulkhead.try_acquire().is_err());
@@ -227,7 +236,7 @@ impl BulkheadLimit {
 impl Default for BulkheadLimit {
     /// Sixty-four calls at the same time, four times as many waiting, a tenth of a second at most.
     fn default() -> Self {
-        Self { max: 64, queue: 256, wait: Duration::from_millis(100) }
+        Self { max: 64, queue: 256, wait: Duration::from_millis(100), hold_while_waiting: false }
     }
 }
 

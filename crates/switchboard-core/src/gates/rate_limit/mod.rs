@@ -8,7 +8,11 @@ mod gcra;
 
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use self::gcra::{Booking, Gcra, Quota, Verdict};
+use crate::settings::{Rate, duration};
 use crate::stripe::Padded;
 use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Gate, Result};
@@ -17,7 +21,11 @@ use crate::{Clock, Error, ErrorKind, Gate, Result};
 ///
 /// In any span of time at most `burst` cells pass, and on top of that `rate` for each `per` that
 /// the span lasts. The pace is kept in whole nanoseconds, rounded to the slower side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Written `{ rate = "500/s", burst = 100, wait = "50ms" }`; without `burst`, as many as the rate counts
+/// may be taken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(from = "Written")]
 pub struct RateLimit {
     /// How many cells come back in each [`per`](Self::per); a plain call costs one.
     pub rate: u64,
@@ -27,6 +35,20 @@ pub struct RateLimit {
     pub burst: u64,
     /// How long a call may wait for its slot; zero refuses whatever cannot go at once.
     pub wait: Duration,
+}
+
+/// A rate limit as configuration writes it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// How many calls may start in which time: `500/s`.
+    rate: Rate,
+    /// How many calls may start at once after a pause.
+    burst: Option<u64>,
+    /// How long a call may wait for its turn.
+    #[serde(default = "wait_usual", with = "duration")]
+    #[schemars(with = "duration::Text")]
+    wait: Duration,
 }
 
 /// Lets calls pass at an even pace, in the order of their arrival.
@@ -258,6 +280,21 @@ impl RateLimit {
     }
 }
 
+impl RateLimit {
+    /// The pace as configuration writes it: `500/s`.
+    pub fn pace(&self) -> String {
+        let Some(rate) = Rate::new(self.rate, self.per) else { return "0/s".to_owned() };
+        rate.to_string()
+    }
+}
+
+impl From<Written> for RateLimit {
+    fn from(written: Written) -> Self {
+        let (rate, per) = (written.rate.count(), written.rate.per());
+        Self { rate, per, burst: written.burst.unwrap_or(rate), wait: written.wait }
+    }
+}
+
 impl Default for RateLimit {
     /// Five hundred a second after a burst of a hundred. A call waits a tenth of a second at most:
     /// long enough to smooth a burst, too short for a queue to build up.
@@ -303,3 +340,7 @@ fn saturated(nanos: u128) -> u64 {
 
 /// The longest burst, wait or pause: one year.
 const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
+
+fn wait_usual() -> Duration {
+    RateLimit::default().wait
+}

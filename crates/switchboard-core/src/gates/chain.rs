@@ -1,0 +1,516 @@
+//! The one order of the gates, and the path of a call through them.
+//!
+//! ```text
+//! deadline → breaker: open? → rate limit → bulkhead → breaker: permit →
+//!   retry { budget, wait, token, slot, permit → attempt timeout → driver → breaker: record }
+//! ```
+//!
+//! Nothing here knows what is called. A gate that is not in the policy is not in the path.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
+use super::budget::{RetryBudget, Withdrawal};
+use super::bulkhead::{Bulkhead, OwnedPermit, Permit};
+use super::faults::Faults;
+use super::policy::Policy;
+use super::rate_limit::RateLimiter;
+use super::retry::{Decision, RetryPolicy, Why};
+use crate::ambient::{self, earlier, later};
+use crate::{Clock, Effect, Error, Event, Events, Gate, Result, Source};
+
+/// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
+///
+/// A line has its own. Built by hand they protect anything: see [`execute_with_resilience`].
+#[derive(Debug)]
+pub struct Gates {
+    policy: Policy,
+    limiter: Option<Arc<RateLimiter>>,
+    bulkhead: Option<Arc<Bulkhead>>,
+    breaker: Option<Arc<Breaker>>,
+    budget: Option<Arc<RetryBudget>>,
+    faults: Option<Arc<Faults>>,
+    source: Source,
+    clock: Clock,
+    events: Events,
+}
+
+/// Runs what `make` makes through `gates`, as often as they let it.
+///
+/// `make` is called once for each attempt. The same gates may protect several callers, which then
+/// share their limits, their breaker and their budget.
+///
+/// ```
+/// use switchboard_core::{
+///     Effect, Environment, Error, ErrorKind, Gates, Policy, RetryPolicy, Source,
+///     execute_with_resilience,
+/// };
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread()
+/// #     .enable_time().start_paused(true).build().unwrap();
+/// # runtime.block_on(async {
+/// let policy = Policy { retry: Some(RetryPolicy::default()), ..Policy::default() };
+/// let source = Source::new("payments", "stripe");
+/// let gates = Gates::new(policy, source, &Environment::new())?;
+///
+/// let calls = AtomicU32::new(0);
+/// let paid = execute_with_resilience(&gates, Effect::Idempotent, || async {
+///     match calls.fetch_add(1, Ordering::Relaxed) {
+///         0 => Err(Error::new(ErrorKind::Unavailable, "connection reset")),
+///         _ => Ok("paid"),
+///     }
+/// })
+/// .await?;
+/// assert_eq!((paid, calls.into_inner()), ("paid", 2));
+/// # switchboard_core::Result::<()>::Ok(()) }).unwrap();
+/// ```
+pub async fn execute_with_resilience<T, F, Fut>(gates: &Gates, effect: Effect, make: F) -> Result<T>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let call = Call { operation: "execute", effect, spent: &|| false };
+    let passed = gates.run(call, |limit| limit.enforce(make())).await?;
+    Ok(passed.value)
+}
+
+/// What the gates need to know of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'c> {
+    pub(crate) operation: &'static str,
+    pub(crate) effect: Effect,
+    /// Whether there is nothing left to make another attempt with.
+    pub(crate) spent: &'c (dyn Fn() -> bool + Sync),
+}
+
+/// The answer of a call, and the slot it still occupies.
+pub(crate) struct Passed<'g, T> {
+    pub(crate) value: T,
+    permit: Option<Permit<'g>>,
+}
+
+/// The moment at which an attempt is ended, and the gate that ends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limit(Option<(Instant, Gate)>);
+
+/// One call on its way through the gates.
+struct Passage<'g> {
+    gates: &'g Gates,
+    call: Call<'g>,
+    deadline: Option<Instant>,
+    /// The last reading of the clock; read again only after something has waited.
+    now: Instant,
+    permit: Option<Permit<'g>>,
+    leave: Option<BreakerPermit<'g>>,
+    attempts: u32,
+    withdrawal: Option<Withdrawal>,
+}
+
+impl Gates {
+    /// The gates of `policy`, for calls in the name of `source`.
+    pub fn new(policy: Policy, source: Source, environment: &crate::Environment) -> Result<Self> {
+        Self::following(None, policy, source, environment)
+    }
+
+    /// The gates of another policy that go on where `before` left off: what both have keeps its
+    /// state, unless the breaker's own settings changed.
+    pub(crate) fn following(
+        before: Option<&Self>,
+        policy: Policy,
+        source: Source,
+        environment: &crate::Environment,
+    ) -> Result<Self> {
+        policy.check()?;
+        let clock = environment.clock().clone();
+        let events = environment.events().clone();
+        let limiter = match (before.and_then(|before| before.limiter.clone()), policy.rate_limit) {
+            (_, None) => None,
+            (Some(limiter), Some(limit)) => {
+                limiter.retune(limit)?;
+                Some(limiter)
+            }
+            (None, Some(limit)) => Some(Arc::new(RateLimiter::new(limit, clock.clone())?)),
+        };
+        let bulkhead = match (before.and_then(|before| before.bulkhead.clone()), policy.bulkhead) {
+            (_, None) => None,
+            (Some(bulkhead), Some(limit)) => {
+                bulkhead.retune(limit)?;
+                Some(bulkhead)
+            }
+            (None, Some(limit)) => Some(Arc::new(Bulkhead::new(limit, clock.clone())?)),
+        };
+        let breaker = match &policy.breaker {
+            None => None,
+            Some(wanted) => match before.and_then(|before| before.breaker.clone()) {
+                Some(breaker) if breaker.policy() == wanted => Some(breaker),
+                _ => {
+                    let (source, events) = (source.clone(), events.clone());
+                    let breaker = Breaker::new(wanted.clone(), source, events, clock.clone())?;
+                    Some(Arc::new(breaker))
+                }
+            },
+        };
+        let budget = match &policy.retry {
+            None => None,
+            Some(retry) => match before.and_then(|before| before.budget.clone()) {
+                Some(budget) if *budget.policy() == retry.budget => Some(budget),
+                _ => Some(Arc::new(RetryBudget::new(retry.budget)?)),
+            },
+        };
+        Ok(Self { policy, limiter, bulkhead, breaker, budget, faults: None, source, clock, events })
+    }
+
+    /// The same gates with faults inside them all.
+    pub(crate) fn with_faults(self, faults: Option<Arc<Faults>>) -> Self {
+        Self { faults, ..self }
+    }
+
+    pub(crate) fn faults(&self) -> Option<&Faults> {
+        self.faults.as_deref()
+    }
+
+    /// When a call that starts now has to be done.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.policy.deadline.map(|limit| later(self.clock.now(), limit))
+    }
+
+    /// The policy they were built from.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The circuit breaker, to look at or to force.
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_deref()
+    }
+
+    /// The rate limiter.
+    pub fn rate_limiter(&self) -> Option<&RateLimiter> {
+        self.limiter.as_deref()
+    }
+
+    /// The bulkhead.
+    pub fn bulkhead(&self) -> Option<&Bulkhead> {
+        self.bulkhead.as_deref()
+    }
+
+    /// The budget that retries are paid from.
+    pub fn retry_budget(&self) -> Option<&RetryBudget> {
+        self.budget.as_deref()
+    }
+
+    /// The slot that an answer still occupies, for as long as the caller wants.
+    pub(crate) fn keep<T>(&self, passed: Passed<'_, T>) -> (T, Option<OwnedPermit>) {
+        let permit = passed.permit.zip(self.bulkhead.as_ref());
+        (passed.value, permit.map(|(permit, bulkhead)| permit.into_owned(bulkhead)))
+    }
+
+    /// Tells the breaker of something that did not pass the gates: a step inside what was opened.
+    pub(crate) fn observed<T>(&self, result: &Result<T>) {
+        let Some(breaker) = &self.breaker else { return };
+        let now = self.clock.now();
+        if let Ok(mut leave) = breaker.permit_at(now) {
+            leave.record_result_at(now, result, None);
+        }
+    }
+
+    /// Takes a call through all gates. `attempt` is what one attempt does, within a limit.
+    #[inline]
+    pub(crate) async fn run<'g, T, A, Fut>(
+        &'g self,
+        call: Call<'g>,
+        attempt: A,
+    ) -> Result<Passed<'g, T>>
+    where
+        A: Fn(Limit) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let mut passage = match self.enter(call).await {
+            Ok(passage) => passage,
+            Err(refusal) => return Err(self.refused(call, refusal)),
+        };
+        loop {
+            let limit = passage.begin_attempt();
+            let around = ambient::current().until(passage.deadline);
+            let (result, waited) = noting_waits(ambient::scope(around, attempt(limit))).await;
+            match passage.end_attempt(result, waited) {
+                Ended::Answered(value) => {
+                    return Ok(Passed { value, permit: passage.permit.take() });
+                }
+                Ended::Failed(error) => return Err(error),
+                Ended::Again(error, delay) => passage.prepare_again(error, delay).await?,
+            }
+        }
+    }
+
+    /// Everything in front of the first attempt.
+    #[inline]
+    async fn enter<'g>(&'g self, call: Call<'g>) -> Result<Passage<'g>> {
+        let mut now = self.clock.now();
+        let own = self.policy.deadline.map(|limit| later(now, limit));
+        let deadline = earlier(ambient::current().deadline, own);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
+        }
+        if let Some(breaker) = &self.breaker
+            && breaker.policy().counts == BreakerCounts::Attempts
+        {
+            breaker.check_at(now)?;
+        }
+        if let Some(limiter) = &self.limiter {
+            let (taken, waited) = noting_waits(limiter.acquire_at(now, 1, deadline)).await;
+            taken?;
+            now = if waited { self.clock.now() } else { now };
+        }
+        let permit = match &self.bulkhead {
+            None => None,
+            Some(bulkhead) => {
+                let (permit, waited) = noting_waits(bulkhead.acquire(deadline)).await;
+                now = if waited { self.clock.now() } else { now };
+                Some(permit?)
+            }
+        };
+        let leave = match &self.breaker {
+            Some(breaker) => Some(breaker.permit_at(now)?),
+            None => None,
+        };
+        Ok(Passage {
+            gates: self,
+            call,
+            deadline,
+            now,
+            permit,
+            leave,
+            attempts: 0,
+            withdrawal: None,
+        })
+    }
+
+    #[cold]
+    fn refused(&self, call: Call<'_>, error: Error) -> Error {
+        if let Some(gate) = error.gate() {
+            self.events.emit(|| Event::Refused {
+                source: self.source.clone(),
+                operation: call.operation,
+                gate,
+                error: error.clone(),
+            });
+        }
+        error
+    }
+}
+
+/// How an attempt ended.
+enum Ended<T> {
+    Answered(T),
+    Failed(Error),
+    Again(Error, Duration),
+}
+
+impl Passage<'_> {
+    #[inline]
+    fn begin_attempt(&mut self) -> Limit {
+        self.attempts += 1;
+        let own = self.gates.policy.attempt_timeout.map(|limit| later(self.now, limit));
+        Limit(match (own, self.deadline) {
+            (Some(own), Some(deadline)) if own < deadline => Some((own, Gate::AttemptTimeout)),
+            (_, Some(deadline)) => Some((deadline, Gate::Deadline)),
+            (Some(own), None) => Some((own, Gate::AttemptTimeout)),
+            (None, None) => None,
+        })
+    }
+
+    #[inline]
+    fn end_attempt<T>(&mut self, result: Result<T>, waited: bool) -> Ended<T> {
+        let began = self.now;
+        if waited {
+            self.now = self.gates.clock.now();
+        }
+        let took = self.now.saturating_duration_since(began);
+        if self.counts() == BreakerCounts::Attempts {
+            self.record(&result, took);
+        }
+        match result {
+            Ok(value) => {
+                self.succeeded(took);
+                Ended::Answered(value)
+            }
+            Err(error) => self.failed(error, took),
+        }
+    }
+
+    #[inline]
+    fn succeeded(&mut self, took: Duration) {
+        if self.counts() == BreakerCounts::Calls {
+            self.record(&Ok(()), took);
+        }
+        if let Some(budget) = &self.gates.budget {
+            match self.withdrawal.take() {
+                None => budget.call_succeeded(),
+                Some(withdrawal) => budget.retry_succeeded(withdrawal),
+            }
+        }
+    }
+
+    #[cold]
+    fn failed<T>(&mut self, error: Error, took: Duration) -> Ended<T> {
+        let Some(retry) = &self.gates.policy.retry else {
+            return Ended::Failed(self.stop(error, None, took));
+        };
+        let why = match self.decide(retry, &error) {
+            Decision::RetryAfter(delay) => return Ended::Again(error, delay),
+            Decision::Stop(why) => why,
+        };
+        Ended::Failed(self.stop(error, Some(why), took))
+    }
+
+    fn decide(&mut self, retry: &RetryPolicy, error: &Error) -> Decision {
+        let gates = self.gates;
+        let (effect, clock) = (self.call.effect, &gates.clock);
+        let next = retry.next(self.attempts, effect, error, self.now, self.deadline, clock);
+        let Decision::RetryAfter(delay) = next else { return next };
+        if (self.call.spent)() {
+            return Decision::Stop(Why::BodyUsedUp);
+        }
+        let opened = self.leave.as_ref().is_some_and(|leave| !leave.is_current());
+        if opened && self.counts() == BreakerCounts::Attempts {
+            return Decision::Stop(Why::BreakerOpen);
+        }
+        self.withdrawal = gates.budget.as_ref().and_then(|budget| budget.withdraw(error));
+        match self.withdrawal {
+            Some(_) => Decision::RetryAfter(delay),
+            None => Decision::Stop(Why::BudgetEmpty),
+        }
+    }
+
+    /// Waits, and passes again the gates that each attempt has to pass.
+    #[cold]
+    async fn prepare_again(&mut self, error: Error, delay: Duration) -> Result<()> {
+        let gates = self.gates;
+        gates.events.emit(|| Event::Retrying {
+            source: gates.source.clone(),
+            operation: self.call.operation,
+            attempt: self.attempts,
+            delay,
+            error: error.clone(),
+        });
+        let holds = gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting);
+        if !holds {
+            self.permit = None;
+        }
+        if self.counts() == BreakerCounts::Attempts {
+            self.leave = None;
+        }
+        gates.clock.sleep(delay).await;
+        match self.pass_again().await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(self.stop(error, Some(why), Duration::ZERO)),
+        }
+    }
+
+    async fn pass_again(&mut self) -> Result<(), Why> {
+        let gates = self.gates;
+        let charges = gates.policy.retry.as_ref().is_some_and(|retry| retry.charge_limiter);
+        if let Some(limiter) = gates.limiter.as_ref().filter(|_| charges) {
+            limiter.acquire(1, self.deadline).await.map_err(|_| Why::RateLimited)?;
+        }
+        if let Some(bulkhead) = gates.bulkhead.as_ref().filter(|_| self.permit.is_none()) {
+            let permit = bulkhead.acquire(self.deadline).await;
+            self.permit = Some(permit.map_err(|_| Why::BulkheadFull)?);
+        }
+        self.now = gates.clock.now();
+        if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
+            self.leave = Some(breaker.permit_at(self.now).map_err(|_| Why::BreakerOpen)?);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+            return Err(Why::NoTimeLeft);
+        }
+        Ok(())
+    }
+
+    /// The error of the call, once no attempt follows.
+    fn stop(&mut self, error: Error, why: Option<Why>, took: Duration) -> Error {
+        if self.counts() == BreakerCounts::Calls {
+            self.record(&Err::<(), _>(error.clone()), took);
+        }
+        let Some(why) = why else { return error };
+        let gates = self.gates;
+        gates.events.emit(|| Event::RetryStopped {
+            source: gates.source.clone(),
+            operation: self.call.operation,
+            attempts: self.attempts,
+            why,
+            error: error.clone(),
+        });
+        RetryPolicy::give_up(error, self.attempts, why)
+    }
+
+    #[inline]
+    fn record<T>(&mut self, result: &Result<T>, took: Duration) {
+        if let Some(leave) = &mut self.leave {
+            leave.record_result_at(self.now, result, Some(took));
+        }
+    }
+
+    #[inline]
+    fn counts(&self) -> BreakerCounts {
+        self.gates.policy.breaker.as_ref().map_or(BreakerCounts::Attempts, |policy| policy.counts)
+    }
+}
+
+impl Limit {
+    /// The deadline of the call around, where there is one.
+    pub(crate) fn inherited() -> Self {
+        Self(ambient::current().deadline.map(|deadline| (deadline, Gate::Deadline)))
+    }
+
+    /// The end of `future`, or a time-out. The timer is armed when the first poll has to wait.
+    #[inline]
+    pub(crate) async fn enforce<T>(self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut future = pin!(future);
+        let mut timer = pin!(None);
+        poll_fn(|context| {
+            if let Poll::Ready(result) = future.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            let Some((until, gate)) = self.0 else { return Poll::Pending };
+            if timer.is_none() {
+                let until = tokio::time::Instant::from_std(until);
+                timer.set(Some(tokio::time::sleep_until(until)));
+            }
+            match timer.as_mut().as_pin_mut().map(|timer| timer.poll(context)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(timed_out(gate))),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+#[cold]
+fn timed_out(gate: Gate) -> Error {
+    let message = match gate {
+        Gate::Deadline => "the deadline passed before the answer came",
+        _ => "the attempt took too long",
+    };
+    Error::refused(gate, message).with_outcome(crate::Outcome::Unknown)
+}
+
+/// The output of `future`, and whether it was not there at the first poll.
+#[inline]
+async fn noting_waits<F: Future>(future: F) -> (F::Output, bool) {
+    let mut future = pin!(future);
+    let mut waited = false;
+    poll_fn(|context| {
+        let poll = future.as_mut().poll(context);
+        let has_waited = waited;
+        waited = true;
+        poll.map(|output| (output, has_waited))
+    })
+    .await
+}

@@ -1,0 +1,239 @@
+//! The settings of all gates of a line, and the order they make.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::breaker::{BreakerCounts, BreakerPolicy, BreakerWindow};
+use super::bulkhead::BulkheadLimit;
+use super::rate_limit::RateLimit;
+use super::retry::RetryPolicy;
+use crate::settings::duration;
+use crate::{Error, ErrorKind, Result};
+
+/// Which gates a line has, and how they are set. One that is not named is not there.
+///
+/// ```
+/// use switchboard_core::{Policy, Settings};
+///
+/// let settings = Settings::new()
+///     .with("deadline", "500ms")
+///     .with("attempt_timeout", "150ms")
+///     .with("retry", Settings::new().with("attempts", 3).with("backoff", "20ms..1s"));
+/// let policy: Policy = settings.decode()?;
+/// assert_eq!(policy.chain().len(), 4);
+/// # Ok::<(), switchboard_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The time the whole call may take, with all waits and retries. Calls inside it inherit it.
+    #[serde(with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub deadline: Option<Duration>,
+    /// How many calls may start in which time.
+    pub rate_limit: Option<RateLimit>,
+    /// How many calls may run at the same time.
+    pub bulkhead: Option<BulkheadLimit>,
+    /// When to stop calling a service that fails.
+    pub breaker: Option<BreakerPolicy>,
+    /// How often and how soon to try again.
+    pub retry: Option<RetryPolicy>,
+    /// The time one attempt may take.
+    #[serde(with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub attempt_timeout: Option<Duration>,
+}
+
+/// One step of the path of a call, as it is shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChainStep {
+    /// The gate, in the words of its configuration.
+    pub gate: &'static str,
+    /// Its settings, and what it does with a call.
+    pub settings: String,
+}
+
+impl Policy {
+    /// Whether there is no gate at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Everything that cannot be as it is.
+    pub fn check(&self) -> Result<()> {
+        let mut errors: Vec<Error> = Vec::new();
+        errors.extend(self.rate_limit.and_then(|limit| limit.check().err()));
+        errors.extend(self.bulkhead.and_then(|limit| limit.check().err()));
+        errors.extend(self.breaker.as_ref().and_then(|policy| policy.check().err()));
+        errors.extend(self.retry.as_ref().and_then(|policy| policy.check().err()));
+        for (name, limit) in
+            [("deadline", self.deadline), ("attempt_timeout", self.attempt_timeout)]
+        {
+            if limit == Some(Duration::ZERO) {
+                errors.push(
+                    Error::new(ErrorKind::Config, "a limit of no time lets no call through")
+                        .with_context("setting", name),
+                );
+            }
+        }
+        match errors.len() {
+            0 => Ok(()),
+            1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Error::joined("several settings of the policy cannot be as they are", errors)),
+        }
+    }
+
+    /// The path of a call through these gates, outermost first, the driver last.
+    pub fn chain(&self) -> Vec<ChainStep> {
+        let mut chain = Vec::new();
+        let mut step = |gate, settings| chain.push(ChainStep { gate, settings });
+        let counts = self.breaker.as_ref().map(|breaker| breaker.counts);
+        if let Some(deadline) = self.deadline {
+            step("deadline", format!("{deadline:?} for the call with all its waits and retries"));
+        }
+        if counts == Some(BreakerCounts::Attempts) {
+            step("breaker: open?", "refuses at once, before anything is taken".to_owned());
+        }
+        if let Some(limit) = &self.rate_limit {
+            step("rate_limit", self.describe_rate_limit(limit));
+        }
+        if let Some(limit) = &self.bulkhead {
+            step("bulkhead", describe_bulkhead(limit));
+        }
+        if let Some(breaker) = &self.breaker {
+            step("breaker: permit", describe_breaker(breaker));
+        }
+        if let Some(retry) = &self.retry {
+            step("retry", describe_retry(retry, counts));
+        }
+        if let Some(timeout) = self.attempt_timeout {
+            step("attempt_timeout", format!("{timeout:?} for each attempt"));
+        }
+        step("driver", "translates and classifies".to_owned());
+        chain
+    }
+
+    fn describe_rate_limit(&self, limit: &RateLimit) -> String {
+        let charged = match &self.retry {
+            Some(retry) if retry.charge_limiter => "one for a call, one more for each retry",
+            _ => "one for a call, none for its retries",
+        };
+        format!("{}, burst {}, waits up to {:?}; {charged}", limit.pace(), limit.burst, limit.wait)
+    }
+}
+
+fn describe_bulkhead(limit: &BulkheadLimit) -> String {
+    let between = if limit.hold_while_waiting { "kept" } else { "free" };
+    format!(
+        "{} at once, {} wait up to {:?}; the slot is {between} between attempts",
+        limit.max, limit.queue, limit.wait
+    )
+}
+
+fn describe_breaker(breaker: &BreakerPolicy) -> String {
+    let window = match breaker.window {
+        BreakerWindow::Time(length) => format!("{length:?}"),
+        BreakerWindow::Calls(length) => format!("the last {length}"),
+    };
+    let counted = match breaker.counts {
+        BreakerCounts::Attempts => "attempts",
+        BreakerCounts::Calls => "calls with all their retries",
+    };
+    format!(
+        "opens for {:?} when {:.0}% of at least {} {counted} in {window} failed",
+        breaker.open_for,
+        breaker.failure_rate * 100.0,
+        breaker.calls_min,
+    )
+}
+
+fn describe_retry(retry: &RetryPolicy, counts: Option<BreakerCounts>) -> String {
+    let stops = match counts {
+        Some(BreakerCounts::Attempts) => "; stops when the breaker opens",
+        _ => "",
+    };
+    format!(
+        "{} attempts, waits {} ({} jitter), pays from a budget of {}{stops}",
+        retry.attempts, retry.backoff, retry.jitter, retry.budget.tokens
+    )
+}
+
+impl fmt::Display for ChainStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<16} {}", self.gate, self.settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    fn printed(policy: &Policy) -> Vec<String> {
+        policy.chain().iter().map(ToString::to_string).collect()
+    }
+
+    fn all_gates() -> Settings {
+        Settings::new()
+            .with("deadline", "500ms")
+            .with("attempt_timeout", "150ms")
+            .with("retry", Settings::new().with("attempts", 3).with("backoff", "20ms..1s"))
+            .with("breaker", Settings::new().with("window", 100).with("min_calls", 20))
+            .with("bulkhead", Settings::new().with("max", 64).with("wait", "50ms"))
+            .with("rate_limit", Settings::new().with("rate", "500/s").with("burst", 100))
+    }
+
+    #[test]
+    fn the_order_of_the_gates_is_this_one() {
+        let policy: Policy = all_gates().decode().unwrap();
+        let expected = [
+            "deadline         500ms for the call with all its waits and retries",
+            "breaker: open?   refuses at once, before anything is taken",
+            "rate_limit       500/s, burst 100, waits up to 100ms; one for a call, one more for each retry",
+            "bulkhead         64 at once, 256 wait up to 50ms; the slot is free between attempts",
+            "breaker: permit  opens for 5s when 50% of at least 20 attempts in the last 100 failed",
+            "retry            3 attempts, waits 20ms..1s (full jitter), pays from a budget of 500; \
+             stops when the breaker opens",
+            "attempt_timeout  150ms for each attempt",
+            "driver           translates and classifies",
+        ];
+        assert_eq!(printed(&policy), expected);
+    }
+
+    #[test]
+    fn three_options_make_the_order_limiter_bulkhead_breaker_retry() {
+        let mut settings = all_gates();
+        settings.remove("deadline");
+        settings.remove("attempt_timeout");
+        let options = Settings::new()
+            .with("breaker", Settings::new().with("counts", "calls"))
+            .with("retry", Settings::new().with("charge_limiter", false))
+            .with("bulkhead", Settings::new().with("hold_while_waiting", true));
+        settings.merge(options);
+        let policy: Policy = settings.decode().unwrap();
+        let gates: Vec<_> = policy.chain().iter().map(|step| step.gate).collect();
+        assert_eq!(gates, ["rate_limit", "bulkhead", "breaker: permit", "retry", "driver"]);
+    }
+
+    #[test]
+    fn an_empty_policy_adds_no_gate() {
+        let policy: Policy = Settings::new().decode().unwrap();
+        assert!(policy.is_empty());
+        assert_eq!(printed(&policy), ["driver           translates and classifies"]);
+    }
+
+    #[test]
+    fn a_policy_names_all_that_is_wrong_with_it() {
+        let wrong = Policy {
+            deadline: Some(Duration::ZERO),
+            breaker: Some(BreakerPolicy { failure_rate: 2.0, ..BreakerPolicy::default() }),
+            ..Policy::default()
+        };
+        let error = wrong.check().unwrap_err();
+        assert_eq!((error.kind(), error.related().len()), (ErrorKind::Config, 2));
+    }
+}
