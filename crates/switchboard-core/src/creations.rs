@@ -29,7 +29,9 @@ pub(crate) struct Creations(Arc<Mutex<Graph>>);
 struct Graph {
     /// The slot being created → those it waits for, with how often.
     waiting: BTreeMap<SlotId, Vec<SlotId>>,
-    /// The slot → those it looked up while it was created.
+    /// The slot → those that a creation of it has looked up so far.
+    asked: BTreeMap<SlotId, BTreeSet<SlotId>>,
+    /// The slot → those that were looked up for the driver it has.
     depends: BTreeMap<SlotId, BTreeSet<SlotId>>,
     names: BTreeMap<SlotId, String>,
 }
@@ -53,20 +55,28 @@ impl Creations {
                 .with_hint("let one of them look the other up when it is first used"));
         }
         graph.waiting.entry(asking).or_default().push(asked);
-        graph.depends.entry(asking).or_default().insert(asked);
+        graph.asked.entry(asking).or_default().insert(asked);
         Ok(Waiting { creations: self.clone(), asking, asked })
     }
 
-    /// Forgets what `slot` depended on, because it is created anew.
+    /// Says that a creation of `slot` begins; what it depends on stays as it is until `settle`.
     pub(crate) fn begin(&self, slot: SlotId, name: &dyn fmt::Display) {
         let mut graph = self.0.lock();
-        graph.depends.remove(&slot);
+        graph.asked.remove(&slot);
         graph.names.insert(slot, name.to_string());
+    }
+
+    /// Says that what was created last serves: `slot` depends on what was looked up for that.
+    pub(crate) fn settle(&self, slot: SlotId) {
+        let mut graph = self.0.lock();
+        let asked = graph.asked.remove(&slot).unwrap_or_default();
+        graph.depends.insert(slot, asked);
     }
 
     /// Forgets everything about `slot`.
     pub(crate) fn forget(&self, slot: SlotId) {
         let mut graph = self.0.lock();
+        graph.asked.remove(&slot);
         graph.depends.remove(&slot);
         graph.names.remove(&slot);
     }
@@ -156,6 +166,19 @@ mod tests {
         let creations = Creations::default();
         drop(creations.wait(1, 2, &"b").unwrap());
         assert!(creations.wait(2, 1, &"a").is_ok());
+        creations.settle(1);
         assert!(creations.depends_on(1, 2), "but it stays a dependency");
+    }
+
+    #[test]
+    fn a_creation_that_comes_to_nothing_changes_no_dependency() {
+        let creations = Creations::default();
+        drop(creations.wait(1, 2, &"b").unwrap());
+        creations.settle(1);
+        creations.begin(1, &"a");
+        drop(creations.wait(1, 3, &"c").unwrap());
+        assert!(creations.depends_on(1, 2) && !creations.depends_on(1, 3));
+        creations.settle(1);
+        assert!(creations.depends_on(1, 3) && !creations.depends_on(1, 2));
     }
 }

@@ -38,7 +38,8 @@ pub(crate) enum Outcome<E> {
 /// The right to do the work; given up when dropped.
 pub(crate) struct Leader<E: Clone> {
     flight: Arc<Flight<E>>,
-    landing: Arc<Landing<E>>,
+    /// What those who wait are told when this is dropped.
+    outcome: Outcome<E>,
 }
 
 /// Waits for a leader.
@@ -68,18 +69,29 @@ impl<E: Clone> Flight<E> {
         if let Some(landing) = &*current {
             return Boarding::Wait(Landed { landing: landing.clone(), place: None });
         }
-        let state = State { outcome: None, waiting: Vec::new(), next_place: 0 };
-        let landing = Arc::new(Landing { state: Mutex::new(state) });
-        *current = Some(landing.clone());
-        Boarding::Lead(Leader { flight: self.clone(), landing })
+        *current = Some(Landing::new());
+        Boarding::Lead(Leader { flight: self.clone(), outcome: Outcome::Abandoned })
+    }
+
+    /// Leads as soon as nobody else does.
+    pub(crate) async fn lead(self: &Arc<Self>) -> Leader<E> {
+        loop {
+            match self.board() {
+                Boarding::Lead(leader) => return leader,
+                Boarding::Wait(landed) => drop(landed.await),
+            }
+        }
     }
 
     /// Sends those who wait on their way, because what they wait for is there by other means.
     ///
-    /// The leader goes on; what it comes back with is its own affair.
+    /// The leader goes on, and who boards from now on waits for it: there is never a second one.
     pub(crate) fn overtake(&self) {
-        let landing = self.current.lock().clone();
-        if let Some(landing) = landing {
+        let overtaken = {
+            let mut current = self.current.lock();
+            current.as_mut().map(|landing| std::mem::replace(landing, Landing::new()))
+        };
+        if let Some(landing) = overtaken {
             landing.land(Outcome::Done);
         }
     }
@@ -87,36 +99,30 @@ impl<E: Clone> Flight<E> {
 
 impl<E: Clone> Leader<E> {
     /// Says how the work ended.
-    pub(crate) fn land(self, outcome: Outcome<E>) {
-        self.clear_and_land(outcome);
-    }
-
-    /// Callers that come from now on meet a new flight; those who waited hear of this one.
-    fn clear_and_land(&self, outcome: Outcome<E>) {
-        {
-            let mut current = self.flight.current.lock();
-            if current.as_ref().is_some_and(|landing| Arc::ptr_eq(landing, &self.landing)) {
-                *current = None;
-            }
-        }
-        self.landing.land(outcome);
+    pub(crate) fn land(mut self, outcome: Outcome<E>) {
+        self.outcome = outcome;
     }
 }
 
 impl<E: Clone> Drop for Leader<E> {
+    /// Callers that come from now on meet a new flight; those who waited hear of this one.
     fn drop(&mut self) {
-        // After `land` this finds an outcome and changes nothing.
-        self.clear_and_land(Outcome::Abandoned);
+        let landing = self.flight.current.lock().take();
+        if let Some(landing) = landing {
+            landing.land(std::mem::replace(&mut self.outcome, Outcome::Abandoned));
+        }
     }
 }
 
 impl<E> Landing<E> {
+    fn new() -> Arc<Self> {
+        let state = State { outcome: None, waiting: Vec::new(), next_place: 0 };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
     fn land(&self, outcome: Outcome<E>) {
         let woken = {
             let mut state = self.state.lock();
-            if state.outcome.is_some() {
-                return;
-            }
             state.outcome = Some(outcome);
             std::mem::take(&mut state.waiting)
         };

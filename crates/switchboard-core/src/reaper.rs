@@ -136,11 +136,16 @@ impl Reaper {
 }
 
 /// A job that was handed in. Dropping this changes nothing for the job.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "the job runs anyway; say `drop` where its end does not matter"]
 pub struct Job(watch::Receiver<Option<Result<()>>>);
 
 impl Job {
+    pub(crate) fn has_ended(&self) -> bool {
+        // The sender goes with the runtime at the latest.
+        self.0.borrow().is_some() || self.0.has_changed().is_err()
+    }
+
     /// How the job ended.
     pub async fn ended(mut self) -> Result<()> {
         match self.0.wait_for(Option::is_some).await.map(|result| (*result).clone()) {

@@ -60,6 +60,8 @@ impl<'g, S: Subsystem> Walk<'g, S> {
 
     /// The error of a call that no member served.
     pub(super) fn exhausted(mut self) -> Error {
+        let passed_over = self.untried.iter().filter_map(|member| self.group.members.get(member));
+        self.errors.extend(passed_over.filter_map(|member| member.slot.down()));
         match self.errors.len() {
             0 => Error::new(ErrorKind::Unavailable, "no member of the group is in service")
                 .with_context("selector", self.group.selector.name())

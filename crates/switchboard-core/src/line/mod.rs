@@ -6,6 +6,7 @@
 mod call;
 mod group;
 mod leased;
+mod leaving;
 mod seat;
 mod slot;
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 
 use super::group::Group;
+use super::leaving::Leaving;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
 use crate::ambient::{self, Ambient, later};
 use crate::creations::{SlotId, unique_id};
@@ -38,8 +39,9 @@ pub(crate) struct Slot<S: Subsystem> {
     flight: Arc<Flight<Error>>,
     limits: Mutex<Limits>,
     /// One swap at a time; also tells those who wait that something changed.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<()>,
+    leaving: Leaving,
     reported: Mutex<Reported>,
     /// The number of the first creation, for the order of closing.
     created_as: AtomicU64,
@@ -48,7 +50,8 @@ pub(crate) struct Slot<S: Subsystem> {
 /// What groups have been told of the health of this instance.
 #[derive(Default)]
 struct Reported {
-    is_down: bool,
+    /// Why it was down when it was last checked; `None` if it was not.
+    down: Option<String>,
     to: Vec<(Weak<AtomicU64>, u64)>,
 }
 
@@ -121,7 +124,9 @@ impl Default for Limits {
 /// A driver that was built; unless it is handed over it is closed, even by a drop.
 struct Built<S: Subsystem> {
     driver: Arc<S::Driver>,
+    driver_type: TypeId,
     environment: Environment,
+    leaving: Leaving,
     handed_over: bool,
 }
 
@@ -145,15 +150,22 @@ impl Unbuilt {
 pub struct Swapped {
     /// The number of the generation that serves now.
     pub generation: u64,
-    retirement: Option<Job>,
+    old: Old,
+}
+
+/// What becomes of the driver that served before.
+#[derive(Debug)]
+enum Old {
+    Closed(Result<()>),
+    Leaving(Job),
 }
 
 impl Swapped {
     /// Ends when the old driver has been drained and closed.
     pub async fn closed(self) -> Result<()> {
-        match self.retirement {
-            Some(job) => job.ended().await,
-            None => Ok(()),
+        match self.old {
+            Old::Closed(result) => result,
+            Old::Leaving(job) => job.ended().await,
         }
     }
 }
@@ -188,8 +200,9 @@ impl<S: Subsystem> Slot<S> {
             writing: Mutex::new(writing),
             flight: Flight::new(),
             limits: Mutex::new(limits),
-            changing: tokio::sync::Mutex::new(()),
+            changing: Arc::default(),
             changed: watch::Sender::new(()),
+            leaving: Leaving::default(),
             reported: Mutex::default(),
             created_as: AtomicU64::new(0),
         }
@@ -301,13 +314,13 @@ impl<S: Subsystem> Slot<S> {
         };
         let result = result.unwrap_or_else(|| {
             if leads.load(Ordering::Relaxed) {
-                let limit = self.limits().build + CLEANUP_LIMIT;
+                let limit = self.limits().build.saturating_add(CLEANUP_LIMIT);
                 drop(self.environment.reaper().submit("finish building", limit, readying));
             }
-            let late = Error::new(ErrorKind::Timeout, "the instance was not ready in time");
-            Err(late.not_applied())
+            Err(Error::new(ErrorKind::Timeout, "the instance was not ready in time"))
         });
-        result.map_err(|error| error.at(|| self.place(None, "build")))
+        // Whatever happened while building, the call that wanted it was not made.
+        result.map_err(|error| error.not_applied().at(|| self.place(None, "build")))
     }
 
     async fn become_ready(self: Arc<Self>, around: Ambient, leads: Arc<AtomicBool>) -> Result<()> {
@@ -389,15 +402,23 @@ impl<S: Subsystem> Slot<S> {
 
     /// Builds and initialises a driver. Whatever becomes of the caller, it is closed or handed out.
     async fn build(&self, driver: &Registered<S>, settings: &Settings) -> Result<Built<S>> {
+        if driver.is_exclusive() {
+            self.leaving.gone(driver.driver_type()).await;
+        }
         let context = BuildContext::new(&self.environment, self.name.clone());
         let at = |error: Error| error.at(|| self.place(Some(driver.label()), "build"));
         let made = driver.build(settings, context).await.map_err(at)?;
-        let environment = self.environment.clone();
-        let built: Built<S> = Built { driver: made, environment, handed_over: false };
+        let built = self.built(made, driver.driver_type());
         match built.driver.init().await {
             Ok(()) => Ok(built),
             Err(error) => Err(at(built.discard(error).await)),
         }
+    }
+
+    /// A driver that is closed unless it is handed over.
+    fn built(&self, driver: Arc<S::Driver>, driver_type: TypeId) -> Built<S> {
+        let (environment, leaving) = (self.environment.clone(), self.leaving.clone());
+        Built { driver, driver_type, environment, leaving, handed_over: false }
     }
 
     /// Puts a driver that was created into its place, unless that was taken meanwhile.
@@ -407,6 +428,7 @@ impl<S: Subsystem> Slot<S> {
             match writing.base {
                 Base::Vacant => {
                     writing.serve(built.hand_over(), label);
+                    self.environment.creations().settle(self.id);
                     self.publish(&writing);
                     return Ok(());
                 }
@@ -422,13 +444,14 @@ impl<S: Subsystem> Slot<S> {
         Ok(())
     }
 
-    /// Puts a ready-made driver into the place of nothing.
+    /// Puts a ready-made driver into the place of nothing; one that is refused is closed.
     pub(crate) fn put_ready_made(
         &self,
         driver: Arc<S::Driver>,
         label: &'static str,
         driver_type: TypeId,
     ) -> Result<()> {
+        let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
         match writing.base {
             Base::Vacant => {}
@@ -443,21 +466,28 @@ impl<S: Subsystem> Slot<S> {
             }
         }
         writing.recipe = Recipe::ReadyMade { driver_type };
-        writing.serve(driver, label);
+        writing.serve(given.hand_over(), label);
         self.publish(&writing);
         drop(writing);
         self.flight.overtake();
         Ok(())
     }
 
-    /// Serves calls from `driver` until the override with this number is lifted.
-    pub(crate) fn put_override(&self, driver: Arc<S::Driver>, label: &'static str) -> Result<u64> {
+    /// Serves calls from `driver` until the override with this number is lifted; one that is refused
+    /// is closed.
+    pub(crate) fn put_override(
+        &self,
+        driver: Arc<S::Driver>,
+        label: &'static str,
+        driver_type: TypeId,
+    ) -> Result<u64> {
+        let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
         if matches!(writing.base, Base::Closed) {
             return Err(self.closed());
         }
         let id = unique_id();
-        let serving = writing.generation(driver, label);
+        let serving = writing.generation(given.hand_over(), label);
         writing.overrides.push((id, serving));
         self.publish(&writing);
         drop(writing);
@@ -532,6 +562,15 @@ impl<S: Subsystem> Slot<S> {
         drop(self.retire_in_background(retiring));
     }
 
+    /// Takes a ready-made driver out again that nobody can have seen.
+    pub(crate) fn give_up(&self) {
+        let mut writing = self.writing.lock();
+        let given = writing.replace_base(Base::Closed);
+        self.publish(&writing);
+        drop(writing);
+        drop(given.map(|given| self.retire_in_background(given)));
+    }
+
     /// Builds from a new recipe, checks it, flips, and retires the old driver.
     ///
     /// Until the flip any failure leaves the old driver serving.
@@ -541,15 +580,20 @@ impl<S: Subsystem> Slot<S> {
         settings: Settings,
     ) -> Result<Swapped> {
         self.environment.reaper().remember_runtime();
+        let one_at_a_time = self.changing.clone().lock_owned().await;
         if self.must_close_first(&driver) {
-            return self.swap_exclusive(driver, settings).await;
+            return self.swap_exclusive(one_at_a_time, driver, settings).await;
         }
-        let _one_at_a_time = self.changing.lock().await;
-        let built = self.build_and_probe(&driver, &settings).await?;
+        let built = self.create_apart(&driver, &settings, Probe::Yes).await?;
+        let old_type = self.driver_type();
         let (generation, old) = self.serve_swapped(built, &driver, Some(settings)).await?;
         self.flight.overtake();
-        let retirement = old.map(|old| self.retire_in_background(old));
-        Ok(Swapped { generation, retirement })
+        let Some(old) = old else { return Ok(Swapped { generation, old: Old::Closed(Ok(())) }) };
+        let job = self.retire_in_background(old);
+        if let Some(old_type) = old_type {
+            self.leaving.add(old_type, job.clone());
+        }
+        Ok(Swapped { generation, old: Old::Leaving(job) })
     }
 
     /// A driver that cannot live twice: calls wait while the old one is closed and the new one
@@ -558,28 +602,39 @@ impl<S: Subsystem> Slot<S> {
     /// Runs to its end even if the caller goes away, because half-way nothing serves.
     async fn swap_exclusive(
         self: &Arc<Self>,
+        one_at_a_time: OwnedMutexGuard<()>,
         driver: Arc<Registered<S>>,
         settings: Settings,
     ) -> Result<Swapped> {
         let limits = self.limits();
-        let limit = limits.drain + limits.close + limits.build * 2;
+        // A creation under way, the old driver, the new one, and the old one again.
+        let building = limits.build.saturating_mul(3);
+        let limit = limits.drain.saturating_add(limits.close).saturating_add(building);
         let slot = self.clone();
+        let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
-            let _one_at_a_time = slot.changing.lock().await;
+            let _one_at_a_time = one_at_a_time;
+            let _no_creation = slot.flight.lead().await;
             let Some(old) = slot.begin_change() else { return Err(slot.closed()) };
-            let resumed = Resume(&*slot);
-            if let Some(old) = old {
-                old.finish(slot.environment.clock(), limits.drain, limits.close).await.ok();
-            }
-            let swapped = match slot.build_and_probe(&driver, &settings).await {
-                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await.map(drop),
-                Err(error) => Err(slot.reopen(error).await),
+            let _resumed = Resume(&*slot);
+            let closed = match old {
+                Some(old) => {
+                    let clock = slot.environment.clock();
+                    let closed = old.finish(clock, limits.drain, limits.close).await;
+                    closed.map_err(|error| error.at(|| slot.place(None, "close")))
+                }
+                None => Ok(()),
             };
-            drop(resumed);
-            swapped
+            let generation = match slot.create_apart(&driver, &settings, Probe::Yes).await {
+                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await?.0,
+                Err(error) => return Err(slot.reopen(error).await.with_related(closed.err())),
+            };
+            // Nobody listens when the caller has gone.
+            tell.send(Swapped { generation, old: Old::Closed(closed) }).ok();
+            Ok(())
         });
         job.ended().await?;
-        Ok(Swapped { generation: self.writing.lock().generation, retirement: None })
+        told.await.map_err(|_| self.closed())
     }
 
     /// After a failed exclusive swap: the old driver again, if it can be had.
@@ -588,7 +643,7 @@ impl<S: Subsystem> Slot<S> {
             Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
             Recipe::ReadyMade { .. } | Recipe::Group(_) => return error,
         };
-        let reopened = match self.build(&driver, &settings).await {
+        let reopened = match self.create_apart(&driver, &settings, Probe::No).await {
             Ok(built) => self.serve_swapped(built, &driver, None).await.map(drop),
             Err(error) => Err(error),
         };
@@ -616,7 +671,10 @@ impl<S: Subsystem> Slot<S> {
                     writing.recipe = Recipe::Driver { driver: driver.clone(), settings };
                 }
                 let old = writing.serve(built.hand_over(), driver.label());
+                self.environment.creations().settle(self.id);
                 self.publish(&writing);
+                // What was found of the old driver does not hold for this one.
+                self.reported.lock().tell(None);
                 let generation = writing.generation;
                 drop(writing);
                 self.environment.events().emit(|| Event::Swapped {
@@ -642,9 +700,9 @@ impl<S: Subsystem> Slot<S> {
         Some(old)
     }
 
+    /// Whether what serves, or is about to be created, and `next` cannot live at the same time.
     fn must_close_first(&self, next: &Registered<S>) -> bool {
         let writing = self.writing.lock();
-        let Base::Serving(_) = writing.base else { return false };
         match &writing.recipe {
             Recipe::Driver { driver, .. } => {
                 next.is_exclusive() && driver.driver_type() == next.driver_type()
@@ -653,23 +711,18 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    async fn build_and_probe(
+    /// Creates a driver beside what serves now, as a creation of this instance and within a limit.
+    async fn create_apart(
         &self,
         driver: &Registered<S>,
         settings: &Settings,
+        probe: Probe,
     ) -> Result<Built<S>> {
         let probed = async {
             let built = self.build(driver, settings).await?;
-            match built.driver.health().await {
-                Ok(Health { status: Status::Down, reason }) => {
-                    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                    let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
-                        .with_context("reason", reason)
-                        .not_applied();
-                    Err(built.discard(error).await)
-                }
-                Err(error) => Err(built.discard(error).await),
-                Ok(_) => Ok(built),
+            match probe {
+                Probe::Yes => built.probed().await,
+                Probe::No => Ok(built),
             }
         };
         let ambient = ambient::current();
@@ -731,12 +784,22 @@ impl<S: Subsystem> Slot<S> {
     pub(super) fn report_to(&self, mask: &Arc<AtomicU64>, position: usize) {
         let mut standing = self.reported.lock();
         standing.to.push((Arc::downgrade(mask), 1 << position));
-        let is_down = standing.is_down;
-        standing.tell(is_down);
+        let down = standing.down.take();
+        standing.tell(down);
     }
 
     fn report(&self, health: &Health) {
-        self.reported.lock().tell(health.status == Status::Down);
+        let reason = || health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+        self.reported.lock().tell((health.status == Status::Down).then(reason));
+    }
+
+    /// Why a group passes over this instance, if it does.
+    pub(super) fn down(&self) -> Option<Error> {
+        let reason = self.reported.lock().down.clone()?;
+        let error = Error::new(ErrorKind::Unavailable, "it was down when it was last checked")
+            .with_context("reason", reason)
+            .not_applied();
+        Some(error.at(|| self.place(None, "health")))
     }
 
     /// How many calls and opened things use a driver of this instance now.
@@ -806,9 +869,12 @@ impl<S: Subsystem> Slot<S> {
     fn retire_in_background(&self, retiring: Retiring<S>) -> Job {
         let limits = self.limits();
         let clock = self.environment.clock().clone();
-        let limit = limits.drain + limits.close + Duration::from_secs(1);
+        let limit =
+            limits.drain.saturating_add(limits.close).saturating_add(Duration::from_secs(1));
+        let place = self.place(None, "close");
         self.environment.reaper().submit("retire a driver", limit, async move {
-            retiring.finish(&clock, limits.drain, limits.close).await
+            let closed = retiring.finish(&clock, limits.drain, limits.close).await;
+            closed.map_err(|error| error.at(|| place))
         })
     }
 
@@ -847,8 +913,9 @@ pub(super) enum Entered<S: Subsystem> {
 }
 
 impl Reported {
-    fn tell(&mut self, is_down: bool) {
-        self.is_down = is_down;
+    fn tell(&mut self, down: Option<String>) {
+        let is_down = down.is_some();
+        self.down = down;
         self.to.retain(|(mask, bit)| {
             let Some(mask) = mask.upgrade() else { return false };
             if is_down {
@@ -909,7 +976,29 @@ impl<S: Subsystem> Writing<S> {
     }
 }
 
+/// Whether a driver must show that it works before it serves.
+#[derive(Clone, Copy)]
+enum Probe {
+    Yes,
+    No,
+}
+
 impl<S: Subsystem> Built<S> {
+    /// Itself, unless it says that it does not work.
+    async fn probed(self) -> Result<Self> {
+        match self.driver.health().await {
+            Ok(Health { status: Status::Down, reason }) => {
+                let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+                let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
+                    .with_context("reason", reason)
+                    .not_applied();
+                Err(self.discard(error).await)
+            }
+            Err(error) => Err(self.discard(error).await),
+            Ok(_) => Ok(self),
+        }
+    }
+
     fn hand_over(mut self) -> Arc<S::Driver> {
         self.handed_over = true;
         self.driver.clone()
@@ -928,9 +1017,12 @@ impl<S: Subsystem> Built<S> {
         let driver = self.driver.clone();
         let clock = self.environment.clock().clone();
         let limit = CLEANUP_LIMIT + Duration::from_secs(1);
-        self.environment.reaper().submit("close a driver that does not serve", limit, async move {
+        let reaper = self.environment.reaper();
+        let job = reaper.submit("close a driver that does not serve", limit, async move {
             close_driver::<S>(&driver, later(clock.now(), CLEANUP_LIMIT)).await
-        })
+        });
+        self.leaving.add(self.driver_type, job.clone());
+        job
     }
 }
 

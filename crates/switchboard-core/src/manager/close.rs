@@ -42,7 +42,8 @@ impl CloseReport {
 #[derive(Default)]
 pub(super) struct Closing(Mutex<Option<watch::Receiver<Option<CloseReport>>>>);
 
-type Run<'r> = Pin<Box<dyn Future<Output = (String, Result<()>)> + Send + 'r>>;
+/// The closing of one instance, with its position in the order.
+type Run<'r> = (usize, Pin<Box<dyn Future<Output = (String, Result<()>)> + Send + 'r>>);
 
 impl<S: Subsystem> Manager<S> {
     /// Closes every instance, within `limit`, and lets no new one come.
@@ -77,7 +78,7 @@ impl<S: Subsystem> Manager<S> {
         let core = self.0.clone();
         let until = later(core.environment.clock().now(), limit);
         let reaper = self.0.environment.reaper();
-        drop(reaper.submit("close all instances", limit + GRACE, async move {
+        drop(reaper.submit("close all instances", limit.saturating_add(GRACE), async move {
             let inside = Ambient { closing: core.id, ..Ambient::default() };
             let report = ambient::scope(inside, core.close_all(until)).await;
             sender.send_replace(Some(report));
@@ -95,13 +96,14 @@ impl<S: Subsystem> ManagerCore<S> {
             CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: false };
         let mut running: Vec<Run<'_>> = Vec::new();
         for (position, slot) in order.iter().enumerate() {
-            running.push(Box::pin(close_one(slot, until)));
+            running.push((position, Box::pin(close_one(slot, until))));
             let left = u32::try_from(order.len() - position).unwrap_or(u32::MAX);
             let share = until.saturating_duration_since(clock.now()) / left;
             // Whoever overruns its share is not waited for any longer, but goes on beside the rest.
-            at_latest(later(clock.now(), share), finish_all(&mut running, &mut report)).await;
+            let next = finish(&mut running, &mut report, position);
+            at_latest(later(clock.now(), share), next).await;
         }
-        finish_all(&mut running, &mut report).await;
+        finish(&mut running, &mut report, 0).await;
         report
     }
 
@@ -136,10 +138,10 @@ async fn close_one<S: Subsystem>(slot: &Slot<S>, until: Instant) -> (String, Res
     (slot.name.to_string(), result)
 }
 
-/// Waits until none of the runs is running.
-async fn finish_all(running: &mut Vec<Run<'_>>, report: &mut CloseReport) {
+/// Runs them all, until none from position `first` on is running.
+async fn finish(running: &mut Vec<Run<'_>>, report: &mut CloseReport, first: usize) {
     poll_fn(|context| {
-        running.retain_mut(|run| match run.as_mut().poll(context) {
+        running.retain_mut(|(_, run)| match run.as_mut().poll(context) {
             Poll::Pending => true,
             Poll::Ready((instance, Ok(()))) => {
                 report.closed.push(instance);
@@ -150,7 +152,8 @@ async fn finish_all(running: &mut Vec<Run<'_>>, report: &mut CloseReport) {
                 false
             }
         });
-        if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        let is_done = running.iter().all(|(position, _)| *position < first);
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

@@ -109,13 +109,13 @@ impl<S: Subsystem> Manager<S> {
         if let Some(policy) = policy {
             slot.retune(policy)?;
         }
-        self.declare(slot)
+        self.declare(Arc::new(slot))
     }
 
     /// Declares an instance that is there already.
     ///
     /// For an instance that was configured and is not built yet, it takes that one's place; if it is
-    /// being built, this one wins and the other is closed.
+    /// being built, this one wins and the other is closed. One that is refused is closed as well.
     #[track_caller]
     pub fn insert<T>(&self, name: &str, driver: T) -> Result<()>
     where
@@ -131,7 +131,8 @@ impl<S: Subsystem> Manager<S> {
         let recipe = Recipe::ReadyMade { driver_type };
         let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
         slot.put_ready_made(driver, READY_MADE, driver_type)?;
-        self.declare(slot)
+        let slot = Arc::new(slot);
+        self.declare(slot.clone()).inspect_err(|_| slot.give_up())
     }
 
     /// Declares an instance that chooses among others for each call.
@@ -142,7 +143,8 @@ impl<S: Subsystem> Manager<S> {
         let name = Name::parse(name)?;
         let group = self.make_group(members, Arc::new(selector))?;
         let recipe = Recipe::Group(group);
-        self.declare(Slot::new(name, recipe, Limits::default(), &self.0.environment))
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
+        self.declare(Arc::new(slot))
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -216,7 +218,8 @@ impl<S: Subsystem> Manager<S> {
         T: 'static,
     {
         let slot = self.slot(name)?;
-        let id = slot.put_override(S::Driver::erase(Arc::new(driver)), OVERRIDE)?;
+        let driver_type = TypeId::of::<T>();
+        let id = slot.put_override(S::Driver::erase(Arc::new(driver)), OVERRIDE, driver_type)?;
         Ok(Override { slot, id })
     }
 
@@ -265,7 +268,7 @@ impl<S: Subsystem> Manager<S> {
         self.0.slots.load().find(name).cloned().ok_or_else(|| self.unknown(name))
     }
 
-    fn declare(&self, slot: Slot<S>) -> Result<()> {
+    fn declare(&self, slot: Arc<Slot<S>>) -> Result<()> {
         let mut declared = self.0.declared.lock();
         if declared.closed {
             return Err(closed::<S>());
@@ -277,7 +280,7 @@ impl<S: Subsystem> Manager<S> {
             )
             .with_context("instance", slot.full_name()));
         }
-        declared.slots.push(Arc::new(slot));
+        declared.slots.push(slot);
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
         self.0.slots.store(Arc::new(NameTable::new(named)));
         Ok(())

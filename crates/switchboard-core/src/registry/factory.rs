@@ -57,6 +57,7 @@ pub(crate) struct Registered<S: Subsystem> {
     pub(super) name: Name,
     /// The name, in a form that calls can carry without counting references.
     pub(super) label: &'static str,
+    /// In the order of the descriptor.
     pub(super) aliases: Vec<Name>,
     pub(super) descriptor: Descriptor,
     pub(super) place: &'static Location<'static>,
@@ -98,6 +99,12 @@ impl<S: Subsystem> Registered<S> {
     /// The same driver under the name of the one whose place it takes.
     pub(super) fn called(self, name: &Name) -> Arc<Self> {
         Arc::new(Self { label: interned(name.as_str()), name: name.clone(), ..self })
+    }
+
+    /// Every name it answers to, each with the way it was written.
+    pub(super) fn spelled_names(&self) -> impl Iterator<Item = (&Name, &str)> {
+        let written = std::iter::once(&self.descriptor.name).chain(&self.descriptor.aliases);
+        self.names().zip(written.map(String::as_str))
     }
 
     /// Every name it answers to, the proper one first.

@@ -268,11 +268,11 @@ impl<S: Subsystem> Stacks<S> {
 
     /// An error if a name of `driver` belongs to another one than `replaced`.
     fn refuse_taken(&self, driver: &Registered<S>, replaced: Option<&Name>) -> Result<()> {
-        for name in driver.names() {
+        for (name, written) in driver.spelled_names() {
             let Some(owner) = self.owner_of(name) else { continue };
             if Some(owner) != replaced {
                 let first = self.layers[owner].last().map_or(driver.place, |l| l.driver.place);
-                return Err(taken::<S>(name, first, driver.place));
+                return Err(taken::<S>(written, first, driver.place));
             }
         }
         Ok(())
@@ -364,14 +364,13 @@ where
     let place = Location::caller();
     let name = Name::parse(&descriptor.name)?;
     let mut aliases: Vec<Name> = Vec::with_capacity(descriptor.aliases.len());
-    for alias in &descriptor.aliases {
-        let alias = Name::parse(alias)?;
+    for written in &descriptor.aliases {
+        let alias = Name::parse(written)?;
         if alias == name || aliases.contains(&alias) {
-            return Err(taken::<S>(&alias, place, place));
+            return Err(taken::<S>(written, place, place));
         }
         aliases.push(alias);
     }
-    aliases.sort();
     Ok(Registered {
         label: interned(name.as_str()),
         name,
@@ -383,19 +382,21 @@ where
     })
 }
 
-fn taken<S: Subsystem>(name: &Name, first: &Location<'_>, second: &Location<'_>) -> Error {
+fn taken<S: Subsystem>(written: &str, first: &Location<'_>, second: &Location<'_>) -> Error {
     Error::new(ErrorKind::AlreadyRegistered, "a driver of that name is registered already")
         .with_context("subsystem", S::NAME)
-        .with_context("driver", format_args!("{:?}", name.as_str()))
+        .with_context("driver", format_args!("{written:?}"))
         .with_context("first", first)
         .with_context("second", second)
         .with_hint("use `replace` to put one driver in the place of another")
 }
 
 fn info<S: Subsystem>(driver: &Registered<S>) -> DriverInfo {
+    let mut aliases: Vec<_> = driver.aliases.iter().map(Name::to_string).collect();
+    aliases.sort();
     DriverInfo {
         name: driver.name.to_string(),
-        aliases: driver.aliases.iter().map(Name::to_string).collect(),
+        aliases,
         summary: driver.descriptor.summary.clone(),
         settings: driver.factory.schema(),
         capabilities: driver.capabilities().clone(),

@@ -1,0 +1,317 @@
+//! The end of all instances.
+
+use std::time::Duration;
+
+use switchboard_core::{Clock, Error, ErrorKind, Lifecycle, Reply, Result, Settings};
+
+use crate::create::lamps;
+use crate::desk::{
+    Act, DeskDriver, Desks, Driver, Gate, Session, Step, Stream, World, needing, outage, paper,
+};
+use crate::dropping::at_every_poll;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+async fn built(names: &[&str]) -> World {
+    let world = World::with(names);
+    for name in names {
+        world.desks.get(name).await.unwrap();
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_close_in_the_reverse_order_of_their_creation() {
+    let world = built(&["b", "c", "a"]).await;
+    let report = world.desks.close(LIMIT).await;
+    assert_eq!(world.script.closed(), ["a", "c", "b"]);
+    assert_eq!(report.closed, ["a", "c", "b"]);
+    assert!(report.errors.is_empty() && !report.is_under_way, "{report}");
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_instance_was_built_with_closes_after_it() {
+    let world = World::with(&["base"]);
+    world.desks.configure("top", &needing(&["desk.middle"])).unwrap();
+    world.desks.configure("middle", &needing(&["desk.base"])).unwrap();
+    world.desks.get("base").await.unwrap();
+    world.desks.get("top").await.unwrap();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(world.script.closed(), ["top", "middle", "base"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_instance_came_to_need_by_a_swap_closes_after_it() {
+    let world = built(&["a", "later"]).await;
+    swap(&world, "a", &needing(&["desk.later"])).await.unwrap();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(&world.script.closed()[1..], ["a", "later"], "the first is the old `a`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_that_fails_forgets_nothing_of_what_the_old_one_needs() {
+    let world = built(&["a", "later"]).await;
+    swap(&world, "a", &needing(&["desk.later"])).await.unwrap();
+    world.script.once(Step::Init, Act::Fail(outage()));
+    swap(&world, "a", &paper()).await.unwrap_err();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(&world.script.closed()[2..], ["a", "later"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dependencies_through_another_subsystem_are_kept_to() {
+    let world = World::new();
+    let lamps = lamps(&world.environment, &world.script);
+    world.desks.configure("base", &paper()).unwrap();
+    world.desks.configure("top", &paper()).unwrap();
+    lamps.configure("l", &needing(&["desk.base"])).unwrap();
+    world.desks.get("top").await.unwrap();
+    world.desks.get("base").await.unwrap();
+    swap(&world, "top", &needing(&["lamp.l"])).await.unwrap();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(&world.script.closed()[1..], ["top", "base"]);
+}
+
+async fn swap(world: &World, name: &str, settings: &Settings) -> Result<()> {
+    world.desks.swap(name, settings).await?.closed().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_tried_and_every_error_is_kept_with_its_instance() {
+    let world = built(&["a", "b", "c", "d"]).await;
+    world.script.once(Step::Close, Act::Fail(outage()));
+    world.script.once(Step::Close, Act::Panic);
+    let report = world.desks.close(LIMIT).await;
+    assert_eq!(report.closed, ["b", "a"]);
+    let errors: Vec<_> = report
+        .errors
+        .iter()
+        .map(|error| (error.place().unwrap().instance.to_string(), error.kind()))
+        .collect();
+    let expected =
+        [("d".to_owned(), ErrorKind::Unavailable), ("c".to_owned(), ErrorKind::Unexpected)];
+    assert_eq!(errors, expected);
+    let joined = report.into_result().unwrap_err();
+    assert_eq!(joined.related().len(), 2);
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_hangs_is_reported_by_name_and_the_others_close_without_waiting_for_the_end() {
+    let world = built(&["a", "b", "c", "d", "hanging"]).await;
+    world.script.once(Step::Close, Act::Hang);
+    let clock = Clock::system();
+    let begin = clock.now();
+    let desks = world.desks.clone();
+    let closing = tokio::spawn(async move { desks.close(LIMIT).await });
+    world.script.reached(Step::Close, 5).await;
+    world.settle().await;
+    assert_eq!(clock.now() - begin, LIMIT / 5, "its share, once");
+    let report = closing.await.unwrap();
+    assert!(clock.now() - begin <= LIMIT);
+    assert_eq!(report.closed, ["d", "c", "b", "a"]);
+    let [error] = report.errors.try_into().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.place().unwrap().to_string(), "desk.hanging close");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_again_gives_the_report_of_the_one_run() {
+    let world = built(&["a", "b"]).await;
+    world.script.once(Step::Close, Act::Fail(outage()));
+    let first = world.desks.close(LIMIT).await;
+    let second = world.desks.close(LIMIT).await;
+    assert_eq!(first.closed, second.closed);
+    assert_eq!(second.errors.len(), 1);
+    assert_eq!(world.script.count(Step::Close), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overlapping_closes_share_one_run_and_it_goes_on_when_its_first_caller_goes_away() {
+    let world = built(&["a", "b"]).await;
+    let gate = Gate::closed();
+    world.script.once(Step::Close, Act::Wait(gate.clone()));
+    let close = || {
+        let desks = world.desks.clone();
+        tokio::spawn(async move { desks.close(LIMIT).await })
+    };
+    let first = close();
+    world.script.reached(Step::Close, 1).await;
+    let second = close();
+    world.settle().await;
+    first.abort();
+    gate.open();
+    assert_eq!(second.await.unwrap().closed, ["b", "a"]);
+    assert_eq!(world.script.count(Step::Close), 2);
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_dropped_at_any_await_closes_all_the_same() {
+    at_every_poll(
+        async || {
+            let world = built(&["a", "b"]).await;
+            let desks = world.desks.clone();
+            (world, async move { desks.close(LIMIT).await })
+        },
+        async |world, _| {
+            assert!(world.desks.close(LIMIT).await.errors.is_empty());
+            world.script.assert_tidy(0);
+        },
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_what_was_never_built_builds_nothing() {
+    let world = World::with(&["a"]);
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(world.script.count(Step::Build), 0);
+    let error = world.desks.get("a").await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(world.script.count(Step::Build), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_closing_calls_are_refused_and_nothing_new_comes() {
+    let world = built(&["a"]).await;
+    let desk = world.desks.handle("a").unwrap();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    let error = desk.ask("?").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.retry(), switchboard_core::Retry::Never);
+    assert!(world.desks.configure("b", &paper()).is_err());
+    assert!(swap(&world, "a", &paper()).await.is_err());
+    world.swept().await;
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_created_while_closing_is_closed() {
+    let world = World::with(&["a"]);
+    let gate = Gate::closed();
+    world.script.once(Step::Init, Act::Wait(gate.clone()));
+    let desks = world.desks.clone();
+    let creating = tokio::spawn(async move { desks.get("a").await.map(drop) });
+    world.script.reached(Step::Init, 1).await;
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    gate.open();
+    let error = creating.await.unwrap().unwrap_err();
+    assert_eq!(error.message(), "the instance is closed");
+    world.swept().await;
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_that_is_under_way_while_closing_is_closed() {
+    let world = built(&["a"]).await;
+    let gate = Gate::closed();
+    world.script.once(Step::Init, Act::Wait(gate.clone()));
+    let desks = world.desks.clone();
+    let swapping = tokio::spawn(async move { desks.swap("a", &paper()).await.map(drop) });
+    world.script.reached(Step::Init, 2).await;
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    gate.open();
+    swapping.await.unwrap().unwrap_err();
+    world.swept().await;
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_under_way_are_waited_for() {
+    let world = built(&["a"]).await;
+    let gate = Gate::closed();
+    world.script.once(Step::Ask, Act::Wait(gate.clone()));
+    let desk = world.desks.handle("a").unwrap();
+    let call = tokio::spawn(async move { desk.ask("?").await });
+    world.script.reached(Step::Ask, 1).await;
+    let desks = world.desks.clone();
+    let closing = tokio::spawn(async move { desks.close(LIMIT).await });
+    world.settle().await;
+    assert_eq!(world.script.count(Step::Close), 0);
+    gate.open();
+    assert_eq!(call.await.unwrap().unwrap(), "a: ?");
+    closing.await.unwrap().into_result().unwrap();
+    assert_eq!(world.script.count(Step::Close), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_ends_does_not_keep_a_driver_from_being_closed() {
+    let world = built(&["a"]).await;
+    world.script.once(Step::Ask, Act::Hang);
+    let desk = world.desks.handle("a").unwrap();
+    let call = tokio::spawn(async move { desk.ask("?").await });
+    world.script.reached(Step::Ask, 1).await;
+    let begin = Clock::system().now();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert!(Clock::system().now() - begin <= LIMIT);
+    world.script.assert_tidy(0);
+    call.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_without_end_is_allowed() {
+    let world = built(&["a"]).await;
+    world.desks.close(Duration::MAX).await.into_result().unwrap();
+    world.script.assert_tidy(0);
+}
+
+/// A driver that closes its own manager when it is closed.
+struct Recursive {
+    inner: Driver,
+    desks: switchboard_core::Manager<Desks>,
+}
+
+impl Lifecycle for Recursive {
+    fn close(&self) -> Reply<'_, ()> {
+        Reply::run(async {
+            let report = self.desks.close(LIMIT).await;
+            if !report.is_under_way {
+                return Err(Error::new(ErrorKind::Unexpected, "it was not told"));
+            }
+            self.inner.close().await
+        })
+    }
+}
+
+impl DeskDriver for Recursive {
+    fn ask<'a>(&'a self, question: &'a str) -> Reply<'a, String> {
+        self.inner.ask(question)
+    }
+
+    fn hand_over(&self, body: Vec<u8>) -> Reply<'_, usize> {
+        self.inner.hand_over(body)
+    }
+
+    fn session(&self) -> Reply<'_, Session> {
+        self.inner.session()
+    }
+
+    fn listen(&self) -> Reply<'_, Stream> {
+        self.inner.listen()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_from_inside_the_close_of_a_driver_answers_at_once() {
+    let world = built(&["a"]).await;
+    let driver = Recursive { inner: world.script.driver("r"), desks: world.desks.clone() };
+    world.desks.insert("r", driver).unwrap();
+    let begin = Clock::system().now();
+    let report = world.desks.close(LIMIT).await;
+    assert_eq!(Clock::system().now(), begin);
+    assert_eq!(report.closed, ["r", "a"]);
+    assert!(report.errors.is_empty(), "{report:?}");
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_is_closed_with_its_instance_and_its_guard_may_be_dropped_later() {
+    let world = built(&["a"]).await;
+    let guard = world.desks.override_instance("a", world.script.driver::<0>("fake")).unwrap();
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    drop(guard);
+    world.swept().await;
+    world.script.assert_tidy(0);
+}

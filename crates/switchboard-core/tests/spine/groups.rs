@@ -1,0 +1,279 @@
+//! A choice among instances, for every call anew.
+
+use std::time::Duration;
+
+use switchboard_core::{
+    Error, ErrorKind, Health, HealthCheck, Outcome, Priority, RoundRobin, Selector,
+};
+
+use crate::desk::{Act, Desk, Script, Step, World, labelled, op, outage};
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// Members, each following a script of its own, and a group `g` of them all.
+fn group(names: &[&'static str], selector: impl Selector) -> (World, Vec<Script>, Desk) {
+    let world = World::new();
+    let scripts: Vec<_> = names.iter().map(|name| member(&world, name)).collect();
+    world.desks.group("g", names, selector).unwrap();
+    let desk = world.desks.handle("g").unwrap();
+    (world, scripts, desk)
+}
+
+fn member(world: &World, name: &'static str) -> Script {
+    let script = Script::new();
+    script.register(world.desks.registry(), name).unwrap();
+    world.desks.configure(name, &labelled(name, name)).unwrap();
+    script
+}
+
+fn asked(scripts: &[Script]) -> Vec<usize> {
+    scripts.iter().map(|script| script.count(Step::Ask)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn priority_asks_the_first_and_builds_no_other() {
+    let (_world, scripts, desk) = group(&["a", "b"], Priority);
+    assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
+    assert_eq!(scripts[1].count(Step::Build), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_robin_asks_all_evenly() {
+    let (_world, scripts, desk) = group(&["a", "b", "c"], RoundRobin::new());
+    for _ in 0..30 {
+        desk.ask("?").await.unwrap();
+    }
+    assert_eq!(asked(&scripts), [10, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_manager_health_finds_down_is_passed_over_until_it_is_found_up() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    world.desks.get("a").await.unwrap();
+    world.desks.get("b").await.unwrap();
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+    assert_eq!(scripts[0].count(Step::Ask), 0);
+    scripts[0].feel(Health::degraded("slow"));
+    world.desks.health(LIMIT).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_made_after_the_check_knows_what_the_check_found() {
+    let (world, scripts, _) = group(&["a", "b"], Priority);
+    world.desks.get("a").await.unwrap();
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    world.desks.group("later", &["a", "b"], HealthCheck).unwrap();
+    let later = world.desks.handle("later").unwrap();
+    assert_eq!(later.ask("?").await.unwrap(), "b: ?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_down_is_back_as_soon_as_a_swap_has_checked_its_new_driver() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    world.desks.get("a").await.unwrap();
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    drop(world.desks.swap("a", &labelled("paper", "new")).await.unwrap());
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn priority_and_round_robin_try_what_is_down_when_all_are() {
+    let round_robin = group(&["a", "b"], RoundRobin::new());
+    for (world, scripts, desk) in [group(&["a", "b"], Priority), round_robin] {
+        for (name, script) in ["a", "b"].iter().zip(&scripts) {
+            world.desks.get(name).await.unwrap();
+            script.feel(Health::down("no ink"));
+        }
+        world.desks.health(LIMIT).await;
+        desk.ask("?").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_check_refuses_when_all_are_down_and_joins_the_reason_of_each() {
+    let (world, scripts, desk) = group(&["a", "b"], HealthCheck);
+    for (name, script) in ["a", "b"].iter().zip(&scripts) {
+        world.desks.get(name).await.unwrap();
+        script.feel(Health::down(format!("{name} has no ink")));
+    }
+    world.desks.health(LIMIT).await;
+    let error = desk.ask("?").await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
+    assert_eq!(error.place().unwrap().instance.as_ref(), "g");
+    let line = error.to_string();
+    assert!(line.contains("a has no ink") && line.contains("b has no ink"), "{line}");
+    assert_eq!(asked(&scripts), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_certainly_did_nothing_moves_on_whatever_the_effect() {
+    for op in [op::ASK, op::FILE, op::TELL] {
+        let (_world, scripts, desk) = group(&["a", "b"], Priority);
+        scripts[0].once(Step::Ask, Act::Fail(outage().not_applied()));
+        assert_eq!(desk.ask_as(op, "?").await.unwrap(), "b: ?", "{}", op.name());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_in_doubt_moves_on_only_where_a_repetition_is_harmless() {
+    for op in [op::ASK, op::FILE] {
+        let (_world, scripts, desk) = group(&["a", "b"], Priority);
+        scripts[0].once(Step::Ask, Act::Fail(outage()));
+        assert_eq!(desk.ask_as(op, "?").await.unwrap(), "b: ?", "{}", op.name());
+    }
+    let (_world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Ask, Act::Fail(outage()));
+    let error = desk.ask_as(op::TELL, "?").await.unwrap_err();
+    assert_eq!(error.place().unwrap().instance.as_ref(), "a");
+    assert_eq!(scripts[1].count(Step::Build), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_whose_effect_happened_stops_the_walk() {
+    let (_world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Ask, Act::Fail(outage().with_outcome(Outcome::Applied)));
+    desk.ask("?").await.unwrap_err();
+    assert_eq!(scripts[1].count(Step::Build), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_never_moves_on() {
+    let answers =
+        ErrorKind::ALL.iter().filter(|kind| kind.class() != switchboard_core::Class::Outage);
+    for kind in answers {
+        let (_world, scripts, desk) = group(&["a", "b"], Priority);
+        scripts[0].once(Step::Ask, Act::Fail(Error::new(*kind, "no").not_applied()));
+        assert_eq!(desk.ask("?").await.unwrap_err().kind(), *kind);
+        assert_eq!(scripts[1].count(Step::Build), 0, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_cannot_be_built_moves_on_even_for_an_unsafe_call() {
+    for step in [Step::Build, Step::Init] {
+        let (_world, scripts, desk) = group(&["a", "b"], Priority);
+        scripts[0].once(step, Act::Fail(outage()));
+        assert_eq!(desk.ask_as(op::TELL, "?").await.unwrap(), "b: ?", "nothing was asked of it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_closed_moves_on() {
+    let (world, _scripts, desk) = group(&["a", "b"], Priority);
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(desk.ask("?").await.unwrap_err().message(), "the instance is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_members_fail_the_error_joins_the_reason_of_each() {
+    let (_world, scripts, desk) = group(&["a", "b", "c"], Priority);
+    for (script, reason) in scripts.iter().zip(["fire", "flood", "frost"]) {
+        script.always(Step::Ask, Act::Fail(Error::new(ErrorKind::Timeout, reason)));
+    }
+    let error = desk.ask("?").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.place().unwrap().to_string(), "desk.g ask");
+    let reasons: Vec<_> = error
+        .related()
+        .iter()
+        .map(|error| (error.place().unwrap().instance.to_string(), error.message()))
+        .collect();
+    let expected = [("a", "fire"), ("b", "flood"), ("c", "frost")]
+        .map(|(member, reason)| (member.to_owned(), reason));
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_stops_the_walk_keeps_those_before_it() {
+    let (_world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Ask, Act::Fail(Error::new(ErrorKind::Timeout, "late")));
+    scripts[1].once(Step::Ask, Act::Fail(Error::new(ErrorKind::NotFound, "nothing there")));
+    let error = desk.ask("?").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.related().len(), 1);
+    assert_eq!(error.related()[0].message(), "late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_used_up_stops_the_walk_with_the_error_of_who_used_it() {
+    for failure in [outage(), outage().not_applied()] {
+        let (_world, scripts, desk) = group(&["a", "b"], Priority);
+        scripts[0].once(Step::Ask, Act::Fail(failure));
+        let error = desk.hand_over(b"body".to_vec()).await.unwrap_err();
+        assert_eq!(error.message(), "nobody at the desk");
+        assert_eq!(asked(&scripts), [1, 0]);
+        assert_eq!(scripts[1].count(Step::Build), 0, "no other member is even built for it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_touched_goes_on_to_the_next_member() {
+    let (_world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Init, Act::Fail(outage()));
+    assert_eq!(desk.hand_over(b"body".to_vec()).await.unwrap(), 4);
+    assert_eq!(asked(&scripts), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_may_have_groups_as_members() {
+    let world = World::new();
+    let scripts = ["a", "b", "c"].map(|name| member(&world, name));
+    world.desks.group("inner", &["a", "b"], Priority).unwrap();
+    world.desks.group("outer", &["inner", "c"], Priority).unwrap();
+    let desk = world.desks.handle("outer").unwrap();
+    scripts[0].always(Step::Ask, Act::Fail(outage()));
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+    scripts[1].always(Step::Ask, Act::Fail(outage()));
+    assert_eq!(desk.ask("?").await.unwrap(), "c: ?");
+    assert_eq!(asked(&scripts), [2, 2, 1]);
+    scripts[2].always(Step::Ask, Act::Fail(outage()));
+    let error = desk.ask("?").await.unwrap_err().to_string();
+    for member in ["desk.a", "desk.b", "desk.c", "desk.outer"] {
+        assert!(error.contains(member), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_opened_through_a_group_belongs_to_the_member_that_opened_it() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Open, Act::Fail(outage()));
+    let mut session = desk.session().await.unwrap();
+    assert_eq!(crate::desk::write(&mut session).await.unwrap(), 1);
+    assert_eq!(world.desks.handle("b").unwrap().line().in_flight(), 1);
+    assert_eq!(desk.line().in_flight(), 0);
+    scripts[1].once(Step::Write, Act::Fail(outage()));
+    let error = crate::desk::write(&mut session).await.unwrap_err();
+    assert_eq!(error.place().unwrap().instance.as_ref(), "b", "a step never fails over");
+    drop(session);
+    assert_eq!(world.desks.handle("b").unwrap().line().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_declared_before_their_group_and_only_once_in_it() {
+    let world = World::with(&["a"]);
+    let unknown = world.desks.group("g", &["a", "nowhere"], Priority).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotRegistered);
+    let itself = world.desks.group("g", &["g"], Priority).unwrap_err();
+    assert_eq!(itself.kind(), ErrorKind::NotRegistered);
+    for members in [&["a", " A "] as &[_], &[]] {
+        let error = world.desks.group("g", members, Priority).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+    assert!(!world.desks.has("g"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_of_a_group_serves_in_the_place_of_all_members() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    let guard = world.desks.override_instance("g", world.script.driver::<0>("fake")).unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "fake: ?");
+    drop(guard);
+    assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
+    assert_eq!(asked(&scripts), [1, 0]);
+    world.swept().await;
+}

@@ -1,0 +1,22 @@
+//! How registry, manager, line and groups behave, said in sentences.
+//!
+//! All of it is tested through a contract of the test's own (`desk`), whose driver follows a
+//! script: it fails, hangs, waits or panics at any step on request. Time is tokio's paused clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, and starts the tasks it tests with"
+)]
+
+mod close;
+mod create;
+mod desk;
+mod dropping;
+mod groups;
+mod health;
+mod instances;
+mod open;
+mod registry;
+mod swap;
