@@ -6,21 +6,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::stripe::{self, Padded};
+use crate::stripe::Counters;
 use crate::{Clock, Error, ErrorKind, Op};
 
 /// The figures of one line. Written by its calls, read by whoever shows them.
 pub(crate) struct Figures {
     operations: &'static [Op],
-    stripes: Box<[Padded<Stripe>]>,
+    /// For each operation: succeeded, cancelled.
+    counts: Counters,
     /// Calls that waited; few enough to share.
     histograms: Box<[Histogram]>,
     errors: Box<[ErrorCounts]>,
-}
-
-struct Stripe {
-    /// For each operation: succeeded, cancelled.
-    counts: Box<[[AtomicU64; 2]]>,
 }
 
 struct ErrorCounts([AtomicU64; ErrorKind::ALL.len()]);
@@ -60,11 +56,9 @@ pub struct Durations {
 
 impl Figures {
     pub(crate) fn new(operations: &'static [Op]) -> Self {
-        let stripe =
-            || Padded(Stripe { counts: operations.iter().map(|_| Default::default()).collect() });
         Self {
             operations,
-            stripes: (0..stripe::count()).map(|_| stripe()).collect(),
+            counts: Counters::new(operations.len() * 2),
             histograms: operations.iter().map(|_| Histogram::new()).collect(),
             errors: operations.iter().map(|_| ErrorCounts(Default::default())).collect(),
         }
@@ -86,15 +80,11 @@ impl Figures {
     }
 
     fn read_one(&self, op: usize) -> OpFigures {
-        let sum = |which: usize| {
-            let counts = self.stripes.iter().map(|stripe| &stripe.0.counts[op][which]);
-            counts.map(|count| count.load(Ordering::Relaxed)).sum()
-        };
         let failed = ErrorKind::ALL.iter().zip(&self.errors[op].0);
         OpFigures {
             operation: self.operations[op].name(),
-            succeeded: sum(SUCCEEDED),
-            cancelled: sum(CANCELLED),
+            succeeded: self.counts.sum(op * 2 + SUCCEEDED),
+            cancelled: self.counts.sum(op * 2 + CANCELLED),
             failed: failed
                 .map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)
@@ -105,11 +95,8 @@ impl Figures {
 
     #[inline]
     fn count(&self, op: usize, which: usize) {
-        let stripe = &self.stripes[stripe::index(self.stripes.len())].0;
         // An operation of another subsystem has no place here, and must not bring the call down.
-        if let Some(counts) = stripe.counts.get(op) {
-            counts[which].fetch_add(1, Ordering::Relaxed);
-        }
+        self.counts.add(op * 2 + which);
     }
 
     #[cold]
@@ -144,7 +131,8 @@ impl Record<'_> {
             Ok(_) => self.figures.count(self.op, SUCCEEDED),
             Err(error) => self.figures.failed(self.op, error.kind()),
         }
-        let took = clock.now().saturating_duration_since(self.waits_since?);
+        let since = self.waits_since?;
+        let took = clock.now().saturating_duration_since(since);
         if let Some(histogram) = self.figures.histograms.get(self.op) {
             histogram.add(took);
         }

@@ -3,9 +3,7 @@
 //! A selector picks one member at a time. When that one could not serve the call, it is asked
 //! again with one candidate less. It never asks a service how it is: health is pushed to it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::stripe::{self, Padded};
+use crate::stripe::{self, Counters};
 
 /// Picks the next member for a call. Runs on every call: no locks, no waiting.
 ///
@@ -142,7 +140,7 @@ pub struct Priority;
 /// down it still tries them.
 #[derive(Debug)]
 pub struct RoundRobin {
-    turns: Box<[Padded<AtomicUsize>]>,
+    turns: Counters,
 }
 
 /// The first member that is not known to be down; when all are, the call is refused.
@@ -153,9 +151,7 @@ impl RoundRobin {
     /// Starts anywhere.
     #[must_use]
     pub fn new() -> Self {
-        // Stripes start apart, so that the first calls of many threads spread.
-        let turns = (0..stripe::count()).map(|start| Padded(AtomicUsize::new(start))).collect();
-        Self { turns }
+        Self { turns: Counters::new(1) }
     }
 }
 
@@ -184,8 +180,10 @@ impl Selector for RoundRobin {
     #[inline]
     fn pick(&self, candidates: Candidates) -> Option<usize> {
         let candidates = candidates.preferred();
-        let turn = self.turns[stripe::index(self.turns.len())].0.fetch_add(1, Ordering::Relaxed);
-        candidates.nth(turn.checked_rem(candidates.len())?)
+        // Threads start apart, so that the first calls of many threads spread.
+        let turn = self.turns.add(0).wrapping_add(stripe::index(Candidates::MEMBERS_MAX) as u64);
+        let position = turn.checked_rem(candidates.len() as u64)?;
+        candidates.nth(usize::try_from(position).ok()?)
     }
 }
 

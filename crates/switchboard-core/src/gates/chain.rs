@@ -7,8 +7,8 @@
 //!
 //! Nothing here knows what is called. A gate that is not in the policy is not in the path.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use super::faults::Faults;
 use super::policy::Policy;
 use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
-use crate::ambient::{self, Ambient, earlier, later};
+use crate::ambient::{self, earlier, later};
 use crate::{Clock, Effect, Error, Event, Events, Gate, Result, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
@@ -235,16 +235,22 @@ impl Gates {
         A: Fn(Option<H>, Limit) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let mut passage = match self.enter(call).await {
-            Ok(passage) => passage,
-            Err(refusal) => return Err(self.refused(call, refusal)),
-        };
+        let mut passage = Passage::new(self, call);
+        if let Err(refusal) = passage.enter().await {
+            return Err(self.refused(call, refusal));
+        }
         let mut at_hand = Some(at_hand);
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let noted = Noted::new(attempt(at_hand.take(), limit), around);
-            let (result, waited) = noted.await;
+            let mut attempt = pin!(attempt(at_hand.take(), limit));
+            let mut waited = false;
+            let result = poll_fn(|context| {
+                let poll = ambient::inside(around, || attempt.as_mut().poll(context));
+                waited |= poll.is_pending();
+                poll
+            })
+            .await;
             match passage.end_attempt(result, waited) {
                 Ended::Answered(value) => {
                     return Ok(Passed { value, permit: passage.permit.take() });
@@ -255,50 +261,6 @@ impl Gates {
                 }
             }
         }
-    }
-
-    /// Everything in front of the first attempt. What has to wait is boxed, because it seldom does.
-    #[inline]
-    async fn enter<'g>(&'g self, call: Call<'g>) -> Result<Passage<'g>> {
-        let mut now = self.clock.now();
-        let own = self.policy.deadline.map(|limit| later(now, limit));
-        let deadline = earlier(ambient::current().deadline, own);
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
-        }
-        if let Some(breaker) = &self.breaker
-            && breaker.policy().counts == BreakerCounts::Attempts
-        {
-            breaker.check_at(now)?;
-        }
-        if let Some(limiter) = &self.limiter
-            && limiter.try_acquire_at(now, 1).is_err()
-        {
-            Box::pin(limiter.acquire_at(now, 1, deadline)).await?;
-            now = self.clock.now();
-        }
-        let mut permit = None;
-        if let Some(bulkhead) = &self.bulkhead {
-            permit = bulkhead.try_acquire().ok();
-            if permit.is_none() {
-                permit = Some(Box::pin(bulkhead.acquire(deadline)).await?);
-                now = self.clock.now();
-            }
-        }
-        let leave = match &self.breaker {
-            Some(breaker) => Some(breaker.permit_at(now)?),
-            None => None,
-        };
-        Ok(Passage {
-            gates: self,
-            call,
-            deadline,
-            now,
-            permit,
-            leave,
-            attempts: 0,
-            withdrawal: None,
-        })
     }
 
     #[cold]
@@ -322,7 +284,56 @@ enum Ended<T> {
     Again(Error, Duration),
 }
 
-impl Passage<'_> {
+impl<'g> Passage<'g> {
+    #[inline]
+    fn new(gates: &'g Gates, call: Call<'g>) -> Self {
+        let now = gates.clock.now();
+        let own = gates.policy.deadline.map(|limit| later(now, limit));
+        let deadline = earlier(ambient::current().deadline, own);
+        Self {
+            gates,
+            call,
+            deadline,
+            now,
+            permit: None,
+            leave: None,
+            attempts: 0,
+            withdrawal: None,
+        }
+    }
+
+    /// Passes everything in front of the first attempt. What has to wait is boxed, because it seldom
+    /// does.
+    #[inline]
+    async fn enter(&mut self) -> Result<()> {
+        let gates = self.gates;
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
+        }
+        if let Some(breaker) = &gates.breaker
+            && breaker.policy().counts == BreakerCounts::Attempts
+        {
+            breaker.check_at(self.now)?;
+        }
+        if let Some(limiter) = &gates.limiter
+            && limiter.try_acquire_at(self.now, 1).is_err()
+        {
+            Box::pin(limiter.acquire_at(self.now, 1, self.deadline)).await?;
+            self.now = gates.clock.now();
+        }
+        if let Some(bulkhead) = &gates.bulkhead {
+            self.permit = bulkhead.try_acquire().ok();
+            if self.permit.is_none() {
+                self.permit = Some(Box::pin(bulkhead.acquire(self.deadline)).await?);
+                self.now = gates.clock.now();
+            }
+        }
+        if let Some(breaker) = &gates.breaker {
+            self.leave = Some(breaker.permit_at(self.now)?);
+        }
+        Ok(())
+    }
+
     #[inline]
     fn begin_attempt(&mut self) -> Limit {
         self.attempts += 1;
@@ -512,39 +523,6 @@ impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
         });
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(timed_out(gate)))
-    }
-}
-
-pin_project! {
-    /// A future that hands on what is inherited, and tells whether it had to wait.
-    struct Noted<F> {
-        #[pin]
-        future: F,
-        ambient: Ambient,
-        waited: bool,
-    }
-}
-
-impl<F> Noted<F> {
-    #[inline]
-    fn new(future: F, ambient: Ambient) -> Self {
-        Self { future, ambient, waited: false }
-    }
-}
-
-impl<F: Future> Future for Noted<F> {
-    type Output = (F::Output, bool);
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match ambient::inside(*this.ambient, || this.future.poll(context)) {
-            Poll::Ready(output) => Poll::Ready((output, *this.waited)),
-            Poll::Pending => {
-                *this.waited = true;
-                Poll::Pending
-            }
-        }
     }
 }
 
