@@ -237,7 +237,8 @@ impl Gates {
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let (result, waited) = noting_waits(ambient::scope(around, attempt(limit))).await;
+            let (result, waited) =
+                noting_waits(pin!(ambient::scope(around, pin!(attempt(limit))))).await;
             match passage.end_attempt(result, waited) {
                 Ended::Answered(value) => {
                     return Ok(Passed { value, permit: passage.permit.take() });
@@ -263,14 +264,14 @@ impl Gates {
             breaker.check_at(now)?;
         }
         if let Some(limiter) = &self.limiter {
-            let (taken, waited) = noting_waits(limiter.acquire_at(now, 1, deadline)).await;
+            let (taken, waited) = noting_waits(pin!(limiter.acquire_at(now, 1, deadline))).await;
             taken?;
             now = if waited { self.clock.now() } else { now };
         }
         let permit = match &self.bulkhead {
             None => None,
             Some(bulkhead) => {
-                let (permit, waited) = noting_waits(bulkhead.acquire(deadline)).await;
+                let (permit, waited) = noting_waits(pin!(bulkhead.acquire(deadline))).await;
                 now = if waited { self.clock.now() } else { now };
                 Some(permit?)
             }

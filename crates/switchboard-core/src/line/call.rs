@@ -32,7 +32,7 @@ impl<S: Subsystem> Line<S> {
         {
             let held = Held(seat);
             let label = Label::of(&held);
-            return self.slot.observe(op, label, ask(held)).await;
+            return self.slot.observe(op, label, pin!(ask(held))).await;
         }
         Ok(self.slot.call(op, &Repeatable(ask)).await?.0)
     }
@@ -133,7 +133,7 @@ impl<S: Subsystem> Slot<S> {
         }
         // The deadline of the call starts here, because building is part of what the caller waits for.
         let inside = ambient::current().until(self.deadline());
-        ambient::scope(inside, self.pass(op, ask)).await
+        ambient::scope(inside, pin!(self.pass(op, ask))).await
     }
 
     async fn pass<A: Ask<S>>(self: &Arc<Self>, op: Op, ask: &A) -> Answered<A::Answer> {
@@ -146,7 +146,7 @@ impl<S: Subsystem> Slot<S> {
             Ok(Entered::Group(group, gates)) => {
                 let deadline = gates.as_deref().and_then(|gates| gates.deadline());
                 let inside = ambient::current().until(deadline);
-                ambient::scope(inside, self.walk(&group, op, ask)).await
+                ambient::scope(inside, pin!(self.walk(&group, op, ask))).await
             }
             Err(error) => Err(self.refused(op, error)),
         }
@@ -196,7 +196,7 @@ impl<S: Subsystem> Slot<S> {
                 None => make().await,
             }
         };
-        self.observe(op, label, limit.enforce(asking)).await
+        self.observe(op, label, pin!(limit.enforce(pin!(asking)))).await
     }
 
     /// The members of a group in turn, until one has answered.

@@ -116,10 +116,9 @@ impl<S: Subsystem> Step<'_, S> {
             return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
         }
         let label = Label::of(self.held);
-        let result = self
-            .slot
-            .observe(op, label, Limit::inherited().enforce(self.unless_revoked(future)))
-            .await;
+        let step = pin!(self.unless_revoked(future));
+        let step = pin!(Limit::inherited().enforce(step));
+        let result = self.slot.observe(op, label, step).await;
         if let Some(gates) = self.slot.gates() {
             gates.observed(&result);
         }
