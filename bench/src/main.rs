@@ -10,6 +10,7 @@ mod line;
 mod lines;
 mod machine;
 mod measure;
+mod ours;
 mod report;
 mod rig;
 mod stats;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use switchboard_core::Policy;
+
 use crate::driver::{ANSWER, Driver, KEY, Length, ReadyDriver};
 use crate::line::{Contender, Goal, Line, OURS};
+use crate::ours;
 use crate::rig::{block_on, each_async};
 
 pub fn line() -> Line {
@@ -13,9 +16,20 @@ pub fn line() -> Line {
         reference: BOXED,
         threads: &[1, 4],
         figure: None,
-        contenders: vec![boxed(), bare()],
+        contenders: vec![ours(), boxed(), bare()],
         goals: vec![Goal::above(OURS, 50.0, BOXED, 1), Goal::above(OURS, 50.0, BOXED, 4)],
     }
+}
+
+fn ours() -> Contender {
+    Contender::new(OURS, |_| {
+        let handle = block_on(ours::handle(Policy::default()));
+        assert_eq!(block_on(handle.get(KEY)).expect("nothing fails"), ANSWER);
+        move |_| {
+            let handle = handle.clone();
+            each_async(async move |_| handle.get(KEY).await.expect("nothing fails"))
+        }
+    })
 }
 
 /// What the price of a line is added to: the driver's trait object, held directly.

@@ -13,11 +13,14 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use failsafe::futures::CircuitBreaker as _;
 use governor::{Quota, RateLimiter};
+use switchboard_core::{
+    BreakerPolicy, BreakerWindow, BulkheadLimit, Policy, RateLimit, RetryPolicy,
+};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower::buffer::Buffer;
-use tower::retry::Policy;
+use tower::retry::Policy as RetryRule;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_resilience::bulkhead::BulkheadLayer;
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
@@ -28,6 +31,7 @@ use tower_resilience::timelimiter::TimeLimiterLayer;
 use super::call::bare;
 use crate::driver::{ANSWER, Fault, KEY, Length, ReadyDriver};
 use crate::line::{Contender, Goal, Line, OURS};
+use crate::ours;
 use crate::rig::{Worker, block_on, each_async, inside_runtime};
 
 pub fn line() -> Line {
@@ -39,7 +43,11 @@ pub fn line() -> Line {
         reference: BY_HAND,
         threads: &[1, 4],
         figure: None,
-        contenders: vec![by_hand(), tower_own(), tower_shared(), resilience(), bare()],
+        contenders: vec![
+            ours(OURS, BreakerWindow::default()),
+            ours(OURS_NARROW, BreakerWindow::Calls(10)),
+            ours(OURS_WIDE, BreakerWindow::Calls(100_000)),
+            by_hand(), tower_own(), tower_shared(), resilience(), bare()],
         goals: vec![
             Goal::times(OURS, 0.45, TOWER_OWN, 1),
             Goal::times(OURS, 0.40, BY_HAND, 1),
@@ -49,6 +57,30 @@ pub fn line() -> Line {
             Goal::times(OURS_WIDE, 1.10, OURS_NARROW, 1),
         ],
     }
+}
+
+/// All gates of one policy.
+fn ours(name: &'static str, window: BreakerWindow) -> Contender {
+    Contender::new(name, move |_| {
+        let policy = Policy {
+            deadline: Some(DEADLINE),
+            attempt_timeout: Some(ATTEMPT),
+            rate_limit: Some(RateLimit {
+                rate: CALLS_PER_SECOND.into(),
+                per: Duration::from_secs(1),
+                burst: CALLS_PER_SECOND.into(),
+                wait: Duration::ZERO,
+            }),
+            bulkhead: Some(BulkheadLimit { max: 1_024, ..BulkheadLimit::default() }),
+            breaker: Some(BreakerPolicy { window, calls_min: 5, ..BreakerPolicy::default() }),
+            retry: Some(RetryPolicy::default()),
+        };
+        let handle = block_on(ours::handle(policy));
+        move |_| {
+            let handle = handle.clone();
+            each_async(async move |_| assert_eq!(handle.get(KEY).await.ok(), Some(ANSWER)))
+        }
+    })
 }
 
 /// A good crate for each gate, put together as an application would.
@@ -127,7 +159,7 @@ struct Attempts {
     left: usize,
 }
 
-impl Policy<Key, u64, BoxError> for Attempts {
+impl RetryRule<Key, u64, BoxError> for Attempts {
     type Future = Ready<()>;
 
     fn retry(

@@ -4,9 +4,12 @@ use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 
+use switchboard_core::Policy;
+
 use super::lookup::{Factory, Numbered, asked, look_up};
 use crate::line::{Contender, Goal, Line, OURS};
-use crate::rig::each;
+use crate::ours;
+use crate::rig::{block_on, each};
 
 pub fn line() -> Line {
     Line {
@@ -16,13 +19,37 @@ pub fn line() -> Line {
         reference: LOOKED_UP,
         threads: &[1, 4],
         figure: None,
-        contenders: vec![direct(), locked(), swapped(), looked_up()],
+        contenders: vec![ours(), held(), direct(), locked(), swapped(), looked_up()],
         goals: vec![
             Goal::times(OURS, 0.50, LOOKED_UP, 1),
             Goal::times(OURS, 0.50, LOOKED_UP, 4),
             Goal::no_allocation(OURS),
         ],
     }
+}
+
+/// A look at the current driver, which is over before anything could wait.
+fn ours() -> Contender {
+    Contender::new(OURS, |_| {
+        let line = block_on(ours::handle(Policy::default())).0;
+        assert_eq!(line.peek(|driver| driver.number()), Some(ID));
+        move |_| {
+            let line = line.clone();
+            each(move |_| line.peek(|driver| driver.number()).expect("is built"))
+        }
+    })
+}
+
+/// A hold, which may be kept over waits and keeps the driver from being closed.
+fn held() -> Contender {
+    Contender::new("switchboard, held", |_| {
+        let line = block_on(ours::handle(Policy::default())).0;
+        assert_eq!(line.hold().map(|driver| driver.number()), Some(ID));
+        move |_| {
+            let line = line.clone();
+            each(move |_| line.hold().expect("is built").number())
+        }
+    })
 }
 
 /// The floor: a driver that can never be exchanged.

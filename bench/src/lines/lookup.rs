@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use phf::phf_map;
 
 use crate::line::{Contender, Goal, Line, OURS};
+use crate::ours;
 use crate::rig::each;
 
 pub fn line() -> Line {
@@ -18,7 +19,7 @@ pub fn line() -> Line {
         reference: LOCKED,
         threads: &[1, 4],
         figure: None,
-        contenders: vec![locked(), dashed(), swapped(), perfect()],
+        contenders: vec![ours(), locked(), dashed(), swapped(), perfect()],
         goals: vec![
             Goal::times(OURS, 0.40, LOCKED, 1),
             Goal::times(OURS, 0.20, LOCKED, 4),
@@ -26,6 +27,20 @@ pub fn line() -> Line {
             Goal::no_allocation(OURS),
         ],
     }
+}
+
+/// The entry is found and asked for its name; its factory is behind the same pointer.
+fn ours() -> Contender {
+    Contender::new(OURS, |_| {
+        let registry = ours::manager().registry().clone();
+        for (asked, name) in ASKED.iter().zip(NAMES) {
+            assert_eq!(registry.get(asked).expect("is registered").name(), name);
+        }
+        move |_| {
+            let registry = registry.clone();
+            each(move |turn| registry.get(asked(turn)).expect("is registered").name().len())
+        }
+    })
 }
 
 /// A lock around a map, names lowered into a new string, the factory cloned out of the lock: the

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use failsafe::failure_policy::consecutive_failures;
 use failsafe::futures::CircuitBreaker as _;
+use switchboard_core::{BreakerPolicy, Gate, Policy};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_resilience::circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
 use super::call::{BARE, bare};
 use crate::driver::{Fault, KEY, Length, ReadyDriver};
 use crate::line::{Contender, Goal, Line, OURS};
+use crate::ours;
 use crate::rig::{block_on, each_async};
 
 pub fn line() -> Line {
@@ -22,13 +24,31 @@ pub fn line() -> Line {
         reference: BARE,
         threads: &[1, 4],
         figure: None,
-        contenders: vec![failsafe(), resilience(), bare()],
+        contenders: vec![ours(), failsafe(), resilience(), bare()],
         goals: vec![
             Goal::above(OURS, 30.0, BARE, 1),
             Goal::above(OURS, 30.0, BARE, 4),
             Goal::no_allocation(OURS),
         ],
     }
+}
+
+fn ours() -> Contender {
+    Contender::new(OURS, |_| {
+        let breaker = BreakerPolicy { open_for: OPEN_FOR, ..BreakerPolicy::default() };
+        let breaker = BreakerPolicy { open_for_max: OPEN_FOR, ..breaker };
+        let policy = Policy { breaker: Some(breaker), ..Policy::default() };
+        let handle = block_on(ours::handle(policy));
+        let gates = handle.0.gates().expect("has a policy");
+        gates.breaker().expect("has a breaker").force_open();
+        move |_| {
+            let handle = handle.clone();
+            each_async(async move |_| {
+                let refused = handle.get(KEY).await;
+                assert!(refused.is_err_and(|error| error.gate() == Some(Gate::Breaker)));
+            })
+        }
+    })
 }
 
 fn failsafe() -> Contender {

@@ -88,14 +88,17 @@ pub(crate) fn current() -> Ambient {
 
 /// Polls `future` with `ambient` in place of whatever is around it.
 ///
-/// Called with a pinned reference: what is passed by value has its room twice in the result.
+/// Called with a reference or a box that is pinned: what comes by value takes its room twice.
 pub(crate) async fn scope<F: Future>(ambient: Ambient, future: F) -> F::Output {
     let mut future = pin!(future);
-    poll_fn(|context| {
-        let _restored = Restore(AMBIENT.replace(ambient));
-        future.as_mut().poll(context)
-    })
-    .await
+    poll_fn(|context| inside(ambient, || future.as_mut().poll(context))).await
+}
+
+/// Runs `work`, one poll of something, with `ambient` in place of whatever is around it.
+#[inline]
+pub(crate) fn inside<T>(ambient: Ambient, work: impl FnOnce() -> T) -> T {
+    let _restored = Restore(AMBIENT.replace(ambient));
+    work()
 }
 
 /// The earlier of two moments, where there are any.

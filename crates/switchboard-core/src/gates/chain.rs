@@ -7,11 +7,14 @@
 //!
 //! Nothing here knows what is called. A gate that is not in the policy is not in the path.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
 use super::budget::{RetryBudget, Withdrawal};
@@ -20,7 +23,7 @@ use super::faults::Faults;
 use super::policy::Policy;
 use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
-use crate::ambient::{self, earlier, later};
+use crate::ambient::{self, Ambient, earlier, later};
 use crate::{Clock, Effect, Error, Event, Events, Gate, Result, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
@@ -75,7 +78,7 @@ where
     Fut: Future<Output = Result<T>>,
 {
     let call = Call { operation: "execute", effect, spent: &|| false };
-    let passed = gates.run(call, |limit| limit.enforce(make())).await?;
+    let passed = gates.run(call, (), |_, limit| Limited::new(make(), limit)).await?;
     Ok(passed.value)
 }
 
@@ -219,37 +222,42 @@ impl Gates {
         }
     }
 
-    /// Takes a call through all gates. `attempt` is what one attempt does, within a limit.
+    /// Takes a call through all gates. `attempt` is what one attempt does, within a limit; the first
+    /// one is given what the caller has at hand for it.
     #[inline]
-    pub(crate) async fn run<'g, T, A, Fut>(
+    pub(crate) async fn run<'g, T, H, A, Fut>(
         &'g self,
         call: Call<'g>,
+        at_hand: H,
         attempt: A,
     ) -> Result<Passed<'g, T>>
     where
-        A: Fn(Limit) -> Fut,
+        A: Fn(Option<H>, Limit) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
         let mut passage = match self.enter(call).await {
             Ok(passage) => passage,
             Err(refusal) => return Err(self.refused(call, refusal)),
         };
+        let mut at_hand = Some(at_hand);
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let (result, waited) =
-                noting_waits(pin!(ambient::scope(around, pin!(attempt(limit))))).await;
+            let noted = Noted::new(attempt(at_hand.take(), limit), around);
+            let (result, waited) = noted.await;
             match passage.end_attempt(result, waited) {
                 Ended::Answered(value) => {
                     return Ok(Passed { value, permit: passage.permit.take() });
                 }
                 Ended::Failed(error) => return Err(error),
-                Ended::Again(error, delay) => passage.prepare_again(error, delay).await?,
+                Ended::Again(error, delay) => {
+                    Box::pin(passage.prepare_again(error, delay)).await?;
+                }
             }
         }
     }
 
-    /// Everything in front of the first attempt.
+    /// Everything in front of the first attempt. What has to wait is boxed, because it seldom does.
     #[inline]
     async fn enter<'g>(&'g self, call: Call<'g>) -> Result<Passage<'g>> {
         let mut now = self.clock.now();
@@ -263,19 +271,20 @@ impl Gates {
         {
             breaker.check_at(now)?;
         }
-        if let Some(limiter) = &self.limiter {
-            let (taken, waited) = noting_waits(pin!(limiter.acquire_at(now, 1, deadline))).await;
-            taken?;
-            now = if waited { self.clock.now() } else { now };
+        if let Some(limiter) = &self.limiter
+            && limiter.try_acquire_at(now, 1).is_err()
+        {
+            Box::pin(limiter.acquire_at(now, 1, deadline)).await?;
+            now = self.clock.now();
         }
-        let permit = match &self.bulkhead {
-            None => None,
-            Some(bulkhead) => {
-                let (permit, waited) = noting_waits(pin!(bulkhead.acquire(deadline))).await;
-                now = if waited { self.clock.now() } else { now };
-                Some(permit?)
+        let mut permit = None;
+        if let Some(bulkhead) = &self.bulkhead {
+            permit = bulkhead.try_acquire().ok();
+            if permit.is_none() {
+                permit = Some(Box::pin(bulkhead.acquire(deadline)).await?);
+                now = self.clock.now();
             }
-        };
+        }
         let leave = match &self.breaker {
             Some(breaker) => Some(breaker.permit_at(now)?),
             None => None,
@@ -469,27 +478,73 @@ impl Limit {
     pub(crate) fn inherited() -> Self {
         Self(ambient::current().deadline.map(|deadline| (deadline, Gate::Deadline)))
     }
+}
 
-    /// The end of `future`, or a time-out. The timer is armed when the first poll has to wait.
+pin_project! {
+    /// A future with an end. The timer is armed when the first poll has to wait.
+    pub(crate) struct Limited<F> {
+        #[pin]
+        future: F,
+        limit: Limit,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F> Limited<F> {
     #[inline]
-    pub(crate) async fn enforce<T>(self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut future = pin!(future);
-        let mut timer = pin!(None);
-        poll_fn(|context| {
-            if let Poll::Ready(result) = future.as_mut().poll(context) {
-                return Poll::Ready(result);
+    pub(crate) fn new(future: F, limit: Limit) -> Self {
+        Self { future, limit, timer: None }
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
+    type Output = Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.future.poll(context) {
+            return Poll::Ready(result);
+        }
+        let Some((until, gate)) = this.limit.0 else { return Poll::Pending };
+        let timer = this.timer.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
+        });
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(timed_out(gate)))
+    }
+}
+
+pin_project! {
+    /// A future that hands on what is inherited, and tells whether it had to wait.
+    struct Noted<F> {
+        #[pin]
+        future: F,
+        ambient: Ambient,
+        waited: bool,
+    }
+}
+
+impl<F> Noted<F> {
+    #[inline]
+    fn new(future: F, ambient: Ambient) -> Self {
+        Self { future, ambient, waited: false }
+    }
+}
+
+impl<F: Future> Future for Noted<F> {
+    type Output = (F::Output, bool);
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match ambient::inside(*this.ambient, || this.future.poll(context)) {
+            Poll::Ready(output) => Poll::Ready((output, *this.waited)),
+            Poll::Pending => {
+                *this.waited = true;
+                Poll::Pending
             }
-            let Some((until, gate)) = self.0 else { return Poll::Pending };
-            if timer.is_none() {
-                let until = tokio::time::Instant::from_std(until);
-                timer.set(Some(tokio::time::sleep_until(until)));
-            }
-            match timer.as_mut().as_pin_mut().map(|timer| timer.poll(context)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(timed_out(gate))),
-                _ => Poll::Pending,
-            }
-        })
-        .await
+        }
     }
 }
 
@@ -500,18 +555,4 @@ fn timed_out(gate: Gate) -> Error {
         _ => "the attempt took too long",
     };
     Error::refused(gate, message).with_outcome(crate::Outcome::Unknown)
-}
-
-/// The output of `future`, and whether it was not there at the first poll.
-#[inline]
-async fn noting_waits<F: Future>(future: F) -> (F::Output, bool) {
-    let mut future = pin!(future);
-    let mut waited = false;
-    poll_fn(|context| {
-        let poll = future.as_mut().poll(context);
-        let has_waited = waited;
-        waited = true;
-        poll.map(|output| (output, has_waited))
-    })
-    .await
 }

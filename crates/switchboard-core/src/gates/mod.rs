@@ -16,7 +16,7 @@ pub use breaker::{
 };
 pub use budget::{BudgetPolicy, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
-pub(crate) use chain::{Call, Limit};
+pub(crate) use chain::{Call, Limit, Limited};
 pub use chain::{Gates, execute_with_resilience};
 pub use faults::{Fault, Faults};
 pub use policy::{ChainStep, Policy};

@@ -1,17 +1,20 @@
 //! One call, from the handle to the driver and back.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
 use super::group::may_move_on;
 use super::seat::Held;
-use super::slot::{Entered, Slot, Standing};
+use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
 use crate::ambient;
-use crate::gates::{Call, Limit};
+use crate::figures::Record;
+use crate::gates::{Call, Limit, Limited};
 use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Event, Gates, Op, OwnedPermit, Result, Source, Subsystem};
 
@@ -27,14 +30,13 @@ impl<S: Subsystem> Line<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        if ambient::current().deadline.is_none()
-            && let Some(seat) = self.slot.ungated()
-        {
-            let held = Held(seat);
-            let label = Label::of(&held);
-            return self.slot.observe(op, label, pin!(ask(held))).await;
+        match self.slot.way() {
+            Way::Straight(held) => self.slot.observe(op, &held.label(), ask(held)).await,
+            Way::Gated(gates, held) => {
+                Ok(self.slot.guarded(&gates, held, op, &Repeatable(ask)).await?.0)
+            }
+            Way::Roundabout => Ok(Box::pin(self.slot.call(op, &Repeatable(ask))).await?.0),
         }
-        Ok(self.slot.call(op, &Repeatable(ask)).await?.0)
     }
 
     /// Calls the driver once, with a body that is used up by the call.
@@ -131,22 +133,21 @@ impl<S: Subsystem> Slot<S> {
         if self.standing() == Standing::Serving {
             return self.pass(op, ask).await;
         }
-        // The deadline of the call starts here, because building is part of what the caller waits for.
+        // The deadline of the call starts here, because building is part of what it waits for.
         let inside = ambient::current().until(self.deadline());
-        ambient::scope(inside, pin!(self.pass(op, ask))).await
+        ambient::scope(inside, Box::pin(self.pass(op, ask))).await
     }
 
     async fn pass<A: Ask<S>>(self: &Arc<Self>, op: Op, ask: &A) -> Answered<A::Answer> {
         match self.entered().await {
-            Ok(Entered::Driver(Some(gates))) => self.guarded(&gates, op, ask).await,
-            Ok(Entered::Driver(None)) => {
-                let limit = Limit::inherited();
-                Ok((self.attempt(None, op, ask, limit).await?, None))
+            Ok(Entered::Driver(Some(gates), held)) => self.guarded(&gates, held, op, ask).await,
+            Ok(Entered::Driver(None, held)) => {
+                Ok((self.attempt(None, Some(held), op, ask, Limit::inherited()).await?, None))
             }
             Ok(Entered::Group(group, gates)) => {
                 let deadline = gates.as_deref().and_then(|gates| gates.deadline());
                 let inside = ambient::current().until(deadline);
-                ambient::scope(inside, pin!(self.walk(&group, op, ask))).await
+                ambient::scope(inside, self.walk(&group, op, ask)).await
             }
             Err(error) => Err(self.refused(op, error)),
         }
@@ -156,13 +157,14 @@ impl<S: Subsystem> Slot<S> {
     async fn guarded<A: Ask<S>>(
         self: &Arc<Self>,
         gates: &Arc<Gates>,
+        held: Held<S>,
         op: Op,
         ask: &A,
     ) -> Answered<A::Answer> {
         let spent = || ask.is_spent();
         let call = Call { operation: op.name(), effect: op.effect(), spent: &spent };
-        let attempt = |limit| self.attempt(Some(gates), op, ask, limit);
-        match gates.run(call, attempt).await {
+        let attempt = |held, limit| self.attempt(Some(gates), held, op, ask, limit);
+        match gates.run(call, held, attempt).await {
             Ok(passed) if A::KEEPS_SLOT => Ok(gates.keep(passed)),
             Ok(passed) => Ok((passed.value, None)),
             Err(error) if error.place().is_none() => Err(self.refused(op, error)),
@@ -170,20 +172,39 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    /// One attempt: with whichever driver serves at that moment.
+    /// One attempt: with the driver at hand, else with whichever serves at that moment.
     #[inline]
-    async fn attempt<A: Ask<S>>(
+    fn attempt<'a, A: Ask<S>>(
+        self: &'a Arc<Self>,
+        gates: Option<&'a Arc<Gates>>,
+        held: Option<Held<S>>,
+        op: Op,
+        ask: &'a A,
+        limit: Limit,
+    ) -> Attempt<'a, S, A> {
+        if let Some(held) = held
+            && gates.is_none_or(|gates| gates.faults().is_none())
+        {
+            let label = held.label();
+            if let Some(asking) = ask.ask(self, held) {
+                let observed = self.observe(op, &label, Limited::new(asking, limit));
+                return Attempt::Straight { observed };
+            }
+        }
+        let roundabout = self.attempt_roundabout(gates, op, ask, limit);
+        Attempt::Roundabout { boxed: Box::pin(roundabout) }
+    }
+
+    /// An attempt after a wait, or with faults: the driver has to be found first.
+    async fn attempt_roundabout<A: Ask<S>>(
         self: &Arc<Self>,
         gates: Option<&Arc<Gates>>,
         op: Op,
         ask: &A,
         limit: Limit,
     ) -> Result<A::Answer> {
-        let held = match self.seat() {
-            Some(seat) => Held(seat),
-            None => self.seated().await?,
-        };
-        let label = Label::of(&held);
+        let held = self.seated().await?;
+        let label = held.label();
         let asking = async {
             let make = || async {
                 match ask.ask(self, held) {
@@ -196,11 +217,16 @@ impl<S: Subsystem> Slot<S> {
                 None => make().await,
             }
         };
-        self.observe(op, label, pin!(limit.enforce(pin!(asking)))).await
+        self.observe(op, &label, Limited::new(asking, limit)).await
     }
 
     /// The members of a group in turn, until one has answered.
-    async fn walk<A: Ask<S>>(&self, group: &Group<S>, op: Op, ask: &A) -> Answered<A::Answer> {
+    async fn walk<A: Ask<S>>(
+        self: &Arc<Self>,
+        group: &Group<S>,
+        op: Op,
+        ask: &A,
+    ) -> Answered<A::Answer> {
         let mut walk = group.walk();
         let mut next = walk.next();
         while let Some(member) = next {
@@ -240,29 +266,21 @@ impl<S: Subsystem> Slot<S> {
 
     /// What a driver was asked: counted, traced, and placed if it fails.
     #[inline]
-    pub(super) async fn observe<T>(
-        &self,
-        op: Op,
-        label: Label,
-        asked: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let clock = self.environment.clock();
-        let span = self.span(op, label);
-        let mut record = self.figures.begin(op);
-        let mut asked = pin!(asked);
-        let result = poll_fn(|context| {
-            let _entered = span.enter();
-            let poll = asked.as_mut().poll(context);
-            if poll.is_pending() {
-                record.waits(clock);
-            }
-            poll
-        })
-        .await;
-        record.end(&result, clock);
-        self.finish(op, label.driver, &span, result)
+    pub(super) fn observe<T, F>(&self, op: Op, label: &Label, asked: F) -> Observed<'_, S, F>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        Observed {
+            asked,
+            slot: self,
+            op,
+            driver: label.driver,
+            span: self.span(op, label),
+            record: Some(self.figures.begin(op)),
+        }
     }
 
+    #[inline]
     fn finish<T>(&self, op: Op, driver: &'static str, span: &Span, result: Result<T>) -> Result<T> {
         match result {
             Ok(answer) => {
@@ -276,7 +294,8 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    fn span(&self, op: Op, label: Label) -> Span {
+    #[inline]
+    fn span(&self, op: Op, label: &Label) -> Span {
         tracing::debug_span!(
             target: "switchboard",
             "call",
@@ -294,16 +313,81 @@ fn not_ready() -> Error {
     Error::new(ErrorKind::Unavailable, "the instance is not ready").not_applied()
 }
 
+pin_project! {
+    /// A driver at work on a call.
+    pub(super) struct Observed<'s, S: Subsystem, F> {
+        #[pin]
+        asked: F,
+        slot: &'s Slot<S>,
+        op: Op,
+        driver: &'static str,
+        span: Span,
+        record: Option<Record<'s>>,
+    }
+}
+
+impl<S: Subsystem, T, F: Future<Output = Result<T>>> Future for Observed<'_, S, F> {
+    type Output = Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        let entered = this.span.enter();
+        let poll = this.asked.poll(context);
+        drop(entered);
+        let clock = this.slot.environment.clock();
+        match poll {
+            Poll::Pending => {
+                if let Some(record) = this.record {
+                    record.waits(clock);
+                }
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                if let Some(record) = this.record.take() {
+                    record.end(&result, clock);
+                }
+                Poll::Ready(this.slot.finish(*this.op, this.driver, this.span, result))
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// One attempt: straight to the driver at hand, or boxed where more has to be done.
+    #[project = AttemptProjection]
+    enum Attempt<'a, S: Subsystem, A: Ask<S>> {
+        Straight {
+            #[pin]
+            observed: Observed<'a, S, Limited<A::Asking>>,
+        },
+        Roundabout {
+            boxed: Pin<Box<dyn Future<Output = Result<A::Answer>> + Send + 'a>>,
+        },
+    }
+}
+
+impl<S: Subsystem, A: Ask<S>> Future for Attempt<'_, S, A> {
+    type Output = Result<A::Answer>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AttemptProjection::Straight { observed } => observed.poll(context),
+            AttemptProjection::Roundabout { boxed } => boxed.as_mut().poll(context),
+        }
+    }
+}
+
 /// Who serves a call, for its span and its error, after the driver itself has been handed on.
-#[derive(Clone, Copy)]
 pub(super) struct Label {
     driver: &'static str,
     generation: u64,
 }
 
-impl Label {
+impl<S: Subsystem> Held<S> {
     #[inline]
-    pub(super) fn of<S: Subsystem>(held: &Held<S>) -> Self {
-        Self { driver: held.driver_name(), generation: held.generation() }
+    pub(super) fn label(&self) -> Label {
+        Label { driver: self.driver_name(), generation: self.generation() }
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Line;
-use super::call::{Ask, Label};
+use super::call::Ask;
 use super::seat::Held;
 use super::slot::Slot;
-use crate::gates::Limit;
+use crate::gates::{Limit, Limited};
 use crate::{Error, ErrorKind, Op, OwnedPermit, Result, Subsystem};
 
 /// Something a driver opened, together with what keeps that driver alive.
@@ -115,10 +115,8 @@ impl<S: Subsystem> Step<'_, S> {
             self.slot.figures.refused(op, &error);
             return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
         }
-        let label = Label::of(self.held);
-        let step = pin!(self.unless_revoked(future));
-        let step = pin!(Limit::inherited().enforce(step));
-        let result = self.slot.observe(op, label, step).await;
+        let inside = Limited::new(self.unless_revoked(future), Limit::inherited());
+        let result = self.slot.observe(op, &self.held.label(), inside).await;
         if let Some(gates) = self.slot.gates() {
             gates.observed(&result);
         }

@@ -235,12 +235,25 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    /// The driver that serves now, if a call may go to it straight away.
     #[inline]
-    pub(super) fn ungated(&self) -> Option<Hold<Seat<S>>> {
+    pub(super) fn peek<T>(&self, look: impl FnOnce(&S::Driver) -> T) -> Option<T> {
         match &**self.current.load() {
-            Current::Serving { seats, gates: None } => Some(seats.hold()),
+            Current::Serving { seats, .. } => Some(look(&seats.value().driver)),
             _ => None,
+        }
+    }
+
+    /// The way of a call that starts now, as far as it can be seen without waiting.
+    #[inline]
+    pub(super) fn way(&self) -> Way<S> {
+        match &**self.current.load() {
+            Current::Serving { seats, gates: Some(gates) } => {
+                Way::Gated(gates.hold(), Held(seats.hold()))
+            }
+            Current::Serving { seats, gates: None } if ambient::current().deadline.is_none() => {
+                Way::Straight(Held(seats.hold()))
+            }
+            _ => Way::Roundabout,
         }
     }
 
@@ -253,7 +266,7 @@ impl<S: Subsystem> Slot<S> {
                 Current::Closed => return Err(self.closed()),
                 Current::Vacant | Current::Changing => {}
             }
-            self.ensure().await?;
+            Box::pin(self.ensure()).await?;
         }
     }
 
@@ -262,8 +275,9 @@ impl<S: Subsystem> Slot<S> {
     pub(super) async fn entered(self: &Arc<Self>) -> Result<Entered<S>> {
         loop {
             match &**self.current.load() {
-                Current::Serving { gates, .. } => {
-                    return Ok(Entered::Driver(gates.as_ref().map(Sharded::hold)));
+                Current::Serving { seats, gates } => {
+                    let held = Held(seats.hold());
+                    return Ok(Entered::Driver(gates.as_ref().map(Sharded::hold), held));
                 }
                 Current::Group { group, gates } => {
                     return Ok(Entered::Group(group.hold(), gates.as_ref().map(Sharded::hold)));
@@ -271,7 +285,7 @@ impl<S: Subsystem> Slot<S> {
                 Current::Closed => return Err(self.closed()),
                 Current::Vacant | Current::Changing => {}
             }
-            self.ensure().await?;
+            Box::pin(self.ensure()).await?;
         }
     }
 
@@ -882,9 +896,19 @@ pub(crate) enum Standing {
     Closed,
 }
 
+/// The way of a call.
+pub(super) enum Way<S: Subsystem> {
+    /// To the driver, with nothing in between.
+    Straight(Held<S>),
+    /// Through these gates.
+    Gated(Hold<Arc<Gates>>, Held<S>),
+    /// Something has to be built, waited for, chosen or limited first.
+    Roundabout,
+}
+
 /// What a call finds.
 pub(super) enum Entered<S: Subsystem> {
-    Driver(Option<Hold<Arc<Gates>>>),
+    Driver(Option<Hold<Arc<Gates>>>, Held<S>),
     Group(Hold<Arc<Group<S>>>, Option<Hold<Arc<Gates>>>),
 }
 
