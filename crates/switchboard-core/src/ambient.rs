@@ -59,7 +59,7 @@ impl Deadline {
     ///
     /// It does not end the future itself; the calls in it end.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        scope(current().until(Some(self.0)), future).await
+        scope(current().until(Some(self.0)), pin!(future)).await
     }
 }
 
@@ -87,6 +87,8 @@ pub(crate) fn current() -> Ambient {
 }
 
 /// Polls `future` with `ambient` in place of whatever is around it.
+///
+/// Called with a reference or a box that is pinned: what comes by value takes its room twice.
 pub(crate) async fn scope<F: Future>(ambient: Ambient, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| inside(ambient, || future.as_mut().poll(context))).await

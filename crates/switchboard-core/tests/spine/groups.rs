@@ -163,10 +163,11 @@ async fn a_member_that_cannot_be_built_moves_on_even_for_an_unsafe_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_is_closed_moves_on() {
-    let (world, _scripts, desk) = group(&["a", "b"], Priority);
+async fn a_group_whose_manager_is_closed_refuses_without_asking_a_member() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
     world.desks.close(LIMIT).await.into_result().unwrap();
     assert_eq!(desk.ask("?").await.unwrap_err().message(), "the instance is closed");
+    assert_eq!(scripts[0].count(Step::Build) + scripts[1].count(Step::Build), 0);
 }
 
 #[tokio::test(start_paused = true)]
