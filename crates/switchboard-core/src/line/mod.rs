@@ -18,7 +18,7 @@ pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
 pub use slot::Swapped;
-pub(crate) use slot::{Limits, Recipe, Slot};
+pub(crate) use slot::{Limits, Plan, Recipe, Slot};
 
 use crate::{
     Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,

@@ -1,5 +1,6 @@
 //! One generation of an instance: a driver, who uses it, and its retirement.
 
+use std::any::TypeId;
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Deref;
@@ -70,22 +71,29 @@ impl<S: Subsystem> fmt::Debug for Held<S> {
 /// A generation from the owner's side: it hands out seats, and retires the driver in the end.
 pub(crate) struct Serving<S: Subsystem> {
     pub(super) seats: Sharded<Seat<S>>,
+    driver_type: TypeId,
     drained: oneshot::Receiver<Infallible>,
 }
 
 /// A driver out of service, that still has to be drained and closed.
 pub(crate) struct Retiring<S: Subsystem> {
     driver: Arc<S::Driver>,
+    driver_type: TypeId,
     revoked: Arc<Revoked>,
     drained: oneshot::Receiver<Infallible>,
 }
 
 impl<S: Subsystem> Serving<S> {
-    pub(super) fn new(driver: Arc<S::Driver>, label: &'static str, generation: u64) -> Self {
+    pub(super) fn new(
+        driver: Arc<S::Driver>,
+        driver_type: TypeId,
+        label: &'static str,
+        generation: u64,
+    ) -> Self {
         let (alive, drained) = oneshot::channel();
         let seat =
             Seat { driver, label, generation, revoked: Arc::default(), alive: Arc::new(alive) };
-        Self { seats: Sharded::new(seat), drained }
+        Self { seats: Sharded::new(seat), driver_type, drained }
     }
 
     pub(super) fn watch(&self) -> Watch<Seat<S>> {
@@ -96,11 +104,15 @@ impl<S: Subsystem> Serving<S> {
     pub(super) fn retire(self) -> Retiring<S> {
         let seat = self.seats.value();
         let (driver, revoked) = (seat.driver.clone(), seat.revoked.clone());
-        Retiring { driver, revoked, drained: self.drained }
+        Retiring { driver, driver_type: self.driver_type, revoked, drained: self.drained }
     }
 }
 
 impl<S: Subsystem> Retiring<S> {
+    pub(super) fn driver_type(&self) -> TypeId {
+        self.driver_type
+    }
+
     /// Waits for the calls that hold the driver, no longer than `drain`, and closes it.
     ///
     /// What was opened and is still open at the end of the wait answers `Unavailable` from then on.

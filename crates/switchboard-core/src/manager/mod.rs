@@ -16,11 +16,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub use close::CloseReport;
 use close::Closing;
 pub use health::HealthReport;
-use settings::Plan;
 pub use settings::{InstanceSettings, PolicyChoice};
 
 use crate::creations::unique_id;
-use crate::line::{Group, Limits, Recipe, Slot};
+use crate::line::{Group, Limits, Plan, Recipe, Slot};
 use crate::name::{NameTable, nearest, shortened};
 use crate::registry::listed;
 use crate::sync::Mutex;
@@ -226,22 +225,17 @@ impl<S: Subsystem> Manager<S> {
     /// Gives an instance other settings, or another driver, while calls are running.
     ///
     /// The new driver is built, initialised and checked first; until it serves, any failure leaves
-    /// the old one as it was. Handles follow. The old driver is closed when its last call has ended,
-    /// or at the drain limit.
+    /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
+    /// settings without a policy keep the one in force. The old driver is closed when its last call
+    /// has ended, or at the drain limit it was declared with.
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
-        let Plan { driver, settings, limits, policy } = self.plan(&slot.name, settings)?;
+        let plan = self.plan(&slot.name, settings)?;
         if slot.is_group() {
             return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
                 .with_context("instance", slot.full_name()));
         }
-        slot.set_limits(limits);
-        let swapped = slot.swap(driver, settings).await?;
-        // Settings without a policy keep the one that is in force.
-        if let Some(policy) = policy {
-            slot.retune(policy)?;
-        }
-        Ok(swapped)
+        slot.swap(plan).await
     }
 
     /// Gives the gates of an instance other settings while calls are running; the driver stays.
