@@ -6,14 +6,13 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::ambient::later;
 use crate::panics::contained;
 use crate::sharded::{Hold, Sharded, Watch};
-use crate::{Clock, Error, ErrorKind, Lifecycle as _, Result, Subsystem};
+use crate::{Error, ErrorKind, Lifecycle as _, Result, Subsystem};
 
 /// What a call needs to know of the driver that serves it.
 pub(crate) struct Seat<S: Subsystem> {
@@ -113,21 +112,16 @@ impl<S: Subsystem> Retiring<S> {
         self.driver_type
     }
 
-    /// Waits for the calls that hold the driver, no longer than `drain`, and closes it.
-    ///
-    /// What was opened and is still open at the end of the wait answers `Unavailable` from then on.
-    pub(super) async fn finish(
-        self,
-        clock: &Clock,
-        drain: Duration,
-        close: Duration,
-    ) -> Result<()> {
-        let until = later(clock.now(), drain);
-        let drained = at_latest(until, self.drained).await.is_some();
-        if !drained {
-            self.revoked.revoke();
-        }
-        close_driver::<S>(&self.driver, later(clock.now(), close)).await
+    /// Ends when no call holds the driver any more.
+    pub(super) async fn drained(&mut self) {
+        // The sender sends nothing; it is dropped with the last hold.
+        (&mut self.drained).await.ok();
+    }
+
+    /// Closes the driver. What is still open in it answers `Unavailable` from now on.
+    pub(super) async fn close(self, until: Instant) -> Result<()> {
+        self.revoked.revoke();
+        close_driver::<S>(&self.driver, until).await
     }
 }
 

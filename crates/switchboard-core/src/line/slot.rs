@@ -4,11 +4,13 @@
 //! and is published as a whole. Building, draining and closing happen outside of that lock.
 
 use std::any::TypeId;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::{join, join_all};
 use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 
 use super::group::Group;
@@ -753,32 +755,41 @@ impl<S: Subsystem> Slot<S> {
         built.map_err(|unbuilt| unbuilt.into_error().at(at))
     }
 
-    /// Lets no more calls in, drains those under way and closes the driver. Safe to repeat.
-    pub(crate) async fn close(&self, until: Instant) -> Result<()> {
-        let retiring = {
+    /// Lets no more calls in, drains those under way and closes what has not gone yet: the driver,
+    /// overrides, and drivers that a swap has taken out. Safe to repeat.
+    ///
+    /// The answer says whether there was anything to close.
+    pub(crate) async fn close(&self, until: Instant) -> Result<bool> {
+        // Draining may not eat the time that closing needs; what it leaves is for closing.
+        let now = self.environment.clock().now();
+        let drained_by = now + until.saturating_duration_since(now) / 2;
+        let (serving, leaving) = {
             let mut writing = self.writing.lock();
             let overrides = std::mem::take(&mut writing.overrides);
-            let mut retiring: Vec<_> =
+            let mut serving: Vec<_> =
                 overrides.into_iter().map(|(_, serving)| writing.retire(serving)).collect();
-            retiring.extend(writing.replace_base(Base::Closed));
+            serving.extend(writing.replace_base(Base::Closed));
             self.publish(&writing);
-            retiring
+            (serving, self.leaving.hurry(drained_by))
         };
         self.flight.overtake();
         self.environment.creations().forget(self.id);
-        let clock = self.environment.clock();
-        let mut errors = Vec::new();
-        for retiring in retiring {
-            // Draining may not eat the time that closing needs.
-            let half = until.saturating_duration_since(clock.now()) / 2;
-            if let Err(error) = retiring.finish(clock, half, half).await {
-                errors.push(error.at(|| self.place(None, "close")));
-            }
-        }
+        let serving = serving.into_iter().map(|mut retiring| async move {
+            at_latest(drained_by, retiring.drained()).await;
+            retiring.close(until).await
+        });
+        let leaving = leaving.into_iter().map(|job| async move {
+            at_latest(until, job.ended()).await.unwrap_or_else(|| Err(still_leaving()))
+        });
+        let (mut closed, left) = join(join_all(serving), join_all(leaving)).await;
+        closed.extend(left);
+        let any = !closed.is_empty();
+        let at = |error: Error| error.at(|| self.place(None, "close"));
+        let mut errors: Vec<_> = closed.into_iter().filter_map(Result::err).map(at).collect();
         match errors.len() {
-            0 => Ok(()),
-            1 => errors.pop().map_or(Ok(()), Err),
-            _ => Err(Error::joined("several drivers of the instance did not close", errors)),
+            0 => Ok(any),
+            1 => errors.pop().map_or(Ok(any), Err),
+            _ => Err(at(Error::joined("several drivers of the instance did not close", errors))),
         }
     }
 
@@ -883,14 +894,16 @@ impl<S: Subsystem> Slot<S> {
 
     /// Drains and closes a driver by the limits it came with. Under the lock of `writing`, so that
     /// whoever sees that it is out of service also sees that it is leaving.
-    fn retire_in_background(&self, retiring: Retiring<S>, limits: Limits) -> Job {
+    fn retire_in_background(&self, mut retiring: Retiring<S>, limits: Limits) -> Job {
         let driver_type = retiring.driver_type();
         let clock = self.environment.clock().clone();
         let limit =
             limits.drain.saturating_add(limits.close).saturating_add(Duration::from_secs(1));
         let place = self.place(None, "close");
+        let leaving = self.leaving.clone();
         let job = self.environment.reaper().submit("retire a driver", limit, async move {
-            let closed = retiring.finish(&clock, limits.drain, limits.close).await;
+            leaving.drain(later(clock.now(), limits.drain), pin!(retiring.drained())).await;
+            let closed = retiring.close(later(clock.now(), limits.close)).await;
             closed.map_err(|error| error.at(|| place))
         });
         self.leaving.add(driver_type, job.clone());
@@ -904,6 +917,10 @@ impl<S: Subsystem> Slot<S> {
         self.current.store(Arc::new(writing.current()));
         self.changed.send_replace(());
     }
+}
+
+fn still_leaving() -> Error {
+    Error::new(ErrorKind::Timeout, "a driver that was taken out before did not close in time")
 }
 
 /// What is in the place of the driver.
