@@ -318,6 +318,19 @@ async fn an_exclusive_driver_is_closed_before_the_next_one_is_opened() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ready_made_driver_is_not_closed_for_an_exclusive_one_that_may_fail() {
+    let world = World::new();
+    world.desks.insert("a", world.script.driver::<0>("given")).unwrap();
+    world.script.once(Step::Init, Act::Fail(outage()));
+    world.desks.swap("a", &labelled("vault", "new")).await.map(drop).unwrap_err();
+    let desk = world.desks.get("a").await.unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "given: ?");
+    world.desks.swap("a", &labelled("vault", "new")).await.unwrap().closed().await.unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+    world.script.assert_tidy(1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_wait_while_an_exclusive_driver_is_exchanged_each_within_its_deadline() {
     let (world, desk) = serving("vault").await;
     let gate = Gate::closed();
