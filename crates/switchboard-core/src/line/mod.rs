@@ -83,6 +83,8 @@ impl<S: Subsystem> Line<S> {
     }
 
     /// How many calls and opened things use a driver of this instance now.
+    ///
+    /// A gauge to look at, not to decide by: for the moment that a swap takes it may be too high.
     pub fn in_flight(&self) -> usize {
         self.slot.in_flight()
     }

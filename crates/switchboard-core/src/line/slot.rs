@@ -4,6 +4,7 @@
 //! and is published as a whole. Building, draining and closing happen outside of that lock.
 
 use std::any::TypeId;
+use std::panic::Location;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -75,6 +76,8 @@ pub(super) enum Current<S: Subsystem> {
 
 struct Writing<S: Subsystem> {
     recipe: Recipe<S>,
+    /// Where the program said so.
+    declared_at: &'static Location<'static>,
     /// Those of the recipe; a driver that leaves keeps the ones it came with.
     limits: Limits,
     base: Base<S>,
@@ -188,6 +191,7 @@ impl<S: Subsystem> Slot<S> {
         recipe: Recipe<S>,
         limits: Limits,
         environment: &Environment,
+        declared_at: &'static Location<'static>,
     ) -> Self {
         let base = match &recipe {
             Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
@@ -195,6 +199,7 @@ impl<S: Subsystem> Slot<S> {
         };
         let writing = Writing {
             recipe,
+            declared_at,
             limits,
             base,
             overrides: Vec::new(),
@@ -236,6 +241,18 @@ impl<S: Subsystem> Slot<S> {
             Recipe::ReadyMade { driver_type } => Some(*driver_type),
             Recipe::Group(_) => None,
         }
+    }
+
+    /// The error of declaring an instance of this name once more.
+    pub(crate) fn taken(&self, place: &Location<'_>) -> Error {
+        taken("an instance of that name is declared already", self.full_name())
+            .with_context("first", self.declared_at())
+            .with_context("second", place)
+    }
+
+    /// Where the program said what this instance is.
+    pub(crate) fn declared_at(&self) -> &'static Location<'static> {
+        self.writing.lock().declared_at
     }
 
     /// The driver that serves now, if one does.
@@ -469,6 +486,7 @@ impl<S: Subsystem> Slot<S> {
         driver: Arc<S::Driver>,
         label: &'static str,
         driver_type: TypeId,
+        place: &'static Location<'static>,
     ) -> Result<()> {
         let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
@@ -476,15 +494,14 @@ impl<S: Subsystem> Slot<S> {
             Base::Vacant => {}
             Base::Closed => return Err(self.closed()),
             _ => {
-                return Err(Error::new(
-                    ErrorKind::AlreadyRegistered,
-                    "the instance has a driver already",
-                )
-                .with_context("instance", self.full_name())
-                .with_hint("swap it, or override it in a test"));
+                return Err(taken("the instance has a driver already", self.full_name())
+                    .with_context("first", writing.declared_at)
+                    .with_context("second", place)
+                    .with_hint("swap it, or override it in a test"));
             }
         }
         writing.recipe = Recipe::ReadyMade { driver_type };
+        writing.declared_at = place;
         writing.serve(given, label);
         self.publish(&writing);
         drop(writing);
@@ -723,6 +740,9 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Whether what serves, or is about to be created, and `next` cannot live at the same time.
+    ///
+    /// Their settings are not compared: which of them name the file or the port only the driver
+    /// knows. A ready-made driver is left in its place, because it could not be opened again.
     fn must_close_first(&self, next: &Registered<S>) -> bool {
         let writing = self.writing.lock();
         match &writing.recipe {
@@ -829,6 +849,9 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// How many calls and opened things use a driver of this instance now.
+    ///
+    /// Too many for a moment after a swap: until the last thread that was just looking up the old
+    /// driver has gone on, each stripe of it counts once more.
     pub(crate) fn in_flight(&self) -> usize {
         let mut writing = self.writing.lock();
         writing.retired.retain(|watch| watch.holds(false) > 0);
@@ -917,6 +940,10 @@ impl<S: Subsystem> Slot<S> {
         self.current.store(Arc::new(writing.current()));
         self.changed.send_replace(());
     }
+}
+
+fn taken(message: &'static str, instance: String) -> Error {
+    Error::new(ErrorKind::AlreadyRegistered, message).with_context("instance", instance)
 }
 
 fn still_leaving() -> Error {

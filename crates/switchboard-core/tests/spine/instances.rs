@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use switchboard_core::{
-    Clock, Environment, ErrorKind, Faults, Manager, Policy, Registry, Settings,
+    Clock, Environment, Error, ErrorKind, Faults, Manager, Policy, Priority, Registry, Settings,
 };
 
 use crate::desk::{Act, Desks, Driver, Gate, Script, Step, World, labelled, outage, paper};
@@ -245,7 +245,7 @@ async fn a_required_capability_that_the_driver_lacks_is_an_error_that_lists_who_
 #[tokio::test(start_paused = true)]
 async fn an_instance_says_what_serves_it_and_what_would() {
     let world = World::with(&["a"]);
-    world.desks.group("both", &["a"], switchboard_core::Priority).unwrap();
+    world.desks.group("both", &["a"], Priority).unwrap();
     let [a, both] = world.desks.instances().try_into().unwrap();
     assert_eq!((a.driver.as_deref(), a.is_ready, a.generation), (Some("paper"), false, 0));
     assert_eq!((both.driver, both.is_ready), (None, true));
@@ -276,4 +276,32 @@ fn faults_that_come_and_go_lose_no_policy() {
         done.store(true, Ordering::Relaxed);
         assert_eq!(lost, None);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_taken_is_an_error_with_both_places() {
+    let world = World::new();
+    let desks = &world.desks;
+    let driver = || world.script.driver::<0>("given");
+    let (first, _) = (line!(), desks.configure("a", &paper()).unwrap());
+    let again = [
+        (line!(), desks.configure(" A ", &paper())),
+        (line!(), desks.group("a", &["a"], Priority)),
+    ];
+    for (second, result) in again {
+        assert_places(&result.unwrap_err(), first, second);
+    }
+    let (first, _) = (line!(), desks.insert("a", driver()).unwrap());
+    let (second, result) = (line!(), desks.insert("a", driver()));
+    assert_places(&result.unwrap_err(), first, second);
+    world.swept().await;
+}
+
+#[track_caller]
+fn assert_places(error: &Error, first: u32, second: u32) {
+    assert_eq!(error.kind(), ErrorKind::AlreadyRegistered);
+    for (key, line) in [("first", first), ("second", second)] {
+        let place = error.context_value(key).unwrap();
+        assert!(place.starts_with(&format!("{}:{line}:", file!())), "{key}: {place}, not {line}");
+    }
 }
