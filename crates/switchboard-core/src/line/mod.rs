@@ -7,6 +7,7 @@ mod call;
 mod group;
 mod leased;
 mod leaving;
+mod reported;
 mod seat;
 mod slot;
 

@@ -6,8 +6,8 @@
 use std::any::TypeId;
 use std::panic::Location;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 
 use super::group::Group;
 use super::leaving::Leaving;
+use super::reported::Reported;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
 use crate::ambient::{self, Ambient, later};
 use crate::creations::{SlotId, unique_id};
@@ -44,17 +45,10 @@ pub(crate) struct Slot<S: Subsystem> {
     changing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<()>,
     leaving: Leaving,
-    reported: Mutex<Reported>,
+    /// What groups have been told of the health of this instance.
+    pub(super) reported: Arc<Reported>,
     /// The number of the first creation, for the order of closing.
     created_as: AtomicU64,
-}
-
-/// What groups have been told of the health of this instance.
-#[derive(Default)]
-struct Reported {
-    /// Why it was down when it was last checked; `None` if it was not.
-    down: Option<String>,
-    to: Vec<(Weak<AtomicU64>, u64)>,
 }
 
 /// What calls see.
@@ -193,9 +187,11 @@ impl<S: Subsystem> Slot<S> {
         environment: &Environment,
         declared_at: &'static Location<'static>,
     ) -> Self {
-        let base = match &recipe {
-            Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
-            _ => Base::Vacant,
+        let (base, reported) = match &recipe {
+            Recipe::Group(group) => {
+                (Base::Group(Sharded::new(group.clone())), group.reported().clone())
+            }
+            _ => (Base::Vacant, Arc::default()),
         };
         let writing = Writing {
             recipe,
@@ -220,7 +216,7 @@ impl<S: Subsystem> Slot<S> {
             changing: Arc::default(),
             changed: watch::Sender::new(()),
             leaving: Leaving::default(),
-            reported: Mutex::default(),
+            reported,
             created_as: AtomicU64::new(0),
         }
     }
@@ -703,7 +699,7 @@ impl<S: Subsystem> Slot<S> {
                     self.environment.creations().settle(self.id);
                     self.publish(&writing);
                     // What was found of the old driver does not hold for this one.
-                    self.reported.lock().tell(None);
+                    self.reported.tell(None);
                     let generation = writing.generation;
                     drop(writing);
                     self.environment.events().emit(|| Event::Swapped {
@@ -826,25 +822,22 @@ impl<S: Subsystem> Slot<S> {
         Some(health)
     }
 
-    /// Sets bit `position` of `mask` whenever this instance is down, and clears it otherwise.
-    pub(super) fn report_to(&self, mask: &Arc<AtomicU64>, position: usize) {
-        let mut standing = self.reported.lock();
-        standing.to.push((Arc::downgrade(mask), 1 << position));
-        let down = standing.down.take();
-        standing.tell(down);
-    }
-
     fn report(&self, health: &Health) {
         let reason = || health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-        self.reported.lock().tell((health.status == Status::Down).then(reason));
+        self.reported.tell((health.status == Status::Down).then(reason));
     }
 
     /// Why a group passes over this instance, if it does.
     pub(super) fn down(&self) -> Option<Error> {
-        let reason = self.reported.lock().down.clone()?;
+        let reason = self.reported.down()?;
         let error = Error::new(ErrorKind::Unavailable, "it was down when it was last checked")
             .with_context("reason", reason)
             .not_applied();
+        let group = match &self.writing.lock().recipe {
+            Recipe::Group(group) => Some(group.clone()),
+            _ => None,
+        };
+        let error = error.with_related(group.iter().flat_map(|group| group.downs()));
         Some(error.at(|| self.place(None, "health")))
     }
 
@@ -973,22 +966,6 @@ pub(super) enum Way<S: Subsystem> {
 pub(super) enum Entered<S: Subsystem> {
     Driver(Option<Hold<Arc<Gates>>>, Held<S>),
     Group(Hold<Arc<Group<S>>>, Option<Hold<Arc<Gates>>>),
-}
-
-impl Reported {
-    fn tell(&mut self, down: Option<String>) {
-        let is_down = down.is_some();
-        self.down = down;
-        self.to.retain(|(mask, bit)| {
-            let Some(mask) = mask.upgrade() else { return false };
-            if is_down {
-                mask.fetch_or(*bit, Ordering::Relaxed);
-            } else {
-                mask.fetch_and(!*bit, Ordering::Relaxed);
-            }
-            true
-        });
-    }
 }
 
 impl<S: Subsystem> Writing<S> {
