@@ -237,7 +237,10 @@ impl<'a> Decoder<'a> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::List(items) => {
-                visitor.visit_seq(Items { nodes: items, next: 0, probe: self.probe })
+                let mut items = Items { nodes: items, next: 0, probe: self.probe };
+                let value = visitor.visit_seq(&mut items)?;
+                items.all_read()?;
+                Ok(value)
             }
             Value::Table(table) => visitor.visit_map(Entries::of(table, self.probe)),
         }
@@ -390,6 +393,23 @@ struct Items<'a> {
     probe: Option<(&'a Probe<'a>, usize)>,
 }
 
+impl Items<'_> {
+    /// A tuple stops reading when it is full; what comes after that would be silently dropped.
+    fn all_read(mut self) -> Result<(), Failure> {
+        self.skip_hidden();
+        if self.next == self.nodes.len() {
+            return Ok(());
+        }
+        Err(Failure::new(format_args!("must have at most {} items", self.next)))
+    }
+
+    fn skip_hidden(&mut self) {
+        while self.next < self.nodes.len() && is_hidden(self.probe, Step::Index(self.next)) {
+            self.next += 1;
+        }
+    }
+}
+
 impl<'a> de::SeqAccess<'a> for Items<'a> {
     type Error = Failure;
 
@@ -397,9 +417,7 @@ impl<'a> de::SeqAccess<'a> for Items<'a> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Failure> {
-        while self.next < self.nodes.len() && is_hidden(self.probe, Step::Index(self.next)) {
-            self.next += 1;
-        }
+        self.skip_hidden();
         let Some(node) = self.nodes.get(self.next) else { return Ok(None) };
         let step = Step::Index(self.next);
         self.next += 1;

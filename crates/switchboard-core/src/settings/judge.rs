@@ -2,8 +2,8 @@
 //!
 //! A schema does not know everything that serde accepts: aliases, catch-all variants, hand-written
 //! impls. So serde has the last word wherever it can be asked. Of a tree that serde takes, only
-//! unknown keys, exceeded limits and settings that were silently dropped are mistakes, because those
-//! serde does not report. Of a tree that it refuses, each mistake is tried alone where that is possible. What remains uncertain:
+//! unknown keys, exceeded limits, lists in the place of tables and settings that were silently dropped
+//! are mistakes, because those serde does not report. Of a tree that it refuses, each mistake is tried alone where that is possible. What remains uncertain:
 //! in a tree that is wrong elsewhere, an alias inside of a flattened struct or a tagged or untagged
 //! enum is called unknown, because serde buffers those before it looks at them.
 
@@ -21,6 +21,8 @@ pub(super) type Ask<'a> = &'a dyn Fn(&Probe<'_>) -> Result<(), Failure>;
 pub(super) fn of_accepted(mistakes: Vec<Mistake<'_>>, ask: Ask<'_>) -> Vec<Problem> {
     let real = mistakes.into_iter().enumerate().filter(|(asked, mistake)| match mistake.class {
         Class::Limit => true,
+        Class::Shape | Class::Listed if mistake.by_position => false,
+        Class::Listed => true,
         Class::Unknown => *asked >= PROBES_MAX || !is_in_use(mistake, ask),
         Class::Shape => *asked < PROBES_MAX && is_swallowed(mistake, ask),
         Class::Missing => false,

@@ -195,7 +195,8 @@ impl Settings {
     /// and `error.find::<Problems>()` has them as values.
     ///
     /// Strict in what it knows: a key that `T` does not read is a mistake even where serde would
-    /// ignore it. Aliases, defaults and catch-all variants of serde are respected. Limits of the
+    /// ignore it, and so is a list where `T` describes a table, although serde reads some structs by
+    /// position. Aliases, defaults and catch-all variants of serde are respected. Limits of the
     /// schema (`range`, `length`) are checked, except `pattern`.
     ///
     /// ```
@@ -458,6 +459,10 @@ impl<'a> View<'a> {
             Self::Table(table) => Some(table),
             Self::Node(node) => node.as_table(),
         }
+    }
+
+    fn is_list(self) -> bool {
+        matches!(self.value(), Some(Value::List(_)))
     }
 
     fn text(self) -> Option<&'a str> {

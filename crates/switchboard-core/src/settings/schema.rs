@@ -21,6 +21,8 @@ pub(super) struct Mistake<'t> {
     pub(super) class: Class,
     /// The way to the node it is about; to the table, if a key of it is missing.
     pub(super) steps: Vec<Step<'t>>,
+    /// In a list that serde may have read as a table, by position, where the schema allows both.
+    pub(super) by_position: bool,
     pub(super) problem: Problem,
 }
 
@@ -32,6 +34,9 @@ pub(super) enum Class {
     Missing,
     /// A value of a shape that the schema does not describe. If serde takes it, it is right.
     Shape,
+    /// A list where only a table is described. Serde reads some structs by position, and it should
+    /// not depend on how a type is tagged whether settings may be written like that.
+    Listed,
     /// A value beyond a limit that only the schema knows.
     Limit,
 }
@@ -159,9 +164,14 @@ impl<'s, 't> Walk<'s, 't> {
         {
             return Some(self.mistake(Class::Shape, spot, error.message()).hint(error.hint()));
         }
-        let expected = words::types(&types);
-        let message = format!("expected {expected}, found {}", spot.view.kind());
-        Some(self.mistake(Class::Shape, spot, message))
+        Some(self.of_other_type(&types, spot))
+    }
+
+    fn of_other_type(&self, types: &[&str], spot: Spot<'t>) -> Mistake<'t> {
+        let is_listed = spot.view.is_list() && types.contains(&"object");
+        let class = if is_listed { Class::Listed } else { Class::Shape };
+        let message = format!("expected {}, found {}", words::types(types), spot.view.kind());
+        self.mistake(class, spot, message)
     }
 
     /// `const` and `enum`.
@@ -195,12 +205,7 @@ impl<'s, 't> Walk<'s, 't> {
         found: &mut Findings<'s, 't>,
     ) {
         let Some(value) = spot.view.value().and_then(Number::of) else { return };
-        for Bound { keyword, words, holds } in BOUNDS {
-            let Some(bound) = schema.get(keyword).and_then(Number::of_json) else { continue };
-            if !value.order(bound).is_some_and(holds) {
-                found.mistakes.push(self.out_of_range(Class::Limit, spot, value, words, bound));
-            }
-        }
+        // What serde refuses as well comes first: of two mistakes in the same words the first stays.
         let format = schema.get("format").and_then(Json::as_str).and_then(integer_bounds);
         if let (Some((min, max)), Number::Whole(whole)) = (format, value) {
             if whole < min {
@@ -210,6 +215,12 @@ impl<'s, 't> Walk<'s, 't> {
             if whole > max {
                 let (words, bound) = ("at most", Number::Whole(max));
                 found.mistakes.push(self.out_of_range(Class::Shape, spot, value, words, bound));
+            }
+        }
+        for Bound { keyword, words, holds } in BOUNDS {
+            let Some(bound) = schema.get(keyword).and_then(Number::of_json) else { continue };
+            if !value.order(bound).is_some_and(holds) {
+                found.mistakes.push(self.out_of_range(Class::Limit, spot, value, words, bound));
             }
         }
     }
@@ -466,8 +477,9 @@ impl<'s, 't> Walk<'s, 't> {
             let mut findings = Findings::default();
             self.apply(branch.schema, spot, &mut findings);
             let unknown = spot.view.table().map_or(0, |table| findings.unknown(found, table).len());
-            // Serde takes a branch without mistakes, however many keys it then ignores.
-            let cost = (findings.mistakes.len(), unknown);
+            // Serde takes a branch that it can read, however many keys it then ignores.
+            let refused = findings.mistakes.iter().filter(|found| found.is_refused()).count();
+            let cost = (refused, findings.mistakes.len() - refused + unknown);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, findings));
             }
@@ -475,7 +487,10 @@ impl<'s, 't> Walk<'s, 't> {
                 break;
             }
         }
-        if let Some((_, findings)) = best {
+        if let Some((_, mut findings)) = best {
+            if spot.view.is_list() && branches.iter().any(Branch::may_be_table) {
+                findings.mistakes.iter_mut().for_each(|mistake| mistake.by_position = true);
+            }
             return found.absorb(findings);
         }
         let mut types: Vec<&str> = Vec::new();
@@ -484,8 +499,7 @@ impl<'s, 't> Walk<'s, 't> {
                 types.push(name);
             }
         }
-        let message = format!("expected {}, found {}", words::types(&types), spot.view.kind());
-        found.mistakes.push(self.mistake(Class::Shape, spot, message));
+        found.mistakes.push(self.of_other_type(&types, spot));
     }
 
     fn report_unknown(&self, table: &'t Settings, found: &mut Findings<'s, 't>) {
@@ -519,6 +533,7 @@ impl<'s, 't> Walk<'s, 't> {
             found.mistakes.push(Mistake {
                 class: Class::Unknown,
                 steps,
+                by_position: false,
                 problem: problem.with_hint(hint),
             });
         }
@@ -544,7 +559,7 @@ impl<'s, 't> Walk<'s, 't> {
 
     fn mistake(&self, class: Class, spot: Spot<'t>, message: impl Into<String>) -> Mistake<'t> {
         let problem = Problem::new(path::render(&self.steps), spot.view.origin().clone(), message);
-        Mistake { class, steps: self.steps.clone(), problem }
+        Mistake { class, steps: self.steps.clone(), by_position: false, problem }
     }
 
     fn resolve(&self, reference: &Json) -> Option<&'s Json> {
@@ -566,6 +581,11 @@ impl<'s, 't> Walk<'s, 't> {
 }
 
 impl Mistake<'_> {
+    /// Whether serde refuses it as well, as far as can be told.
+    fn is_refused(&self) -> bool {
+        matches!(self.class, Class::Missing | Class::Shape) && !self.by_position
+    }
+
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
@@ -594,6 +614,11 @@ impl<'s> Branch<'s> {
     fn may_be(&self, view: View<'_>) -> bool {
         let types = self.shape.and_then(types_of);
         types.is_none_or(|types| types.iter().any(|name| is_of_type(view, name)))
+    }
+
+    fn may_be_table(&self) -> bool {
+        let types = self.shape.and_then(types_of);
+        types.is_none_or(|types| types.contains(&"object"))
     }
 
     fn property(&self, key: &str) -> Option<&'s Map<String, Json>> {

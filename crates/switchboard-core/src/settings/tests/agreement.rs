@@ -114,6 +114,14 @@ enum Untagged {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "decoded, not read")]
+enum Either {
+    Many(Vec<u8>),
+    One(More),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
 #[expect(dead_code, reason = "decoded, not read")]
 struct Flattened {
     #[serde(default)]
@@ -208,13 +216,18 @@ fn tree() -> impl Strategy<Value = Settings> {
 }
 
 /// Whether serde takes the tree. If so, nothing but unknown keys may have been found, and not even
-/// those where the type itself forbids them.
+/// those where the type itself forbids them. Only a list in the place of a table is always wrong,
+/// and in a list that may be such a one nothing is certain.
 fn agree<T: DeserializeOwned + JsonSchema>(settings: &Settings, strict: bool) -> bool {
     let accepted = decode::decode::<T>(settings).is_ok();
     let schema = schema_of::<T>();
     let mistakes = schema::walk(&schema, settings);
     if accepted {
-        let wrong = mistakes.iter().find(|mistake| strict || mistake.class != Class::Unknown);
+        let wrong = mistakes.iter().find(|mistake| match mistake.class {
+            Class::Listed => false,
+            Class::Unknown => strict,
+            _ => !mistake.by_position,
+        });
         assert!(wrong.is_none(), "{settings:?}: {wrong:?}");
     }
     let decoded = settings.decode::<T>();
@@ -225,8 +238,13 @@ fn agree<T: DeserializeOwned + JsonSchema>(settings: &Settings, strict: bool) ->
     accepted
 }
 
+/// More where `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    ProptestConfig::default().cases.max(512)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_serde_takes_is_never_called_wrong(settings in tree()) {
@@ -241,7 +259,61 @@ proptest! {
         agree::<Wrapped>(&settings, false);
         agree::<BTreeMap<String, Untagged>>(&settings, false);
         agree::<BTreeMap<String, Option<Named>>>(&settings, false);
+        agree::<BTreeMap<String, Either>>(&settings, false);
         agree::<serde_json::Value>(&settings, true);
+    }
+}
+
+#[test]
+fn a_list_in_the_place_of_a_table_is_refused_also_where_serde_would_read_it_by_position() {
+    let list = || N::list(["nothing"]);
+    assert!(decode::decode::<N<Tagged>>(&list()).is_ok(), "serde takes it");
+    let error = list().decode::<N<Tagged>>().unwrap_err();
+    let message = "expected a table, found a list";
+    assert!(error.to_string().contains(message), "{error}");
+    let nested = Settings::new().with("kind", "redis").with("url", "x").with("pool", ["nothing"]);
+    assert!(decode::decode::<Tagged>(&nested).is_ok(), "serde takes it");
+    assert!(nested.decode::<Tagged>().unwrap_err().to_string().contains(message));
+    // Asked for the struct itself, serde is refused by the decoder; the words are the same.
+    let error = N::list(["x"]).decode::<N<More>>().unwrap_err();
+    assert!(error.to_string().contains(message), "{error}");
+}
+
+#[test]
+fn where_a_choice_describes_lists_and_tables_serde_decides_what_a_list_is() {
+    let by_position = N::list(vec![Value::from("x"), Value::from(true)]);
+    assert!(agree::<N<Either>>(&by_position, false));
+    assert!(matches!(by_position.decode::<N<Either>>().unwrap().n, Either::One(_)));
+    assert!(matches!(N::list([1, 2]).decode::<N<Either>>().unwrap().n, Either::Many(_)));
+    let error = N::list([1, 256]).decode::<N<Either>>().unwrap_err().to_string();
+    assert!(error.contains("n[1]: must be at most 255"), "{error}");
+}
+
+#[test]
+fn a_tuple_with_too_many_items_is_refused_by_the_decoder_too() {
+    let hosts: Vec<Value> = vec!["x".into(), 1.into(), 2.into()];
+    let settings = Settings::new().with("url", "x").with("hosts", hosts);
+    assert!(!agree::<Flat>(&settings, true));
+    let error = settings.decode::<Flat>().unwrap_err().to_string();
+    assert!(error.contains("hosts: must have at most 2 items"), "{error}");
+}
+
+#[test]
+fn the_branch_meant_is_the_one_that_serde_can_read_whatever_keys_it_ignores() {
+    let inner = Settings::new().with("hosts", 1).with("ttl", 2).with("a", 3);
+    let settings = Settings::new().with("n", Settings::new().with("b", inner).with("a", 4));
+    assert!(agree::<N<Untagged>>(&settings, false));
+    let error = settings.decode::<N<Untagged>>().unwrap_err();
+    let paths: Vec<_> = error.find::<Problems>().unwrap().iter().map(|p| p.path.clone()).collect();
+    assert_eq!(paths, ["n.b.hosts", "n.b.ttl"]);
+    // Too large a number for the first branch; the second has no such key.
+    let settings = Settings::new().with("url", "x").with("max", 256).with("a", 1);
+    assert!(agree::<N<Untagged>>(&Settings::new().with("n", settings), false));
+}
+
+impl N<()> {
+    fn list(items: impl Into<Value>) -> Settings {
+        Settings::new().with("n", items)
     }
 }
 
