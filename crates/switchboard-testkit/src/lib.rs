@@ -1,0 +1,7 @@
+//! What tests of drivers and of applications need, and that the real parts do not have.
+
+mod clock;
+mod dropping;
+
+pub use clock::{advance, poll_settled, settle};
+pub use dropping::drop_at_every_await;
