@@ -2,6 +2,8 @@
 
 mod clock;
 mod dropping;
+mod script;
 
 pub use clock::{advance, poll_settled, settle};
 pub use dropping::drop_at_every_await;
+pub use script::{Answer, Release, Script};
