@@ -47,7 +47,12 @@ pub fn line() -> Line {
             ours(OURS, BreakerWindow::default()),
             ours(OURS_NARROW, BreakerWindow::Calls(10)),
             ours(OURS_WIDE, BreakerWindow::Calls(100_000)),
-            by_hand(), tower_own(), tower_shared(), resilience(), bare()],
+            by_hand(),
+            tower_own(),
+            tower_shared(),
+            resilience(),
+            bare(),
+        ],
         goals: vec![
             Goal::times(OURS, 0.45, TOWER_OWN, 1),
             Goal::times(OURS, 0.40, BY_HAND, 1),

@@ -222,6 +222,18 @@ impl Gates {
         }
     }
 
+    /// The refusal of an open breaker, without taking anything else into the hand first.
+    #[inline]
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let breaker = self.breaker.as_ref().filter(|breaker| breaker.may_refuse())?;
+        if breaker.policy().counts == BreakerCounts::Calls {
+            return None;
+        }
+        let refusal = breaker.check_at(self.clock.now()).err()?;
+        self.tell_refusal("call", &refusal);
+        Some(refusal)
+    }
+
     /// Takes a call through all gates. `attempt` is what one attempt does, within a limit; the first
     /// one is given what the caller has at hand for it.
     #[inline]
@@ -265,15 +277,18 @@ impl Gates {
 
     #[cold]
     fn refused(&self, call: Call<'_>, error: Error) -> Error {
-        if let Some(gate) = error.gate() {
-            self.events.emit(|| Event::Refused {
-                source: self.source.clone(),
-                operation: call.operation,
-                gate,
-                error: error.clone(),
-            });
-        }
+        self.tell_refusal(call.operation, &error);
         error
+    }
+
+    fn tell_refusal(&self, operation: &'static str, error: &Error) {
+        let Some(gate) = error.gate() else { return };
+        self.events.emit(|| Event::Refused {
+            source: self.source.clone(),
+            operation,
+            gate,
+            error: error.clone(),
+        });
     }
 }
 

@@ -35,6 +35,7 @@ impl<S: Subsystem> Line<S> {
             Way::Gated(gates, held) => {
                 Ok(self.slot.guarded(&gates, held, op, &Repeatable(ask)).await?.0)
             }
+            Way::Refused(refusal) => Err(self.slot.refused(op, refusal)),
             Way::Roundabout => Ok(Box::pin(self.slot.call(op, &Repeatable(ask))).await?.0),
         }
     }
@@ -167,7 +168,7 @@ impl<S: Subsystem> Slot<S> {
         match gates.run(call, held, attempt).await {
             Ok(passed) if A::KEEPS_SLOT => Ok(gates.keep(passed)),
             Ok(passed) => Ok((passed.value, None)),
-            Err(error) if error.place().is_none() => Err(self.refused(op, error)),
+            Err(error) if self.reached_no_driver(&error) => Err(self.refused(op, error)),
             Err(error) => Err(error),
         }
     }
@@ -255,6 +256,15 @@ impl<S: Subsystem> Slot<S> {
             to: to.slot.name.shared(),
             error: error.clone(),
         });
+    }
+
+    /// Whether no driver of this instance has placed the error, and so none has been counted for it.
+    fn reached_no_driver(&self, error: &Error) -> bool {
+        error.place().is_none_or(|place| {
+            place.driver.is_none()
+                && place.subsystem == S::NAME
+                && *place.instance == *self.name.as_str()
+        })
     }
 
     /// Counts and places an error of a call that reached no driver.

@@ -247,9 +247,10 @@ impl<S: Subsystem> Slot<S> {
     #[inline]
     pub(super) fn way(&self) -> Way<S> {
         match &**self.current.load() {
-            Current::Serving { seats, gates: Some(gates) } => {
-                Way::Gated(gates.hold(), Held(seats.hold()))
-            }
+            Current::Serving { seats, gates: Some(gates) } => match gates.value().refusal() {
+                None => Way::Gated(gates.hold(), Held(seats.hold())),
+                Some(refusal) => Way::Refused(refusal),
+            },
             Current::Serving { seats, gates: None } if ambient::current().deadline.is_none() => {
                 Way::Straight(Held(seats.hold()))
             }
@@ -902,6 +903,8 @@ pub(super) enum Way<S: Subsystem> {
     Straight(Held<S>),
     /// Through these gates.
     Gated(Hold<Arc<Gates>>, Held<S>),
+    /// Nowhere: the breaker is open.
+    Refused(Error),
     /// Something has to be built, waited for, chosen or limited first.
     Roundabout,
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::mistakes::Mistakes;
 use super::retry::{Jitter, doubled};
 use crate::sync::Mutex;
-use crate::{Clock, Error, ErrorKind, Event, Events, Gate, Result, Source};
+use crate::{Clock, Error, ErrorKind, Event, Events, Gate, Place, Result, Source};
 pub use policy::{BreakerCounts, BreakerPolicy, BreakerWindow, Verdict};
 use state::{Change, Circuit, Host, Mode, Refusal, Rules, Ticket, Word};
 use window::{Call, Tally, Window};
@@ -154,6 +154,12 @@ impl Breaker {
         })
     }
 
+    /// Whether it is in a state in which it refuses some calls or all.
+    #[inline]
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.circuit.pass().is_none()
+    }
+
     /// Whether a call would be refused now; takes no permit, so that what is in front of the call
     /// costs nothing while the breaker is open.
     #[inline]
@@ -265,7 +271,17 @@ impl Breaker {
         error
     }
 
+    /// Placed already, because placing a shared error later would mean to copy it for each call.
     fn refusal_error(&self, refusal: Refusal, now: u64) -> Error {
+        self.refusal_error_unplaced(refusal, now).at(|| Place {
+            subsystem: self.source.subsystem,
+            instance: self.source.instance.clone(),
+            driver: None,
+            operation: "call",
+        })
+    }
+
+    fn refusal_error_unplaced(&self, refusal: Refusal, now: u64) -> Error {
         let error = match refusal.word.mode() {
             Mode::Open => {
                 let left = Duration::from_nanos(refusal.open_until.saturating_sub(now));
