@@ -307,9 +307,7 @@ impl<'g> Passage<'g> {
     #[inline]
     async fn enter(&mut self) -> Result<()> {
         let gates = self.gates;
-        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
-            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
-        }
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker
             && breaker.policy().counts == BreakerCounts::Attempts
         {
@@ -328,10 +326,20 @@ impl<'g> Passage<'g> {
                 self.now = gates.clock.now();
             }
         }
+        // What was waited for may have come with the deadline, or after it.
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker {
             self.leave = Some(breaker.permit_at(self.now)?);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if deadline <= self.now => Err(too_late()),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
@@ -524,6 +532,11 @@ impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(timed_out(gate)))
     }
+}
+
+#[cold]
+fn too_late() -> Error {
+    Error::refused(Gate::Deadline, "the deadline had passed before the call")
 }
 
 #[cold]

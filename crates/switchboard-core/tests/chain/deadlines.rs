@@ -141,6 +141,35 @@ async fn the_limiter_refuses_at_once_what_would_wait_past_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_comes_with_the_deadline_comes_too_late() {
+    let station = Station::new();
+    let policy = Policy { rate_limit: Some(one_in(100)), ..within(100) };
+    let (line, service) = station.main(policy).await;
+    ask(&line, op::PEEK).await.unwrap();
+    let result = ask(&line, op::PEEK).await;
+    assert_eq!(result.unwrap_err().outcome(), Outcome::NotApplied);
+    assert_eq!(service.asked(), 1, "no driver is asked after the deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_comes_with_the_deadline_comes_too_late() {
+    let station = Station::new();
+    let bulkhead = BulkheadLimit { queue: 1, wait: Duration::from_secs(9), ..slots(1) };
+    let policy = Policy { bulkhead: Some(bulkhead), ..within(100) };
+    let (line, service) = station.main(policy).await;
+    let gates = line.gates().unwrap();
+    let slot = gates.bulkhead().unwrap().try_acquire().unwrap();
+    let mut waiting = Box::pin(ask(&line, op::PEEK));
+    assert!((&mut waiting).now_or_never().is_none());
+    // The task of the call runs again only after its deadline, and finds the slot there.
+    tokio::time::advance(millis(150)).await;
+    drop(slot);
+    check_too_late(waiting.await);
+    assert_eq!(service.asked(), 0);
+    check_at_rest(&line);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_bulkhead_lets_nobody_wait_past_it() {
     let station = Station::new();
     let bulkhead = BulkheadLimit { queue: 9, wait: Duration::from_secs(9), ..slots(1) };
