@@ -493,9 +493,12 @@ impl<'g> Passage<'g> {
 }
 
 impl Limit {
-    /// The deadline of the call around, where there is one.
-    pub(crate) fn inherited() -> Self {
-        Self(ambient::current().deadline.map(|deadline| (deadline, Gate::Deadline)))
+    /// The deadline of the call around, where there is one; an error if it has passed already.
+    pub(crate) fn inherited(clock: &Clock) -> Result<Self> {
+        match ambient::current().deadline {
+            Some(deadline) if deadline <= clock.now() => Err(too_late()),
+            deadline => Ok(Self(deadline.map(|deadline| (deadline, Gate::Deadline)))),
+        }
     }
 }
 

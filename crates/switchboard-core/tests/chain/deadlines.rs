@@ -130,6 +130,33 @@ async fn a_spawned_task_has_it_only_when_it_is_handed_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_it_has_passed_no_driver_is_touched_with_or_without_gates() {
+    for policy in [within(1_000), Policy::default()] {
+        let station = Station::new();
+        let (line, service) = station.main(policy).await;
+        let over = Deadline::at(station.clock.now());
+        check_too_late(over.scope(ask(&line, op::PEEK)).await);
+        let once = line.call_once(op::PEEK, |driver| async move { driver.ask().await });
+        check_too_late(over.scope(once).await);
+        let open = line.open(op::PEEK, |driver| async move { driver.ask().await });
+        check_too_late(over.scope(open).await.map(drop));
+        assert_eq!(service.asked(), 0);
+        check_at_rest(&line);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_it_has_passed_no_step_is_made_inside_of_what_was_opened() {
+    let station = Station::new();
+    let (line, _) = station.main(Policy::default()).await;
+    let mut leased = line.open(op::PEEK, |driver| async move { driver.ask().await }).await.unwrap();
+    let over = Deadline::at(station.clock.now());
+    let (_, step) = leased.parts();
+    let made = async { panic!("the step was made") };
+    check_too_late(over.scope(step.run::<u32>(op::PEEK, made)).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limiter_refuses_at_once_what_would_wait_past_it() {
     let station = Station::new();
     let policy = Policy { rate_limit: Some(one_in(100)), ..within(60) };

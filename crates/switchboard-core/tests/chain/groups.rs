@@ -69,6 +69,19 @@ async fn its_deadline_covers_all_members_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_is_not_asked_after_the_deadline() {
+    for second in [Policy::default(), Policy { bulkhead: Some(slots(1)), ..Policy::default() }] {
+        let pair = pair(Policy::default(), second).await;
+        let deadline = Policy { deadline: Some(millis(50)), ..Policy::default() };
+        pair.station.manager.retune("both", deadline).unwrap();
+        pair.station.service("first").will([hangs()]);
+        let error = ask(&pair.both, op::PEEK).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown));
+        assert_eq!(pair.asked(), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_makes_its_own_attempts_before_the_next_is_asked() {
     let pair = pair(retrying(), retrying()).await;
     pair.station.service("first").will(times(3, || fails(lost())));
