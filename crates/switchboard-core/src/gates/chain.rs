@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
+use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::Sleep;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
@@ -508,7 +509,9 @@ pin_project! {
         #[pin]
         future: F,
         limit: Limit,
-        timer: Option<Pin<Box<Sleep>>>,
+        // Without constraint, or a future that uses up what its task may do in one go would keep the
+        // timer from ever being looked at.
+        timer: Option<Pin<Box<Unconstrained<Sleep>>>>,
     }
 }
 
@@ -530,7 +533,8 @@ impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
         }
         let Some((until, gate)) = this.limit.0 else { return Poll::Pending };
         let timer = this.timer.get_or_insert_with(|| {
-            Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
+            let until = tokio::time::Instant::from_std(until);
+            Box::pin(unconstrained(tokio::time::sleep_until(until)))
         });
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(timed_out(gate)))

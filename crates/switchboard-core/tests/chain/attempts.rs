@@ -94,3 +94,25 @@ fn a_call_that_is_ready_at_once_arms_no_timer() {
         runtime.block_on(execute_with_resilience(&gates, Effect::Read, || async { Ok(7) }));
     assert_eq!(answered.unwrap(), 7);
 }
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "a task that the test itself waits for")]
+async fn a_driver_that_is_always_busy_is_ended_like_one_that_sleeps() {
+    let station = Station::new();
+    let (line, service) = station.main(limited(30)).await;
+    service.will([runs(|| async {
+        loop {
+            // Uses up what a task may do in one go, each time it is asked to go on.
+            tokio::task::consume_budget().await;
+        }
+    })]);
+    let calling = tokio::spawn(async move { ask(&line, op::PEEK).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+        advance(millis(10)).await;
+    }
+    let ended = calling.is_finished();
+    calling.abort();
+    assert!(ended, "the attempt goes on although its time is over");
+    assert_eq!(calling.await.unwrap().unwrap_err().gate(), Some(Gate::AttemptTimeout));
+}
