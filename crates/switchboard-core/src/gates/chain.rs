@@ -113,6 +113,8 @@ struct Passage<'g> {
     leave: Option<BreakerPermit<'g>>,
     attempts: u32,
     withdrawal: Option<Withdrawal>,
+    /// Whether an attempt that failed may have had its effect.
+    in_doubt: bool,
 }
 
 impl Gates {
@@ -300,6 +302,7 @@ impl<'g> Passage<'g> {
             leave: None,
             attempts: 0,
             withdrawal: None,
+            in_doubt: false,
         }
     }
 
@@ -429,6 +432,7 @@ impl<'g> Passage<'g> {
             delay,
             error: error.clone(),
         });
+        self.in_doubt |= self.call.effect.leaves_doubt(&error);
         let holds = gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting);
         if !holds {
             self.permit = None;
@@ -468,6 +472,8 @@ impl<'g> Passage<'g> {
         if self.counts() == BreakerCounts::Calls {
             self.record(&Err::<(), _>(error.clone()), took);
         }
+        // That the last attempt did nothing does not undo what an earlier one may have done.
+        let error = if self.in_doubt { error.in_doubt() } else { error };
         let Some(why) = why else { return error };
         let gates = self.gates;
         gates.events.emit(|| Event::RetryStopped {

@@ -237,7 +237,7 @@ impl<S: Subsystem> Slot<S> {
                 Err(error) => error,
             };
             if ask.is_spent() || !may_move_on(&error, op.effect()) {
-                return Err(walk.ended_by(error));
+                return Err(walk.ended_by(error, op.effect()));
             }
             next = walk.next();
             if let Some(next) = next {

@@ -179,3 +179,14 @@ async fn when_all_members_fail_each_says_why_and_retries_are_not_started_over() 
     assert_eq!((pair.asked(), error.related().len()), ((3, 3), 2));
     assert_eq!((error.retry(), error.outcome()), (Retry::Exhausted, Outcome::Unknown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_next_member_does_not_hide_what_the_first_may_have_done() {
+    let pair = pair(Policy::default(), Policy::default()).await;
+    let answer = switchboard_core::Error::new(ErrorKind::AlreadyExists, "it is there");
+    pair.station.service("first").will([fails(lost())]);
+    pair.station.service("second").will([fails(answer)]);
+    let error = ask(&pair.both, op::SEND).await.unwrap_err();
+    assert_eq!((error.kind(), error.related().len()), (ErrorKind::AlreadyExists, 1));
+    assert_eq!(error.outcome(), Outcome::Unknown);
+}

@@ -204,3 +204,21 @@ async fn a_body_that_was_handed_over_is_not_sent_again() {
     assert_eq!((service.asked(), error.message()), (1, refused().message()));
     assert_eq!(station.heard().last().unwrap(), "pump.main: peek given up after 1: body used up");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_attempt_that_may_have_worked_is_not_forgotten() {
+    let station = Station::new();
+    let (line, service) = station.main(retrying(2)).await;
+    for (last, operation, expected) in [
+        (refused(), op::SET, Outcome::Unknown),
+        (Error::new(ErrorKind::AlreadyExists, "it is there"), op::SEND, Outcome::Unknown),
+        // What changes nothing leaves nothing in doubt.
+        (refused(), op::PEEK, Outcome::NotApplied),
+    ] {
+        service.will([fails(lost()), fails(last.clone())]);
+        let error = ask(&line, operation).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (last.kind(), expected), "{error:?}");
+    }
+    service.will([fails(refused()), fails(refused())]);
+    assert_eq!(ask(&line, op::SET).await.unwrap_err().outcome(), Outcome::NotApplied);
+}
