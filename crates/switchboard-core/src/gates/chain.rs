@@ -441,6 +441,7 @@ impl<'g> Passage<'g> {
             self.leave = None;
         }
         gates.clock.sleep(delay).await;
+        self.now = gates.clock.now();
         match self.pass_again().await {
             Ok(()) => Ok(()),
             Err(why) => Err(self.stop(error, Some(why), Duration::ZERO)),
@@ -449,6 +450,10 @@ impl<'g> Passage<'g> {
 
     async fn pass_again(&mut self) -> Result<(), Why> {
         let gates = self.gates;
+        // Open meanwhile, it costs a retry no token and no slot either.
+        if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
+            breaker.check_at(self.now).map_err(|_| Why::BreakerOpen)?;
+        }
         let charges = gates.policy.retry.as_ref().is_some_and(|retry| retry.charge_limiter);
         if let Some(limiter) = gates.limiter.as_ref().filter(|_| charges) {
             limiter.acquire(1, self.deadline).await.map_err(|_| Why::RateLimited)?;

@@ -150,3 +150,25 @@ async fn by_default_retries_pay_free_their_slot_and_count_one_by_one() {
     assert_eq!((service.asked(), figures.calls), (3, 3));
     assert_eq!(tokens_left(&line), 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_breaker_opened_meanwhile_costs_no_token() {
+    let station = Station::new();
+    let policy = Policy {
+        rate_limit: Some(tokens(9)),
+        breaker: Some(breaker(3)),
+        retry: Some(retry(3)),
+        ..Policy::default()
+    };
+    let (line, service) = station.main(policy).await;
+    service.will(times(2, || fails(lost())));
+
+    let mut failing = Box::pin(ask(&line, op::PEEK));
+    assert!((&mut failing).now_or_never().is_none(), "it waits for its second attempt");
+    line.gates().unwrap().breaker().unwrap().force_open();
+    let error = failing.await.unwrap_err();
+    assert_eq!((error.message(), service.asked()), (lost().message(), 1));
+    assert_eq!(station.heard().last().unwrap(), "pump.main: peek given up after 1: breaker open");
+    assert_eq!(stopped(&error), None, "no retry was made, so others may start over");
+    assert_eq!(tokens_left(&line), 8);
+}
