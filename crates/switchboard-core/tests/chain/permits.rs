@@ -96,6 +96,36 @@ async fn settings_can_bring_another_driver_and_another_policy_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_swap_whose_policy_cannot_be_changes_neither_driver_nor_gates() {
+    let station = Station::new();
+    let (line, _) = station.main(Policy { bulkhead: Some(slots(1)), ..Policy::default() }).await;
+    let budget = Settings::new().with("tokens", 1).with("retry_cost", 5);
+    let policy = Settings::new()
+        .with("retry", Settings::new().with("budget", budget))
+        .with("bulkhead", Settings::new().with("max", 3));
+    let error =
+        station.manager.swap("main", &served_by("other").with("policy", policy)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(line.serving(), Some(("scripted", 1)));
+    assert_eq!(line.gates().unwrap().bulkhead().unwrap().limit().max, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_changes_no_gate() {
+    let station = Station::new();
+    let (line, _) = station.main(Policy { bulkhead: Some(slots(1)), ..Policy::default() }).await;
+    let budget = BudgetPolicy { tokens: 1, ..BudgetPolicy::default() };
+    let wrong = Policy {
+        bulkhead: Some(slots(3)),
+        retry: Some(RetryPolicy { budget, ..retry(2) }),
+        ..Policy::default()
+    };
+    assert_eq!(wrong.check().unwrap_err().kind(), ErrorKind::Config);
+    station.manager.retune("main", wrong).unwrap_err();
+    assert_eq!(line.gates().unwrap().bulkhead().unwrap().limit().max, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_slots_go_to_those_who_wait() {
     let station = Station::new();
     let waiting = |max| BulkheadLimit { queue: 9, wait: Duration::from_secs(9), ..slots(max) };
