@@ -107,6 +107,8 @@ struct Passage<'g> {
     gates: &'g Gates,
     call: Call<'g>,
     deadline: Option<Instant>,
+    /// When its first attempt began.
+    began: Instant,
     /// The last reading of the clock; read again only after something has waited.
     now: Instant,
     permit: Option<Permit<'g>>,
@@ -297,6 +299,7 @@ impl<'g> Passage<'g> {
             gates,
             call,
             deadline,
+            began: now,
             now,
             permit: None,
             leave: None,
@@ -335,6 +338,7 @@ impl<'g> Passage<'g> {
         if let Some(breaker) = &gates.breaker {
             self.leave = Some(breaker.permit_at(self.now)?);
         }
+        self.began = self.now;
         Ok(())
     }
 
@@ -370,17 +374,17 @@ impl<'g> Passage<'g> {
         }
         match result {
             Ok(value) => {
-                self.succeeded(took);
+                self.succeeded();
                 Ended::Answered(value)
             }
-            Err(error) => self.failed(error, took),
+            Err(error) => self.failed(error),
         }
     }
 
     #[inline]
-    fn succeeded(&mut self, took: Duration) {
+    fn succeeded(&mut self) {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Ok(()), took);
+            self.record_call(&Ok(()));
         }
         if let Some(budget) = &self.gates.budget {
             match self.withdrawal.take() {
@@ -391,15 +395,15 @@ impl<'g> Passage<'g> {
     }
 
     #[cold]
-    fn failed<T>(&mut self, error: Error, took: Duration) -> Ended<T> {
+    fn failed<T>(&mut self, error: Error) -> Ended<T> {
         let Some(retry) = &self.gates.policy.retry else {
-            return Ended::Failed(self.stop(error, None, took));
+            return Ended::Failed(self.stop(error, None));
         };
         let why = match self.decide(retry, &error) {
             Decision::RetryAfter(delay) => return Ended::Again(error, delay),
             Decision::Stop(why) => why,
         };
-        Ended::Failed(self.stop(error, Some(why), took))
+        Ended::Failed(self.stop(error, Some(why)))
     }
 
     fn decide(&mut self, retry: &RetryPolicy, error: &Error) -> Decision {
@@ -444,7 +448,7 @@ impl<'g> Passage<'g> {
         self.now = gates.clock.now();
         match self.pass_again().await {
             Ok(()) => Ok(()),
-            Err(why) => Err(self.stop(error, Some(why), Duration::ZERO)),
+            Err(why) => Err(self.stop(error, Some(why))),
         }
     }
 
@@ -473,9 +477,9 @@ impl<'g> Passage<'g> {
     }
 
     /// The error of the call, once no attempt follows.
-    fn stop(&mut self, error: Error, why: Option<Why>, took: Duration) -> Error {
+    fn stop(&mut self, error: Error, why: Option<Why>) -> Error {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Err::<(), _>(error.clone()), took);
+            self.record_call(&Err(error.clone()));
         }
         // That the last attempt did nothing does not undo what an earlier one may have done.
         let error = if self.in_doubt { error.in_doubt() } else { error };
@@ -496,6 +500,12 @@ impl<'g> Passage<'g> {
         if let Some(leave) = &mut self.leave {
             leave.record_result_at(self.now, result, Some(took));
         }
+    }
+
+    /// The one verdict of a call: it took as long as all its attempts and the waits between them.
+    #[inline]
+    fn record_call(&mut self, result: &Result<()>) {
+        self.record(result, self.now.saturating_duration_since(self.began));
     }
 
     #[inline]

@@ -172,3 +172,22 @@ async fn a_retry_whose_breaker_opened_meanwhile_costs_no_token() {
     assert_eq!(stopped(&error), None, "no retry was made, so others may start over");
     assert_eq!(tokens_left(&line), 8);
 }
+
+#[tokio::test(start_paused = true)]
+async fn counted_by_calls_a_call_is_slow_by_all_it_took() {
+    let station = Station::new();
+    let slow_after = Some(Duration::from_millis(100));
+    let policy = Policy {
+        breaker: Some(BreakerPolicy { counts: BreakerCounts::Calls, slow_after, ..breaker(100) }),
+        retry: Some(retry(3)),
+        ..Policy::default()
+    };
+    let (line, service) = station.main(policy).await;
+    service.will([takes(60, Err(lost())), takes(60, Ok(7))]);
+    assert_eq!(ask(&line, op::PEEK).await.unwrap(), 7);
+    service.will(times(3, || takes(40, Err(lost()))));
+    fail(&line, 1).await;
+
+    let figures = line.gates().unwrap().breaker().unwrap().figures_at(station.clock.now());
+    assert_eq!((figures.calls, figures.slow), (2, 2));
+}
