@@ -248,7 +248,8 @@ impl Gates {
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let mut attempt = pin!(attempt(at_hand.take(), limit));
+            // Some work may be done already while the future is being made.
+            let mut attempt = pin!(ambient::inside(around, || attempt(at_hand.take(), limit)));
             let mut waited = false;
             let result = poll_fn(|context| {
                 let poll = ambient::inside(around, || attempt.as_mut().poll(context));

@@ -52,6 +52,19 @@ async fn two_providers_behind_the_same_gates_share_their_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_called_through_them_inherits_their_deadline() {
+    let gates = gates(Policy { deadline: Some(millis(50)), ..Policy::default() });
+    let inherited = execute_with_resilience(&gates, Effect::Read, || {
+        // Already while the future is being made.
+        let making = Deadline::current();
+        async move { Ok((making, Deadline::current())) }
+    });
+    let (making, running) = inherited.await.unwrap();
+    assert!(running.is_some());
+    assert_eq!(making, running);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_made_when_a_gate_refuses() {
     let gates = gates(Policy { bulkhead: Some(slots(1)), ..Policy::default() });
     let _slot = gates.bulkhead().unwrap().try_acquire().unwrap();
