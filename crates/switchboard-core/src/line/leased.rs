@@ -116,7 +116,8 @@ impl<S: Subsystem> Step<'_, S> {
         })?;
         let inside = Limited::new(self.unless_revoked(future), limit);
         let result = self.slot.observe(op, &self.held.label(), inside).await;
-        if let Some(gates) = self.slot.gates() {
+        // What was taken away says nothing about the driver that serves now.
+        if let Some(gates) = self.slot.gates().filter(|_| !self.held.0.revoked.is_revoked()) {
             gates.observed(&result);
         }
         result

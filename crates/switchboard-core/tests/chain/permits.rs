@@ -207,6 +207,21 @@ async fn a_call_under_way_ends_under_the_policy_it_began_with() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_a_swap_takes_away_is_not_held_against_the_new_driver() {
+    let station = Station::new();
+    let (line, _) = station.main(Policy { breaker: Some(breaker(1)), ..Policy::default() }).await;
+    let mut leased = open(&line).await.unwrap();
+    let swapped = station.manager.swap("main", &served_by("other")).await.unwrap();
+    let (_, step) = leased.parts();
+    let (result, closed) =
+        tokio::join!(step.run::<u32>(op::PEEK, std::future::pending()), swapped.closed());
+    closed.unwrap();
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(line.gates().unwrap().breaker().unwrap().state(), BreakerState::Closed);
+    assert_eq!(ask(&line, op::PEEK).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_inside_of_something_opened_is_seen_by_the_breaker() {
     let station = Station::new();
     let (line, _) = station.main(Policy { breaker: Some(breaker(2)), ..Policy::default() }).await;
