@@ -241,10 +241,10 @@ impl Gates {
         Fut: Future<Output = Result<T>>,
     {
         let mut passage = Passage::new(self, call);
-        if let Err(refusal) = passage.enter().await {
+        let mut at_hand = Some(at_hand);
+        if let Err(refusal) = passage.enter(&mut at_hand).await {
             return Err(self.refused(call, refusal));
         }
-        let mut at_hand = Some(at_hand);
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
@@ -311,9 +311,9 @@ impl<'g> Passage<'g> {
     }
 
     /// Passes everything in front of the first attempt. What has to wait is boxed, because it seldom
-    /// does.
+    /// does; what was at hand is let go meanwhile, so that nobody has to wait for those who wait.
     #[inline]
-    async fn enter(&mut self) -> Result<()> {
+    async fn enter<H>(&mut self, at_hand: &mut Option<H>) -> Result<()> {
         let gates = self.gates;
         self.check_deadline()?;
         if let Some(breaker) = &gates.breaker
@@ -324,12 +324,14 @@ impl<'g> Passage<'g> {
         if let Some(limiter) = &gates.limiter
             && limiter.try_acquire_at(self.now, 1).is_err()
         {
+            *at_hand = None;
             Box::pin(limiter.acquire_at(self.now, 1, self.deadline)).await?;
             self.now = gates.clock.now();
         }
         if let Some(bulkhead) = &gates.bulkhead {
             self.permit = bulkhead.try_acquire().ok();
             if self.permit.is_none() {
+                *at_hand = None;
                 self.permit = Some(Box::pin(bulkhead.acquire(self.deadline)).await?);
                 self.now = gates.clock.now();
             }

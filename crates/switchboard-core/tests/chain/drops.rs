@@ -100,6 +100,16 @@ async fn drop_after_each_poll(counts: BreakerCounts, hold_while_waiting: bool) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_dropped_at_any_await_leaves_nothing_behind() {
+    drop_after_each_poll(BreakerCounts::Attempts, false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_holds_on_to_its_slot_and_its_verdict_leaves_nothing_behind_either() {
+    drop_after_each_poll(BreakerCounts::Calls, true).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_is_dropped_lets_another_call_be_the_probe() {
     for counts in [BreakerCounts::Attempts, BreakerCounts::Calls] {
         let station = Station::new();

@@ -230,3 +230,24 @@ async fn what_fails_inside_of_something_opened_is_seen_by_the_breaker() {
     step.run::<u32>(op::PEEK, async { Err(lost()) }).await.unwrap_err();
     assert_eq!(line.gates().unwrap().breaker().unwrap().state(), BreakerState::Open);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_in_line_holds_no_driver_and_goes_to_the_one_that_serves_then() {
+    let station = Station::new();
+    let bulkhead = BulkheadLimit { queue: 1, wait: Duration::from_mins(5), ..slots(1) };
+    let policy = Policy { bulkhead: Some(bulkhead), ..Policy::default() };
+    let (line, service) = station.main(policy).await;
+    let gates = line.gates().unwrap();
+    let slot = gates.bulkhead().unwrap().try_acquire().unwrap();
+    let mut waiting = Box::pin(ask(&line, op::PEEK));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!(line.in_flight(), 0);
+
+    let swapped = station.manager.swap("main", &served_by("other")).await.unwrap();
+    let (closed, took) = station.timed(swapped.closed()).await;
+    closed.unwrap();
+    assert_eq!(took, Duration::ZERO, "nobody holds the old driver");
+    drop(slot);
+    assert_eq!(waiting.await.unwrap(), 1);
+    assert_eq!((service.asked(), station.service("other").asked()), (0, 1));
+}
