@@ -244,6 +244,14 @@ impl Error {
         self.with_outcome(Outcome::NotApplied)
     }
 
+    /// The same error of a call that was tried before, when that may have had its effect.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self.outcome() {
+            Outcome::NotApplied => self.with_outcome(Outcome::Unknown),
+            _ => self,
+        }
+    }
+
     /// The same error with the place it happened at, unless an inner line has named one already.
     #[must_use]
     pub fn at(mut self, place: impl FnOnce() -> Place) -> Self {

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
+use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::Sleep;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
@@ -106,12 +107,16 @@ struct Passage<'g> {
     gates: &'g Gates,
     call: Call<'g>,
     deadline: Option<Instant>,
+    /// When its first attempt began.
+    began: Instant,
     /// The last reading of the clock; read again only after something has waited.
     now: Instant,
     permit: Option<Permit<'g>>,
     leave: Option<BreakerPermit<'g>>,
     attempts: u32,
     withdrawal: Option<Withdrawal>,
+    /// Whether an attempt that failed may have had its effect.
+    in_doubt: bool,
 }
 
 impl Gates {
@@ -248,14 +253,15 @@ impl Gates {
         Fut: Future<Output = Result<T>>,
     {
         let mut passage = Passage::new(self, call);
-        if let Err(refusal) = passage.enter().await {
+        let mut at_hand = Some(at_hand);
+        if let Err(refusal) = passage.enter(&mut at_hand).await {
             return Err(self.refused(call, refusal));
         }
-        let mut at_hand = Some(at_hand);
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let mut attempt = pin!(attempt(at_hand.take(), limit));
+            // Some work may be done already while the future is being made.
+            let mut attempt = pin!(ambient::inside(around, || attempt(at_hand.take(), limit)));
             let mut waited = false;
             let result = poll_fn(|context| {
                 let poll = ambient::inside(around, || attempt.as_mut().poll(context));
@@ -309,22 +315,22 @@ impl<'g> Passage<'g> {
             gates,
             call,
             deadline,
+            began: now,
             now,
             permit: None,
             leave: None,
             attempts: 0,
             withdrawal: None,
+            in_doubt: false,
         }
     }
 
     /// Passes everything in front of the first attempt. What has to wait is boxed, because it seldom
-    /// does.
+    /// does; what was at hand is let go meanwhile, so that nobody has to wait for those who wait.
     #[inline]
-    async fn enter(&mut self) -> Result<()> {
+    async fn enter<H>(&mut self, at_hand: &mut Option<H>) -> Result<()> {
         let gates = self.gates;
-        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
-            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
-        }
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker
             && breaker.policy().counts == BreakerCounts::Attempts
         {
@@ -333,20 +339,33 @@ impl<'g> Passage<'g> {
         if let Some(limiter) = &gates.limiter
             && limiter.try_acquire_at(self.now, 1).is_err()
         {
+            *at_hand = None;
             Box::pin(limiter.acquire_at(self.now, 1, self.deadline)).await?;
             self.now = gates.clock.now();
         }
         if let Some(bulkhead) = &gates.bulkhead {
             self.permit = bulkhead.try_acquire().ok();
             if self.permit.is_none() {
+                *at_hand = None;
                 self.permit = Some(Box::pin(bulkhead.acquire(self.deadline)).await?);
                 self.now = gates.clock.now();
             }
         }
+        // What was waited for may have come with the deadline, or after it.
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker {
             self.leave = Some(breaker.permit_at(self.now)?);
         }
+        self.began = self.now;
         Ok(())
+    }
+
+    #[inline]
+    fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if deadline <= self.now => Err(too_late()),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
@@ -373,17 +392,17 @@ impl<'g> Passage<'g> {
         }
         match result {
             Ok(value) => {
-                self.succeeded(took);
+                self.succeeded();
                 Ended::Answered(value)
             }
-            Err(error) => self.failed(error, took),
+            Err(error) => self.failed(error),
         }
     }
 
     #[inline]
-    fn succeeded(&mut self, took: Duration) {
+    fn succeeded(&mut self) {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Ok(()), took);
+            self.record_call(&Ok(()));
         }
         if let Some(budget) = &self.gates.budget {
             match self.withdrawal.take() {
@@ -394,15 +413,15 @@ impl<'g> Passage<'g> {
     }
 
     #[cold]
-    fn failed<T>(&mut self, error: Error, took: Duration) -> Ended<T> {
+    fn failed<T>(&mut self, error: Error) -> Ended<T> {
         let Some(retry) = &self.gates.policy.retry else {
-            return Ended::Failed(self.stop(error, None, took));
+            return Ended::Failed(self.stop(error, None));
         };
         let why = match self.decide(retry, &error) {
             Decision::RetryAfter(delay) => return Ended::Again(error, delay),
             Decision::Stop(why) => why,
         };
-        Ended::Failed(self.stop(error, Some(why), took))
+        Ended::Failed(self.stop(error, Some(why)))
     }
 
     fn decide(&mut self, retry: &RetryPolicy, error: &Error) -> Decision {
@@ -435,6 +454,7 @@ impl<'g> Passage<'g> {
             delay,
             error: error.clone(),
         });
+        self.in_doubt |= self.call.effect.leaves_doubt(&error);
         let holds = gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting);
         if !holds {
             self.permit = None;
@@ -443,14 +463,19 @@ impl<'g> Passage<'g> {
             self.leave = None;
         }
         gates.clock.sleep(delay).await;
+        self.now = gates.clock.now();
         match self.pass_again().await {
             Ok(()) => Ok(()),
-            Err(why) => Err(self.stop(error, Some(why), Duration::ZERO)),
+            Err(why) => Err(self.stop(error, Some(why))),
         }
     }
 
     async fn pass_again(&mut self) -> Result<(), Why> {
         let gates = self.gates;
+        // Open meanwhile, it costs a retry no token and no slot either.
+        if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
+            breaker.check_at(self.now).map_err(|_| Why::BreakerOpen)?;
+        }
         let charges = gates.policy.retry.as_ref().is_some_and(|retry| retry.charge_limiter);
         if let Some(limiter) = gates.limiter.as_ref().filter(|_| charges) {
             limiter.acquire(1, self.deadline).await.map_err(|_| Why::RateLimited)?;
@@ -470,10 +495,12 @@ impl<'g> Passage<'g> {
     }
 
     /// The error of the call, once no attempt follows.
-    fn stop(&mut self, error: Error, why: Option<Why>, took: Duration) -> Error {
+    fn stop(&mut self, error: Error, why: Option<Why>) -> Error {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Err::<(), _>(error.clone()), took);
+            self.record_call(&Err(error.clone()));
         }
+        // That the last attempt did nothing does not undo what an earlier one may have done.
+        let error = if self.in_doubt { error.in_doubt() } else { error };
         let Some(why) = why else { return error };
         let gates = self.gates;
         gates.events.emit(|| Event::RetryStopped {
@@ -493,6 +520,12 @@ impl<'g> Passage<'g> {
         }
     }
 
+    /// The one verdict of a call: it took as long as all its attempts and the waits between them.
+    #[inline]
+    fn record_call(&mut self, result: &Result<()>) {
+        self.record(result, self.now.saturating_duration_since(self.began));
+    }
+
     #[inline]
     fn counts(&self) -> BreakerCounts {
         self.gates.policy.breaker.as_ref().map_or(BreakerCounts::Attempts, |policy| policy.counts)
@@ -500,9 +533,12 @@ impl<'g> Passage<'g> {
 }
 
 impl Limit {
-    /// The deadline of the call around, where there is one.
-    pub(crate) fn inherited() -> Self {
-        Self(ambient::current().deadline.map(|deadline| (deadline, Gate::Deadline)))
+    /// The deadline of the call around, where there is one; an error if it has passed already.
+    pub(crate) fn inherited(clock: &Clock) -> Result<Self> {
+        match ambient::current().deadline {
+            Some(deadline) if deadline <= clock.now() => Err(too_late()),
+            deadline => Ok(Self(deadline.map(|deadline| (deadline, Gate::Deadline)))),
+        }
     }
 }
 
@@ -512,7 +548,9 @@ pin_project! {
         #[pin]
         future: F,
         limit: Limit,
-        timer: Option<Pin<Box<Sleep>>>,
+        // Without constraint, or a future that uses up what its task may do in one go would keep the
+        // timer from ever being looked at.
+        timer: Option<Pin<Box<Unconstrained<Sleep>>>>,
     }
 }
 
@@ -534,11 +572,17 @@ impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
         }
         let Some((until, gate)) = this.limit.0 else { return Poll::Pending };
         let timer = this.timer.get_or_insert_with(|| {
-            Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
+            let until = tokio::time::Instant::from_std(until);
+            Box::pin(unconstrained(tokio::time::sleep_until(until)))
         });
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(timed_out(gate)))
     }
+}
+
+#[cold]
+fn too_late() -> Error {
+    Error::refused(Gate::Deadline, "the deadline had passed before the call")
 }
 
 #[cold]

@@ -70,6 +70,7 @@ impl Policy {
         errors.extend(self.bulkhead.and_then(|limit| limit.check().err()));
         errors.extend(self.breaker.as_ref().and_then(|policy| policy.check().err()));
         errors.extend(self.retry.as_ref().and_then(|policy| policy.check().err()));
+        errors.extend(self.retry.as_ref().and_then(|policy| policy.budget.check().err()));
         for (name, limit) in
             [("deadline", self.deadline), ("attempt_timeout", self.attempt_timeout)]
         {

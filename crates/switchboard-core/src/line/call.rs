@@ -142,9 +142,10 @@ impl<S: Subsystem> Slot<S> {
     async fn pass<A: Ask<S>>(self: &Arc<Self>, op: Op, ask: &A) -> Answered<A::Answer> {
         match self.entered().await {
             Ok(Entered::Driver(Some(gates), held)) => self.guarded(&gates, held, op, ask).await,
-            Ok(Entered::Driver(None, held)) => {
-                Ok((self.attempt(None, Some(held), op, ask, Limit::inherited()).await?, None))
-            }
+            Ok(Entered::Driver(None, held)) => match Limit::inherited(self.environment.clock()) {
+                Ok(limit) => Ok((self.attempt(None, Some(held), op, ask, limit).await?, None)),
+                Err(late) => Err(self.refused(op, late)),
+            },
             Ok(Entered::Group(group, gates)) => {
                 let deadline = gates.as_deref().and_then(|gates| gates.deadline());
                 let inside = ambient::current().until(deadline);
@@ -237,7 +238,7 @@ impl<S: Subsystem> Slot<S> {
                 Err(error) => error,
             };
             if ask.is_spent() || !may_move_on(&error, op.effect()) {
-                return Err(walk.ended_by(error));
+                return Err(walk.ended_by(error, op.effect()));
             }
             next = walk.next();
             if let Some(next) = next {
