@@ -229,13 +229,15 @@ impl Gates {
 
     /// The refusal of an open breaker, without taking anything else into the hand first.
     #[inline]
-    pub(crate) fn refusal(&self) -> Option<Error> {
+    pub(crate) fn refusal(&self, operation: &'static str) -> Option<Error> {
         let breaker = self.breaker.as_ref().filter(|breaker| breaker.may_refuse())?;
-        if breaker.policy().counts == BreakerCounts::Calls {
+        // A deadline that may have passed stands in front of the breaker.
+        if breaker.policy().counts == BreakerCounts::Calls || ambient::current().deadline.is_some()
+        {
             return None;
         }
         let refusal = breaker.check_at(self.clock.now()).err()?;
-        self.tell_refusal("call", &refusal);
+        self.tell_refusal(operation, &refusal);
         Some(refusal)
     }
 

@@ -30,7 +30,7 @@ impl<S: Subsystem> Line<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        match self.slot.way() {
+        match self.slot.way(op) {
             Way::Straight(held) => self.slot.observe(op, &held.label(), ask(held)).await,
             Way::Gated(gates, held) => {
                 Ok(self.slot.guarded(&gates, held, op, &Repeatable(ask)).await?.0)

@@ -26,7 +26,8 @@ use crate::sharded::{Hold, Sharded, Watch};
 use crate::sync::Mutex;
 use crate::{
     BuildContext, Capabilities, Environment, Error, ErrorKind, Event, Faults, Gates, Health,
-    InstanceInfo, Lifecycle as _, Name, Place, Policy, Result, Settings, Source, Status, Subsystem,
+    InstanceInfo, Lifecycle as _, Name, Op, Place, Policy, Result, Settings, Source, Status,
+    Subsystem,
 };
 
 pub(crate) struct Slot<S: Subsystem> {
@@ -245,12 +246,14 @@ impl<S: Subsystem> Slot<S> {
 
     /// The way of a call that starts now, as far as it can be seen without waiting.
     #[inline]
-    pub(super) fn way(&self) -> Way<S> {
+    pub(super) fn way(&self, op: Op) -> Way<S> {
         match &**self.current.load() {
-            Current::Serving { seats, gates: Some(gates) } => match gates.value().refusal() {
-                None => Way::Gated(gates.hold(), Held(seats.hold())),
-                Some(refusal) => Way::Refused(refusal),
-            },
+            Current::Serving { seats, gates: Some(gates) } => {
+                match gates.value().refusal(op.name()) {
+                    None => Way::Gated(gates.hold(), Held(seats.hold())),
+                    Some(refusal) => Way::Refused(refusal),
+                }
+            }
             Current::Serving { seats, gates: None } if ambient::current().deadline.is_none() => {
                 Way::Straight(Held(seats.hold()))
             }
