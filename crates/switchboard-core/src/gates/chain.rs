@@ -8,14 +8,9 @@
 //! Nothing here knows what is called. A gate that is not in the policy is not in the path.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-use pin_project_lite::pin_project;
-use tokio::task::coop::{Unconstrained, unconstrained};
-use tokio::time::Sleep;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
 use super::budget::{RetryBudget, Withdrawal};
@@ -24,8 +19,9 @@ use super::faults::Faults;
 use super::policy::Policy;
 use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
+use super::timeout::{Limit, Limited, passed_before};
 use crate::ambient::{self, earlier, later};
-use crate::{Clock, Effect, Error, Event, Events, Gate, Result, Source};
+use crate::{Clock, Effect, Error, Event, Events, Result, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
 ///
@@ -97,10 +93,6 @@ pub(crate) struct Passed<'g, T> {
     pub(crate) value: T,
     permit: Option<Permit<'g>>,
 }
-
-/// The moment at which an attempt is ended, and the gate that ends it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limit(Option<(Instant, Gate)>);
 
 /// One call on its way through the gates.
 struct Passage<'g> {
@@ -365,7 +357,7 @@ impl<'g> Passage<'g> {
     #[inline]
     fn check_deadline(&self) -> Result<()> {
         match self.deadline {
-            Some(deadline) if deadline <= self.now => Err(too_late()),
+            Some(deadline) if deadline <= self.now => Err(passed_before()),
             _ => Ok(()),
         }
     }
@@ -374,12 +366,7 @@ impl<'g> Passage<'g> {
     fn begin_attempt(&mut self) -> Limit {
         self.attempts += 1;
         let own = self.gates.policy.attempt_timeout.map(|limit| later(self.now, limit));
-        Limit(match (own, self.deadline) {
-            (Some(own), Some(deadline)) if own < deadline => Some((own, Gate::AttemptTimeout)),
-            (_, Some(deadline)) => Some((deadline, Gate::Deadline)),
-            (Some(own), None) => Some((own, Gate::AttemptTimeout)),
-            (None, None) => None,
-        })
+        Limit::earlier_of(self.deadline, own)
     }
 
     #[inline]
@@ -532,66 +519,4 @@ impl<'g> Passage<'g> {
     fn counts(&self) -> BreakerCounts {
         self.gates.policy.breaker.as_ref().map_or(BreakerCounts::Attempts, |policy| policy.counts)
     }
-}
-
-impl Limit {
-    /// The deadline of the call around, where there is one; an error if it has passed already.
-    pub(crate) fn inherited(clock: &Clock) -> Result<Self> {
-        match ambient::current().deadline {
-            Some(deadline) if deadline <= clock.now() => Err(too_late()),
-            deadline => Ok(Self(deadline.map(|deadline| (deadline, Gate::Deadline)))),
-        }
-    }
-}
-
-pin_project! {
-    /// A future with an end. The timer is armed when the first poll has to wait.
-    pub(crate) struct Limited<F> {
-        #[pin]
-        future: F,
-        limit: Limit,
-        // Without constraint, or a future that uses up what its task may do in one go would keep the
-        // timer from ever being looked at.
-        timer: Option<Pin<Box<Unconstrained<Sleep>>>>,
-    }
-}
-
-impl<F> Limited<F> {
-    #[inline]
-    pub(crate) fn new(future: F, limit: Limit) -> Self {
-        Self { future, limit, timer: None }
-    }
-}
-
-impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
-    type Output = Result<T>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(result) = this.future.poll(context) {
-            return Poll::Ready(result);
-        }
-        let Some((until, gate)) = this.limit.0 else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| {
-            let until = tokio::time::Instant::from_std(until);
-            Box::pin(unconstrained(tokio::time::sleep_until(until)))
-        });
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(timed_out(gate)))
-    }
-}
-
-#[cold]
-fn too_late() -> Error {
-    Error::refused(Gate::Deadline, "the deadline had passed before the call")
-}
-
-#[cold]
-fn timed_out(gate: Gate) -> Error {
-    let message = match gate {
-        Gate::Deadline => "the deadline passed before the answer came",
-        _ => "the attempt took too long",
-    };
-    Error::refused(gate, message).with_outcome(crate::Outcome::Unknown)
 }

@@ -14,7 +14,7 @@ use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
 use crate::ambient;
 use crate::figures::Record;
-use crate::gates::{Call, Limit, Limited};
+use crate::gates::{Call, Cause, Limit, Limited, with_fallback};
 use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Event, Gates, Op, OwnedPermit, Result, Source, Subsystem};
 
@@ -51,6 +51,30 @@ impl<S: Subsystem> Line<S> {
         T: Send,
     {
         Ok(self.slot.call(op, &OneShot(Mutex::new(Some(ask)))).await?.0)
+    }
+
+    /// Calls the driver as [`call`](Self::call) does; where it cannot be served, `instead` answers.
+    ///
+    /// Outermost of all gates: `instead` sees why, is not guarded itself, and is not asked about what
+    /// a service answered.
+    pub async fn call_or<T, F, Fut, G, Instead>(&self, op: Op, ask: F, instead: G) -> Result<T>
+    where
+        F: Fn(Held<S>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+        G: FnOnce(Cause, Error) -> Instead + Send,
+        Instead: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        with_fallback(self.call(op, ask), |cause, error| {
+            self.slot.environment.events().emit(|| Event::FellBack {
+                source: Source::new(S::NAME, self.slot.name.shared()),
+                operation: op.name(),
+                cause,
+                error: error.clone(),
+            });
+            instead(cause, error)
+        })
+        .await
     }
 
     /// Asks the driver something that it answers without waiting.
