@@ -9,8 +9,8 @@ use switchboard_core::{
 };
 
 use crate::station::{
-    Station, ask, breaker, check_at_rest, fails, hangs, lost, millis, op, refused, retry, runs,
-    slots, stopped, takes, times, tokens,
+    Station, ask, breaker, check_at_rest, fails, hangs, lost, millis, one_in, op, refused, retry,
+    runs, slots, stopped, takes, times, tokens,
 };
 
 fn retrying(attempts: u32) -> Policy {
@@ -221,4 +221,26 @@ async fn an_earlier_attempt_that_may_have_worked_is_not_forgotten() {
     }
     service.will([fails(refused()), fails(refused())]);
     assert_eq!(ask(&line, op::SET).await.unwrap_err().outcome(), Outcome::NotApplied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_paid_from_the_budget_stays_paid_under_another_policy() {
+    let station = Station::new();
+    let (line, service) = station.main(retrying(2)).await;
+    service.will(times(2, || fails(lost())));
+    ask(&line, op::PEEK).await.unwrap_err();
+    station.manager.retune("main", retrying(3)).unwrap();
+    assert_eq!(line.gates().unwrap().retry_budget().unwrap().tokens(), 495);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_token_comes_with_the_deadline_is_not_made() {
+    let station = Station::new();
+    let deadline = Some(millis(100));
+    let policy = Policy { rate_limit: Some(one_in(100)), deadline, ..retrying(3) };
+    let (line, service) = station.main(policy).await;
+    service.will(times(3, || fails(lost())));
+    let error = ask(&line, op::PEEK).await.unwrap_err();
+    assert_eq!((service.asked(), error.message()), (1, lost().message()));
+    assert_eq!(station.heard().last().unwrap(), "pump.main: peek given up after 1: no time left");
 }
