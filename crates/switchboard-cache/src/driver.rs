@@ -29,7 +29,7 @@ use crate::{Key, Ttl};
 ///   driver works as before.
 ///
 /// What is optional is declared at registration under the names in [`capability`]; what is not
-/// declared counts as missing.
+/// declared counts as missing. The suite in `conformance` proves all of it.
 pub trait CacheDriver: Lifecycle {
     /// The value under `key`, or `None`.
     fn get<'a>(&'a self, key: Key<'a>) -> Reply<'a, Option<Bytes>>;

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`Cache`], what an application holds, with [`Typed`], its view of values of
 //! one type; [`Ttl`] and [`Key`], what is checked once; [`CacheDriver`], the contract of a driver;
-//! [`drivers`], those that come along.
+//! [`drivers`], those that come along; `conformance`, behind the feature of that name, the rules
+//! every driver keeps, as tests.
 //!
 //! ```
 //! use std::num::NonZeroU32;
@@ -79,6 +80,8 @@
 //! ```
 
 mod cache;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod driver;
 pub mod drivers;
 mod flights;

@@ -284,6 +284,9 @@ const ENTRY_BYTES: usize = 160;
 const SHARD_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
+crate::conformance::suite!(crate::conformance::Fixture::new(register));
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -48,3 +48,6 @@ impl CacheDriver for Null {
 }
 
 impl Lifecycle for Null {}
+
+#[cfg(test)]
+crate::conformance::suite!(crate::conformance::Fixture::new(register));
