@@ -86,6 +86,8 @@ mod driver;
 pub mod drivers;
 mod flights;
 mod key;
+#[cfg(test)]
+mod planted;
 mod ttl;
 mod typed;
 
