@@ -88,6 +88,8 @@ mod flights;
 mod key;
 #[cfg(test)]
 mod planted;
+#[cfg(test)]
+mod tests;
 mod ttl;
 mod typed;
 
