@@ -82,6 +82,14 @@ impl<S: Subsystem> Line<S> {
         &self.slot.environment
     }
 
+    /// The one `T` that all lines of this instance share; made when it is first asked for.
+    ///
+    /// For what a handle must know of the instance whoever holds it, such as work under way that
+    /// others may wait for. It lives as long as the instance, through swaps and overrides.
+    pub fn extension<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.slot.extension()
+    }
+
     /// How many calls and opened things use a driver of this instance now.
     pub fn in_flight(&self) -> usize {
         self.slot.in_flight()

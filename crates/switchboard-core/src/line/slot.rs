@@ -3,7 +3,8 @@
 //! Calls read `current` and nothing else. Every change goes through `writing`, under a short lock,
 //! and is published as a whole. Building, draining and closing happen outside of that lock.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -46,7 +47,11 @@ pub(crate) struct Slot<S: Subsystem> {
     reported: Mutex<Reported>,
     /// The number of the first creation, for the order of closing.
     created_as: AtomicU64,
+    /// What handles keep for themselves, by type.
+    extensions: Mutex<HashMap<TypeId, Extension>>,
 }
+
+type Extension = Arc<dyn Any + Send + Sync>;
 
 /// What groups have been told of the health of this instance.
 #[derive(Default)]
@@ -206,6 +211,7 @@ impl<S: Subsystem> Slot<S> {
             leaving: Leaving::default(),
             reported: Mutex::default(),
             created_as: AtomicU64::new(0),
+            extensions: Mutex::default(),
         }
     }
 
@@ -216,6 +222,14 @@ impl<S: Subsystem> Slot<S> {
 
     pub(crate) fn place(&self, driver: Option<&'static str>, operation: &'static str) -> Place {
         Place { subsystem: S::NAME, instance: self.name.shared(), driver, operation }
+    }
+
+    /// The one `T` of this instance, made now if nobody has asked for it before.
+    pub(super) fn extension<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        let mut extensions = self.extensions.lock();
+        let known = extensions.entry(TypeId::of::<T>()).or_insert_with(|| Arc::<T>::default());
+        // What is kept under the type's own number is of that type.
+        known.clone().downcast().unwrap_or_default()
     }
 
     /// The type of the driver, known before it is built; `None` for a group.
