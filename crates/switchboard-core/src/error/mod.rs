@@ -147,7 +147,8 @@ impl Error {
         self.0.place.as_ref()
     }
 
-    /// The gate that refused the call, when no backend was asked.
+    /// The gate that refused the call, or that ended it: a time-out may come after a backend was
+    /// asked, and [`outcome`](Self::outcome) says so.
     pub fn gate(&self) -> Option<Gate> {
         self.0.gate
     }

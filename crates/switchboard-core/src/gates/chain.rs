@@ -21,7 +21,7 @@ use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
 use super::timeout::{Limit, Limited, passed_before};
 use crate::ambient::{self, earlier, later};
-use crate::{Clock, Effect, Error, Event, Events, Result, Source};
+use crate::{Class, Clock, Effect, Error, ErrorKind, Event, Events, Result, Retry, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
 ///
@@ -258,7 +258,9 @@ impl Gates {
             let mut attempt = pin!(ambient::inside(around, || attempt(at_hand.take(), limit)));
             let mut waited = false;
             let result = poll_fn(|context| {
+                passage.at_work(true);
                 let poll = ambient::inside(around, || attempt.as_mut().poll(context));
+                passage.at_work(false);
                 waited |= poll.is_pending();
                 poll
             })
@@ -349,6 +351,7 @@ impl<'g> Passage<'g> {
         self.check_deadline()?;
         if let Some(breaker) = &gates.breaker {
             self.leave = Some(breaker.permit_at(self.now)?);
+            self.at_work(false);
         }
         self.began = self.now;
         Ok(())
@@ -359,6 +362,14 @@ impl<'g> Passage<'g> {
         match self.deadline {
             Some(deadline) if deadline <= self.now => Err(passed_before()),
             _ => Ok(()),
+        }
+    }
+
+    /// Says whether the attempt is running on this thread now.
+    #[inline]
+    fn at_work(&mut self, is_at_work: bool) {
+        if let Some(leave) = &mut self.leave {
+            leave.set_at_work(is_at_work);
         }
     }
 
@@ -403,6 +414,7 @@ impl<'g> Passage<'g> {
 
     #[cold]
     fn failed<T>(&mut self, error: Error) -> Ended<T> {
+        self.heed(&error);
         let Some(retry) = &self.gates.policy.retry else {
             return Ended::Failed(self.stop(error, None));
         };
@@ -411,6 +423,19 @@ impl<'g> Passage<'g> {
             Decision::Stop(why) => why,
         };
         Ended::Failed(self.stop(error, Some(why)))
+    }
+
+    /// A service that asks for time gets it from all calls, not from this one alone.
+    fn heed(&self, error: &Error) {
+        if let (Some(limiter), None, ErrorKind::RateLimited, Retry::After(pause)) =
+            (&self.gates.limiter, error.gate(), error.kind(), error.retry())
+        {
+            limiter.drain_at(self.now, pause);
+        }
+        // An answer is the end of a call that went well, so it earns what a success earns.
+        if let (Some(budget), Class::Answer) = (&self.gates.budget, error.class()) {
+            budget.call_succeeded();
+        }
     }
 
     fn decide(&mut self, retry: &RetryPolicy, error: &Error) -> Decision {
@@ -455,7 +480,17 @@ impl<'g> Passage<'g> {
         self.now = gates.clock.now();
         match self.pass_again().await {
             Ok(()) => Ok(()),
-            Err(why) => Err(self.stop(error, Some(why))),
+            Err(why) => {
+                self.return_withdrawal();
+                Err(self.stop(error, Some(why)))
+            }
+        }
+    }
+
+    /// A retry that is not made costs nothing.
+    fn return_withdrawal(&mut self) {
+        if let (Some(budget), Some(withdrawal)) = (&self.gates.budget, self.withdrawal.take()) {
+            budget.give_back(withdrawal);
         }
     }
 
@@ -476,6 +511,7 @@ impl<'g> Passage<'g> {
         self.now = gates.clock.now();
         if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
             self.leave = Some(breaker.permit_at(self.now).map_err(|_| Why::BreakerOpen)?);
+            self.at_work(false);
         }
         if self.deadline.is_some_and(|deadline| deadline <= self.now) {
             return Err(Why::NoTimeLeft);

@@ -11,6 +11,7 @@ mod events;
 mod faults;
 mod groups;
 mod order;
+mod outside;
 mod permits;
 mod retries;
 mod settings;

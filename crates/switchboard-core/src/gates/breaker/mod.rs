@@ -104,6 +104,8 @@ pub struct BreakerPermit<'a> {
     breaker: &'a Breaker,
     ticket: Ticket,
     has_succeeded: bool,
+    /// Whether a panic now would be one of the call, and not of somebody beside it.
+    is_at_work: bool,
 }
 
 #[derive(Default)]
@@ -179,7 +181,7 @@ impl Breaker {
             Some(ticket) => ticket,
             None => self.probe_at(now)?,
         };
-        Ok(BreakerPermit { breaker: self, ticket, has_succeeded: false })
+        Ok(BreakerPermit { breaker: self, ticket, has_succeeded: false, is_at_work: true })
     }
 
     /// What `result` says about the health of the service, by the policy of this breaker.
@@ -346,6 +348,12 @@ impl BreakerPermit<'_> {
         self.settle(now, self.breaker.verdict_of(result), is_slow, error);
     }
 
+    /// Says whether the call is running on this thread now: only then is a panic its failure.
+    #[inline]
+    pub(crate) fn set_at_work(&mut self, is_at_work: bool) {
+        self.is_at_work = is_at_work;
+    }
+
     /// Whether the breaker is still in the state that gave this leave. If not, it opened or was
     /// changed by hand meanwhile, and another attempt would be refused or would not count.
     #[inline]
@@ -406,7 +414,7 @@ impl BreakerPermit<'_> {
 impl Drop for BreakerPermit<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.has_succeeded && std::thread::panicking() {
+        if self.is_at_work && !self.has_succeeded && std::thread::panicking() {
             self.record_panic();
         }
         if self.ticket.is_probe {
