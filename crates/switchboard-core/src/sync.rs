@@ -1,7 +1,7 @@
 //! The locks and atomics of the parts that are model-checked.
 //!
 //! Flight, breaker, bulkhead and limiter take these from `crate::sync` and nothing from `std::sync`
-//! but `Arc`; `tests/model.rs` compiles the same files over loom's. A lock here is never poisoned:
+//! but `Arc`; the models, `tests/model_*.rs`, compile the same files over loom's. A lock here is never poisoned:
 //! what it guards is left consistent before anything that could panic.
 
 pub(crate) use std::sync::atomic;

@@ -1,17 +1,17 @@
 //! A choice among other instances: which members there are, and how a call walks them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Line;
+use super::reported::{Members, Reported};
 use crate::{Candidates, Error, ErrorKind, Outcome, Result, Selector, Subsystem};
 
 /// The members of a group and the selector that chooses among them.
 pub(crate) struct Group<S: Subsystem> {
     members: Vec<Line<S>>,
     selector: Arc<dyn Selector>,
-    /// A bit for each member that is down; written by whoever checks the member.
-    down: Arc<AtomicU64>,
+    /// Which members are down; written by whoever checks a member.
+    health: Arc<Members>,
 }
 
 impl<S: Subsystem> Group<S> {
@@ -20,18 +20,27 @@ impl<S: Subsystem> Group<S> {
             return Err(Error::new(ErrorKind::Config, "a group has between 1 and 64 members")
                 .with_context("members", members.len()));
         }
-        let down = Arc::new(AtomicU64::new(0));
+        let health = Members::new(members.len());
         for (position, member) in members.iter().enumerate() {
-            member.slot.report_to(&down, position);
+            member.slot.reported.tell_also(&health, position);
         }
-        Ok(Self { members, selector, down })
+        Ok(Self { members, selector, health })
     }
 
     /// The members of a call, in the order in which it is to try them.
     pub(super) fn walk(&self) -> Walk<'_, S> {
-        let down = self.down.load(Ordering::Relaxed);
-        let untried = Candidates::all(self.members.len()).with_down(down);
+        let untried = Candidates::all(self.members.len()).with_down(self.health.down());
         Walk { group: self, untried, errors: Vec::new() }
+    }
+
+    /// Where it is said that the group itself is down, because all of its members are.
+    pub(super) fn reported(&self) -> &Arc<Reported> {
+        self.health.group()
+    }
+
+    /// Why each member that is down is so.
+    pub(super) fn downs(&self) -> impl Iterator<Item = Error> {
+        self.members.iter().filter_map(|member| member.slot.down())
     }
 }
 

@@ -7,6 +7,7 @@ mod call;
 mod group;
 mod leased;
 mod leaving;
+mod reported;
 mod seat;
 mod slot;
 
@@ -18,7 +19,7 @@ pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
 pub use slot::Swapped;
-pub(crate) use slot::{Limits, Recipe, Slot};
+pub(crate) use slot::{Limits, Plan, Recipe, Slot};
 
 use crate::{
     Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,
@@ -91,6 +92,8 @@ impl<S: Subsystem> Line<S> {
     }
 
     /// How many calls and opened things use a driver of this instance now.
+    ///
+    /// A gauge to look at, not to decide by: for the moment that a swap takes it may be too high.
     pub fn in_flight(&self) -> usize {
         self.slot.in_flight()
     }

@@ -1,18 +1,18 @@
 //! One generation of an instance: a driver, who uses it, and its retirement.
 
+use std::any::TypeId;
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::ambient::later;
 use crate::panics::contained;
 use crate::sharded::{Hold, Sharded, Watch};
-use crate::{Clock, Error, ErrorKind, Lifecycle as _, Result, Subsystem};
+use crate::{Error, ErrorKind, Lifecycle as _, Result, Subsystem};
 
 /// What a call needs to know of the driver that serves it.
 pub(crate) struct Seat<S: Subsystem> {
@@ -70,22 +70,29 @@ impl<S: Subsystem> fmt::Debug for Held<S> {
 /// A generation from the owner's side: it hands out seats, and retires the driver in the end.
 pub(crate) struct Serving<S: Subsystem> {
     pub(super) seats: Sharded<Seat<S>>,
+    driver_type: TypeId,
     drained: oneshot::Receiver<Infallible>,
 }
 
 /// A driver out of service, that still has to be drained and closed.
 pub(crate) struct Retiring<S: Subsystem> {
     driver: Arc<S::Driver>,
+    driver_type: TypeId,
     revoked: Arc<Revoked>,
     drained: oneshot::Receiver<Infallible>,
 }
 
 impl<S: Subsystem> Serving<S> {
-    pub(super) fn new(driver: Arc<S::Driver>, label: &'static str, generation: u64) -> Self {
+    pub(super) fn new(
+        driver: Arc<S::Driver>,
+        driver_type: TypeId,
+        label: &'static str,
+        generation: u64,
+    ) -> Self {
         let (alive, drained) = oneshot::channel();
         let seat =
             Seat { driver, label, generation, revoked: Arc::default(), alive: Arc::new(alive) };
-        Self { seats: Sharded::new(seat), drained }
+        Self { seats: Sharded::new(seat), driver_type, drained }
     }
 
     pub(super) fn watch(&self) -> Watch<Seat<S>> {
@@ -96,26 +103,25 @@ impl<S: Subsystem> Serving<S> {
     pub(super) fn retire(self) -> Retiring<S> {
         let seat = self.seats.value();
         let (driver, revoked) = (seat.driver.clone(), seat.revoked.clone());
-        Retiring { driver, revoked, drained: self.drained }
+        Retiring { driver, driver_type: self.driver_type, revoked, drained: self.drained }
     }
 }
 
 impl<S: Subsystem> Retiring<S> {
-    /// Waits for the calls that hold the driver, no longer than `drain`, and closes it.
-    ///
-    /// What was opened and is still open at the end of the wait answers `Unavailable` from then on.
-    pub(super) async fn finish(
-        self,
-        clock: &Clock,
-        drain: Duration,
-        close: Duration,
-    ) -> Result<()> {
-        let until = later(clock.now(), drain);
-        let drained = at_latest(until, self.drained).await.is_some();
-        if !drained {
-            self.revoked.revoke();
-        }
-        close_driver::<S>(&self.driver, later(clock.now(), close)).await
+    pub(super) fn driver_type(&self) -> TypeId {
+        self.driver_type
+    }
+
+    /// Ends when no call holds the driver any more.
+    pub(super) async fn drained(&mut self) {
+        // The sender sends nothing; it is dropped with the last hold.
+        (&mut self.drained).await.ok();
+    }
+
+    /// Closes the driver. What is still open in it answers `Unavailable` from now on.
+    pub(super) async fn close(self, until: Instant) -> Result<()> {
+        self.revoked.revoke();
+        close_driver::<S>(&self.driver, until).await
     }
 }
 

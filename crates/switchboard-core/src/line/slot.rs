@@ -5,15 +5,19 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::{join, join_all};
 use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 
 use super::group::Group;
 use super::leaving::Leaving;
+use super::reported::Reported;
 use super::seat::{Held, Retiring, Seat, Serving, at_latest, close_driver};
 use crate::ambient::{self, Ambient, later};
 use crate::creations::{SlotId, unique_id};
@@ -39,12 +43,12 @@ pub(crate) struct Slot<S: Subsystem> {
     pub(super) current: ArcSwap<Current<S>>,
     writing: Mutex<Writing<S>>,
     flight: Arc<Flight<Error>>,
-    limits: Mutex<Limits>,
     /// One swap at a time; also tells those who wait that something changed.
     changing: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<()>,
     leaving: Leaving,
-    reported: Mutex<Reported>,
+    /// What groups have been told of the health of this instance.
+    pub(super) reported: Arc<Reported>,
     /// The number of the first creation, for the order of closing.
     created_as: AtomicU64,
     /// What handles keep for themselves, by type.
@@ -52,14 +56,6 @@ pub(crate) struct Slot<S: Subsystem> {
 }
 
 type Extension = Arc<dyn Any + Send + Sync>;
-
-/// What groups have been told of the health of this instance.
-#[derive(Default)]
-struct Reported {
-    /// Why it was down when it was last checked; `None` if it was not.
-    down: Option<String>,
-    to: Vec<(Weak<AtomicU64>, u64)>,
-}
 
 /// What calls see.
 pub(super) enum Current<S: Subsystem> {
@@ -80,6 +76,10 @@ pub(super) enum Current<S: Subsystem> {
 
 struct Writing<S: Subsystem> {
     recipe: Recipe<S>,
+    /// Where the program said so.
+    declared_at: &'static Location<'static>,
+    /// Those of the recipe; a driver that leaves keeps the ones it came with.
+    limits: Limits,
     base: Base<S>,
     overrides: Vec<(u64, Serving<S>)>,
     gates: Option<Arc<Gates>>,
@@ -107,6 +107,15 @@ pub(crate) enum Recipe<S: Subsystem> {
     ReadyMade { driver_type: TypeId },
     /// It is a choice among other instances.
     Group(Arc<Group<S>>),
+}
+
+/// All that settings say of an instance. A swap puts all of it in force at once, or nothing.
+pub(crate) struct Plan<S: Subsystem> {
+    pub(crate) driver: Arc<Registered<S>>,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    /// The gates; `None` keeps those in force.
+    pub(crate) policy: Option<Policy>,
 }
 
 /// How long the driver of an instance may take to come and to go.
@@ -182,13 +191,18 @@ impl<S: Subsystem> Slot<S> {
         recipe: Recipe<S>,
         limits: Limits,
         environment: &Environment,
+        declared_at: &'static Location<'static>,
     ) -> Self {
-        let base = match &recipe {
-            Recipe::Group(group) => Base::Group(Sharded::new(group.clone())),
-            _ => Base::Vacant,
+        let (base, reported) = match &recipe {
+            Recipe::Group(group) => {
+                (Base::Group(Sharded::new(group.clone())), group.reported().clone())
+            }
+            _ => (Base::Vacant, Arc::default()),
         };
         let writing = Writing {
             recipe,
+            declared_at,
+            limits,
             base,
             overrides: Vec::new(),
             gates: None,
@@ -205,11 +219,10 @@ impl<S: Subsystem> Slot<S> {
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
             flight: Flight::new(),
-            limits: Mutex::new(limits),
             changing: Arc::default(),
             changed: watch::Sender::new(()),
             leaving: Leaving::default(),
-            reported: Mutex::default(),
+            reported,
             created_as: AtomicU64::new(0),
             extensions: Mutex::default(),
         }
@@ -239,6 +252,18 @@ impl<S: Subsystem> Slot<S> {
             Recipe::ReadyMade { driver_type } => Some(*driver_type),
             Recipe::Group(_) => None,
         }
+    }
+
+    /// The error of declaring an instance of this name once more.
+    pub(crate) fn taken(&self, place: &Location<'_>) -> Error {
+        taken("an instance of that name is declared already", self.full_name())
+            .with_context("first", self.declared_at())
+            .with_context("second", place)
+    }
+
+    /// Where the program said what this instance is.
+    pub(crate) fn declared_at(&self) -> &'static Location<'static> {
+        self.writing.lock().declared_at
     }
 
     /// The driver that serves now, if one does.
@@ -374,13 +399,20 @@ impl<S: Subsystem> Slot<S> {
             leader.land(Outcome::Done);
             return Ok(());
         }
-        let installed = match self.within_build_limit(around, self.build_current()).await {
-            Err(Unbuilt::Panicked(error)) => {
-                leader.land(Outcome::Abandoned);
-                return Err(error);
+        let installed = match self.plan() {
+            // A ready-made driver is in its place from the start; it is gone only after `close`.
+            None => Err(self.closed()),
+            Some(Plan { driver, settings, limits, .. }) => {
+                let building = self.build(&driver, &settings);
+                match self.within_build_limit(around, limits.build, building).await {
+                    Err(Unbuilt::Panicked(error)) => {
+                        leader.land(Outcome::Abandoned);
+                        return Err(error);
+                    }
+                    Err(Unbuilt::Failed(error)) => Err(error),
+                    Ok(built) => self.install(built, driver.label()).await,
+                }
             }
-            Err(Unbuilt::Failed(error)) => Err(error),
-            Ok((built, label)) => self.install(built, label).await,
         };
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
@@ -393,29 +425,29 @@ impl<S: Subsystem> Slot<S> {
     async fn within_build_limit<T>(
         &self,
         around: Ambient,
+        limit: Duration,
         building: impl Future<Output = Result<T>>,
     ) -> Result<T, Unbuilt> {
         self.environment.creations().begin(self.id, &self.full_name());
-        let until = later(self.environment.clock().now(), self.limits().build);
+        let until = later(self.environment.clock().now(), limit);
         let inside = Ambient { creating: self.id, deadline: Some(until), ..around };
         match at_latest(until, contained(ambient::scope(inside, building))).await {
             Some(Ok(result)) => result.map_err(Unbuilt::Failed),
             Some(Err(panic)) => Err(Unbuilt::Panicked(panic.into_error("build"))),
             None => Err(Unbuilt::Failed(
                 Error::new(ErrorKind::Timeout, "the driver was not ready within the build limit")
-                    .with_context("limit", format_args!("{:?}", self.limits().build))
+                    .with_context("limit", format_args!("{limit:?}"))
                     .not_applied(),
             )),
         }
     }
 
-    async fn build_current(&self) -> Result<(Built<S>, &'static str)> {
-        let (driver, settings) = match &self.writing.lock().recipe {
-            Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
-            // A ready-made driver is in its place from the start; it is gone only after `close`.
-            Recipe::ReadyMade { .. } | Recipe::Group(_) => return Err(self.closed()),
-        };
-        Ok((self.build(&driver, &settings).await?, driver.label()))
+    /// How the driver of this instance is made; `None` where it cannot be made again.
+    fn plan(&self) -> Option<Plan<S>> {
+        let writing = self.writing.lock();
+        let Recipe::Driver { driver, settings } = &writing.recipe else { return None };
+        let (driver, settings) = (driver.clone(), settings.clone());
+        Some(Plan { driver, settings, limits: writing.limits, policy: None })
     }
 
     /// Builds and initialises a driver. Whatever becomes of the caller, it is closed or handed out.
@@ -445,7 +477,7 @@ impl<S: Subsystem> Slot<S> {
             let mut writing = self.writing.lock();
             match writing.base {
                 Base::Vacant => {
-                    writing.serve(built.hand_over(), label);
+                    writing.serve(built, label);
                     self.environment.creations().settle(self.id);
                     self.publish(&writing);
                     return Ok(());
@@ -468,6 +500,7 @@ impl<S: Subsystem> Slot<S> {
         driver: Arc<S::Driver>,
         label: &'static str,
         driver_type: TypeId,
+        place: &'static Location<'static>,
     ) -> Result<()> {
         let given = self.built(driver, driver_type);
         let mut writing = self.writing.lock();
@@ -475,16 +508,15 @@ impl<S: Subsystem> Slot<S> {
             Base::Vacant => {}
             Base::Closed => return Err(self.closed()),
             _ => {
-                return Err(Error::new(
-                    ErrorKind::AlreadyRegistered,
-                    "the instance has a driver already",
-                )
-                .with_context("instance", self.full_name())
-                .with_hint("swap it, or override it in a test"));
+                return Err(taken("the instance has a driver already", self.full_name())
+                    .with_context("first", writing.declared_at)
+                    .with_context("second", place)
+                    .with_hint("swap it, or override it in a test"));
             }
         }
         writing.recipe = Recipe::ReadyMade { driver_type };
-        writing.serve(given.hand_over(), label);
+        writing.declared_at = place;
+        writing.serve(given, label);
         self.publish(&writing);
         drop(writing);
         self.flight.overtake();
@@ -505,7 +537,7 @@ impl<S: Subsystem> Slot<S> {
             return Err(self.closed());
         }
         let id = unique_id();
-        let serving = writing.generation(given.hand_over(), label);
+        let serving = writing.generation(given, label);
         writing.overrides.push((id, serving));
         self.publish(&writing);
         drop(writing);
@@ -516,20 +548,9 @@ impl<S: Subsystem> Slot<S> {
     /// Gives the instance other gates; those that stay go on where they were.
     pub(crate) fn retune(&self, policy: Policy) -> Result<()> {
         let mut writing = self.writing.lock();
-        if matches!(writing.base, Base::Closed) {
-            return Err(self.closed());
-        }
-        let faults = writing.faults.clone();
-        let next = if policy.is_empty() && faults.is_none() {
-            None
-        } else {
-            let source = Source::new(S::NAME, self.name.shared());
-            let before = writing.gates.as_deref();
-            let gates = Gates::following(before, policy, source, &self.environment)?;
-            Some(Arc::new(gates.with_faults(faults)))
-        };
-        writing.held_gates = next.clone().map(Sharded::new);
-        writing.gates = next;
+        self.refuse_closed(&writing)?;
+        let gates = self.next_gates(&writing, policy, writing.faults.clone())?;
+        writing.put_gates(gates);
         self.publish(&writing);
         Ok(())
     }
@@ -540,21 +561,39 @@ impl<S: Subsystem> Slot<S> {
             return Err(Error::new(ErrorKind::Config, "faults are refused in production")
                 .with_context("instance", self.full_name()));
         }
-        let policy = {
-            let mut writing = self.writing.lock();
-            writing.faults = faults;
-            writing.gates.as_ref().map(|gates| gates.policy().clone()).unwrap_or_default()
-        };
-        self.retune(policy)
+        // One lock for reading the policy and putting it back, or a retune between is lost.
+        let mut writing = self.writing.lock();
+        self.refuse_closed(&writing)?;
+        let policy = writing.gates.as_ref().map(|gates| gates.policy().clone()).unwrap_or_default();
+        let gates = self.next_gates(&writing, policy, faults.clone())?;
+        writing.faults = faults;
+        writing.put_gates(gates);
+        self.publish(&writing);
+        Ok(())
     }
 
-    /// Gives the instance other limits, for what begins from now on.
-    pub(crate) fn set_limits(&self, limits: Limits) {
-        *self.limits.lock() = limits;
+    /// The gates of `policy`, which go on where those in force are; nothing is published yet.
+    fn next_gates(
+        &self,
+        writing: &Writing<S>,
+        policy: Policy,
+        faults: Option<Arc<Faults>>,
+    ) -> Result<Option<Arc<Gates>>> {
+        if policy.is_empty() && faults.is_none() {
+            return Ok(None);
+        }
+        let source = Source::new(S::NAME, self.name.shared());
+        let before = writing.gates.as_deref();
+        let gates = Gates::following(before, policy, source, &self.environment)?;
+        Ok(Some(Arc::new(gates.with_faults(faults))))
+    }
+
+    fn refuse_closed(&self, writing: &Writing<S>) -> Result<()> {
+        if matches!(writing.base, Base::Closed) { Err(self.closed()) } else { Ok(()) }
     }
 
     fn limits(&self) -> Limits {
-        *self.limits.lock()
+        self.writing.lock().limits
     }
 
     /// When a call that starts now has to be done, by its own policy.
@@ -576,8 +615,7 @@ impl<S: Subsystem> Slot<S> {
         let (_, serving) = writing.overrides.remove(position);
         let retiring = writing.retire(serving);
         self.publish(&writing);
-        drop(writing);
-        drop(self.retire_in_background(retiring));
+        drop(self.retire_in_background(retiring, writing.limits));
     }
 
     /// Takes a ready-made driver out again that nobody can have seen.
@@ -585,33 +623,23 @@ impl<S: Subsystem> Slot<S> {
         let mut writing = self.writing.lock();
         let given = writing.replace_base(Base::Closed);
         self.publish(&writing);
-        drop(writing);
-        drop(given.map(|given| self.retire_in_background(given)));
+        drop(given.map(|given| self.retire_in_background(given, writing.limits)));
     }
 
-    /// Builds from a new recipe, checks it, flips, and retires the old driver.
+    /// Builds by the new plan, checks what was built, flips, and retires the old driver.
     ///
-    /// Until the flip any failure leaves the old driver serving.
-    pub(crate) async fn swap(
-        self: &Arc<Self>,
-        driver: Arc<Registered<S>>,
-        settings: Settings,
-    ) -> Result<Swapped> {
+    /// Until the flip any failure leaves everything as it was: driver, settings, limits and gates.
+    pub(crate) async fn swap(self: &Arc<Self>, plan: Plan<S>) -> Result<Swapped> {
         self.environment.reaper().remember_runtime();
         let one_at_a_time = self.changing.clone().lock_owned().await;
-        if self.must_close_first(&driver) {
-            return self.swap_exclusive(one_at_a_time, driver, settings).await;
+        if self.must_close_first(&plan.driver) {
+            return self.swap_exclusive(one_at_a_time, plan).await;
         }
-        let built = self.create_apart(&driver, &settings, Probe::Yes).await?;
-        let old_type = self.driver_type();
-        let (generation, old) = self.serve_swapped(built, &driver, Some(settings)).await?;
+        let built = self.create_apart(&plan, Probe::Yes).await?;
+        let (generation, old) = self.serve_swapped(built, plan).await?;
         self.flight.overtake();
-        let Some(old) = old else { return Ok(Swapped { generation, old: Old::Closed(Ok(())) }) };
-        let job = self.retire_in_background(old);
-        if let Some(old_type) = old_type {
-            self.leaving.add(old_type, job.clone());
-        }
-        Ok(Swapped { generation, old: Old::Leaving(job) })
+        let old = old.map_or(Old::Closed(Ok(())), Old::Leaving);
+        Ok(Swapped { generation, old })
     }
 
     /// A driver that cannot live twice: calls wait while the old one is closed and the new one
@@ -621,48 +649,44 @@ impl<S: Subsystem> Slot<S> {
     async fn swap_exclusive(
         self: &Arc<Self>,
         one_at_a_time: OwnedMutexGuard<()>,
-        driver: Arc<Registered<S>>,
-        settings: Settings,
+        plan: Plan<S>,
     ) -> Result<Swapped> {
-        let limits = self.limits();
-        // A creation under way, the old driver, the new one, and the old one again.
-        let building = limits.build.saturating_mul(3);
-        let limit = limits.drain.saturating_add(limits.close).saturating_add(building);
+        let before = self.limits();
+        // A creation under way, the new driver, and the old one again.
+        let building = before.build.saturating_mul(2).saturating_add(plan.limits.build);
+        let limit = before.drain.saturating_add(before.close).saturating_add(building);
         let slot = self.clone();
         let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
             let _one_at_a_time = one_at_a_time;
             let _no_creation = slot.flight.lead().await;
-            let Some(old) = slot.begin_change() else { return Err(slot.closed()) };
+            let old = slot.begin_change()?;
             let _resumed = Resume(&*slot);
             let closed = match old {
-                Some(old) => {
-                    let clock = slot.environment.clock();
-                    let closed = old.finish(clock, limits.drain, limits.close).await;
-                    closed.map_err(|error| error.at(|| slot.place(None, "close")))
-                }
+                Some(old) => old.ended().await,
                 None => Ok(()),
             };
-            let generation = match slot.create_apart(&driver, &settings, Probe::Yes).await {
-                Ok(built) => slot.serve_swapped(built, &driver, Some(settings)).await?.0,
-                Err(error) => return Err(slot.reopen(error).await.with_related(closed.err())),
+            let swapped = match slot.create_apart(&plan, Probe::Yes).await {
+                Ok(built) => slot.serve_swapped(built, plan).await,
+                Err(error) => Err(slot.reopen(error).await),
             };
-            // Nobody listens when the caller has gone.
-            tell.send(Swapped { generation, old: Old::Closed(closed) }).ok();
+            match swapped {
+                // Nobody listens when the caller has gone.
+                Ok((generation, _)) => drop(tell.send((generation, closed))),
+                Err(error) => return Err(error.with_related(closed.err())),
+            }
             Ok(())
         });
         job.ended().await?;
-        told.await.map_err(|_| self.closed())
+        let (generation, closed) = told.await.map_err(|_| self.closed())?;
+        Ok(Swapped { generation, old: Old::Closed(closed) })
     }
 
     /// After a failed exclusive swap: the old driver again, if it can be had.
     async fn reopen(&self, error: Error) -> Error {
-        let (driver, settings) = match &self.writing.lock().recipe {
-            Recipe::Driver { driver, settings } => (driver.clone(), settings.clone()),
-            Recipe::ReadyMade { .. } | Recipe::Group(_) => return error,
-        };
-        let reopened = match self.create_apart(&driver, &settings, Probe::No).await {
-            Ok(built) => self.serve_swapped(built, &driver, None).await.map(drop),
+        let Some(plan) = self.plan() else { return error };
+        let reopened = match self.create_apart(&plan, Probe::No).await {
+            Ok(built) => self.serve_swapped(built, plan).await.map(drop),
             Err(error) => Err(error),
         };
         match reopened {
@@ -673,52 +697,66 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    /// The flip: `built` serves from now on. The answer is its number and who served before.
-    async fn serve_swapped(
-        &self,
-        built: Built<S>,
-        driver: &Arc<Registered<S>>,
-        settings: Option<Settings>,
-    ) -> Result<(u64, Option<Retiring<S>>)> {
-        let too_late = {
+    /// The flip: `built` serves from now on, with all that the plan says. The answer is its number
+    /// and the closing of who served before.
+    ///
+    /// What can fail is done before the flip; then `built` is closed and nothing has changed.
+    async fn serve_swapped(&self, built: Built<S>, plan: Plan<S>) -> Result<(u64, Option<Job>)> {
+        let Plan { driver, settings, limits, policy } = plan;
+        let label = driver.label();
+        let refused = {
             let mut writing = self.writing.lock();
-            if matches!(writing.base, Base::Closed) {
-                built
-            } else {
-                if let Some(settings) = settings {
-                    writing.recipe = Recipe::Driver { driver: driver.clone(), settings };
+            match self.gates_after_swap(&writing, policy) {
+                Err(error) => error,
+                Ok(gates) => {
+                    let limits_before = std::mem::replace(&mut writing.limits, limits);
+                    writing.recipe = Recipe::Driver { driver, settings };
+                    writing.put_gates(gates);
+                    let old = writing.serve(built, label);
+                    let old = old.map(|old| self.retire_in_background(old, limits_before));
+                    self.environment.creations().settle(self.id);
+                    self.publish(&writing);
+                    // What was found of the old driver does not hold for this one.
+                    self.reported.tell(None);
+                    let generation = writing.generation;
+                    drop(writing);
+                    self.environment.events().emit(|| Event::Swapped {
+                        source: Source::new(S::NAME, self.name.shared()),
+                        driver: label.into(),
+                        generation,
+                    });
+                    return Ok((generation, old));
                 }
-                let old = writing.serve(built.hand_over(), driver.label());
-                self.environment.creations().settle(self.id);
-                self.publish(&writing);
-                // What was found of the old driver does not hold for this one.
-                self.reported.lock().tell(None);
-                let generation = writing.generation;
-                drop(writing);
-                self.environment.events().emit(|| Event::Swapped {
-                    source: Source::new(S::NAME, self.name.shared()),
-                    driver: driver.label().into(),
-                    generation,
-                });
-                return Ok((generation, old));
             }
         };
-        Err(too_late.discard(self.closed()).await)
+        Err(built.discard(refused).await)
     }
 
-    /// Takes the driver out so that calls wait; `None` if the instance is closed.
-    #[expect(clippy::option_option, reason = "closed, vacant and serving are three answers")]
-    fn begin_change(&self) -> Option<Option<Retiring<S>>> {
-        let mut writing = self.writing.lock();
-        if matches!(writing.base, Base::Closed) {
-            return None;
+    fn gates_after_swap(
+        &self,
+        writing: &Writing<S>,
+        policy: Option<Policy>,
+    ) -> Result<Option<Arc<Gates>>> {
+        self.refuse_closed(writing)?;
+        match policy {
+            None => Ok(writing.gates.clone()),
+            Some(policy) => self.next_gates(writing, policy, writing.faults.clone()),
         }
+    }
+
+    /// Takes the driver out so that calls wait; the answer is the closing of it.
+    fn begin_change(&self) -> Result<Option<Job>> {
+        let mut writing = self.writing.lock();
+        self.refuse_closed(&writing)?;
         let old = writing.replace_base(Base::Changing);
         self.publish(&writing);
-        Some(old)
+        Ok(old.map(|old| self.retire_in_background(old, writing.limits)))
     }
 
     /// Whether what serves, or is about to be created, and `next` cannot live at the same time.
+    ///
+    /// Their settings are not compared: which of them name the file or the port only the driver
+    /// knows. A ready-made driver is left in its place, because it could not be opened again.
     fn must_close_first(&self, next: &Registered<S>) -> bool {
         let writing = self.writing.lock();
         match &writing.recipe {
@@ -730,21 +768,16 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Creates a driver beside what serves now, as a creation of this instance and within a limit.
-    async fn create_apart(
-        &self,
-        driver: &Registered<S>,
-        settings: &Settings,
-        probe: Probe,
-    ) -> Result<Built<S>> {
+    async fn create_apart(&self, plan: &Plan<S>, probe: Probe) -> Result<Built<S>> {
         let probed = async {
-            let built = self.build(driver, settings).await?;
+            let built = self.build(&plan.driver, &plan.settings).await?;
             match probe {
                 Probe::Yes => built.probed().await,
                 Probe::No => Ok(built),
             }
         };
         let ambient = ambient::current();
-        let building = self.within_build_limit(ambient, probed);
+        let building = self.within_build_limit(ambient, plan.limits.build, probed);
         let built = match ambient.deadline {
             None => building.await,
             Some(deadline) => at_latest(deadline, building).await.unwrap_or_else(|| {
@@ -752,36 +785,45 @@ impl<S: Subsystem> Slot<S> {
                 Err(Unbuilt::Failed(late.not_applied()))
             }),
         };
-        built
-            .map_err(|unbuilt| unbuilt.into_error().at(|| self.place(Some(driver.label()), "swap")))
+        let at = || self.place(Some(plan.driver.label()), "swap");
+        built.map_err(|unbuilt| unbuilt.into_error().at(at))
     }
 
-    /// Lets no more calls in, drains those under way and closes the driver. Safe to repeat.
-    pub(crate) async fn close(&self, until: Instant) -> Result<()> {
-        let retiring = {
+    /// Lets no more calls in, drains those under way and closes what has not gone yet: the driver,
+    /// overrides, and drivers that a swap has taken out. Safe to repeat.
+    ///
+    /// The answer says whether there was anything to close.
+    pub(crate) async fn close(&self, until: Instant) -> Result<bool> {
+        // Draining may not eat the time that closing needs; what it leaves is for closing.
+        let now = self.environment.clock().now();
+        let drained_by = now + until.saturating_duration_since(now) / 2;
+        let (serving, leaving) = {
             let mut writing = self.writing.lock();
             let overrides = std::mem::take(&mut writing.overrides);
-            let mut retiring: Vec<_> =
+            let mut serving: Vec<_> =
                 overrides.into_iter().map(|(_, serving)| writing.retire(serving)).collect();
-            retiring.extend(writing.replace_base(Base::Closed));
+            serving.extend(writing.replace_base(Base::Closed));
             self.publish(&writing);
-            retiring
+            (serving, self.leaving.hurry(drained_by))
         };
         self.flight.overtake();
         self.environment.creations().forget(self.id);
-        let clock = self.environment.clock();
-        let mut errors = Vec::new();
-        for retiring in retiring {
-            // Draining may not eat the time that closing needs.
-            let half = until.saturating_duration_since(clock.now()) / 2;
-            if let Err(error) = retiring.finish(clock, half, half).await {
-                errors.push(error.at(|| self.place(None, "close")));
-            }
-        }
+        let serving = serving.into_iter().map(|mut retiring| async move {
+            at_latest(drained_by, retiring.drained()).await;
+            retiring.close(until).await
+        });
+        let leaving = leaving.into_iter().map(|job| async move {
+            at_latest(until, job.ended()).await.unwrap_or_else(|| Err(still_leaving()))
+        });
+        let (mut closed, left) = join(join_all(serving), join_all(leaving)).await;
+        closed.extend(left);
+        let any = !closed.is_empty();
+        let at = |error: Error| error.at(|| self.place(None, "close"));
+        let mut errors: Vec<_> = closed.into_iter().filter_map(Result::err).map(at).collect();
         match errors.len() {
-            0 => Ok(()),
-            1 => errors.pop().map_or(Ok(()), Err),
-            _ => Err(Error::joined("several drivers of the instance did not close", errors)),
+            0 => Ok(any),
+            1 => errors.pop().map_or(Ok(any), Err),
+            _ => Err(at(Error::joined("several drivers of the instance did not close", errors))),
         }
     }
 
@@ -798,29 +840,29 @@ impl<S: Subsystem> Slot<S> {
         Some(health)
     }
 
-    /// Sets bit `position` of `mask` whenever this instance is down, and clears it otherwise.
-    pub(super) fn report_to(&self, mask: &Arc<AtomicU64>, position: usize) {
-        let mut standing = self.reported.lock();
-        standing.to.push((Arc::downgrade(mask), 1 << position));
-        let down = standing.down.take();
-        standing.tell(down);
-    }
-
     fn report(&self, health: &Health) {
         let reason = || health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-        self.reported.lock().tell((health.status == Status::Down).then(reason));
+        self.reported.tell((health.status == Status::Down).then(reason));
     }
 
     /// Why a group passes over this instance, if it does.
     pub(super) fn down(&self) -> Option<Error> {
-        let reason = self.reported.lock().down.clone()?;
+        let reason = self.reported.down()?;
         let error = Error::new(ErrorKind::Unavailable, "it was down when it was last checked")
             .with_context("reason", reason)
             .not_applied();
+        let group = match &self.writing.lock().recipe {
+            Recipe::Group(group) => Some(group.clone()),
+            _ => None,
+        };
+        let error = error.with_related(group.iter().flat_map(|group| group.downs()));
         Some(error.at(|| self.place(None, "health")))
     }
 
     /// How many calls and opened things use a driver of this instance now.
+    ///
+    /// Too many for a moment after a swap: until the last thread that was just looking up the old
+    /// driver has gone on, each stripe of it counts once more.
     pub(crate) fn in_flight(&self) -> usize {
         let mut writing = self.writing.lock();
         writing.retired.retain(|watch| watch.holds(false) > 0);
@@ -884,16 +926,22 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    fn retire_in_background(&self, retiring: Retiring<S>) -> Job {
-        let limits = self.limits();
+    /// Drains and closes a driver by the limits it came with. Under the lock of `writing`, so that
+    /// whoever sees that it is out of service also sees that it is leaving.
+    fn retire_in_background(&self, mut retiring: Retiring<S>, limits: Limits) -> Job {
+        let driver_type = retiring.driver_type();
         let clock = self.environment.clock().clone();
         let limit =
             limits.drain.saturating_add(limits.close).saturating_add(Duration::from_secs(1));
         let place = self.place(None, "close");
-        self.environment.reaper().submit("retire a driver", limit, async move {
-            let closed = retiring.finish(&clock, limits.drain, limits.close).await;
+        let leaving = self.leaving.clone();
+        let job = self.environment.reaper().submit("retire a driver", limit, async move {
+            leaving.drain(later(clock.now(), limits.drain), pin!(retiring.drained())).await;
+            let closed = retiring.close(later(clock.now(), limits.close)).await;
             closed.map_err(|error| error.at(|| place))
-        })
+        });
+        self.leaving.add(driver_type, job.clone());
+        job
     }
 
     fn publish(&self, writing: &Writing<S>) {
@@ -903,6 +951,14 @@ impl<S: Subsystem> Slot<S> {
         self.current.store(Arc::new(writing.current()));
         self.changed.send_replace(());
     }
+}
+
+fn taken(message: &'static str, instance: String) -> Error {
+    Error::new(ErrorKind::AlreadyRegistered, message).with_context("instance", instance)
+}
+
+fn still_leaving() -> Error {
+    Error::new(ErrorKind::Timeout, "a driver that was taken out before did not close in time")
 }
 
 /// What is in the place of the driver.
@@ -932,22 +988,6 @@ pub(super) enum Entered<S: Subsystem> {
     Group(Hold<Arc<Group<S>>>, Option<Hold<Arc<Gates>>>),
 }
 
-impl Reported {
-    fn tell(&mut self, down: Option<String>) {
-        let is_down = down.is_some();
-        self.down = down;
-        self.to.retain(|(mask, bit)| {
-            let Some(mask) = mask.upgrade() else { return false };
-            if is_down {
-                mask.fetch_or(*bit, Ordering::Relaxed);
-            } else {
-                mask.fetch_and(!*bit, Ordering::Relaxed);
-            }
-            true
-        });
-    }
-}
-
 impl<S: Subsystem> Writing<S> {
     fn current(&self) -> Current<S> {
         match (&self.base, self.overrides.last()) {
@@ -963,15 +1003,21 @@ impl<S: Subsystem> Writing<S> {
         }
     }
 
-    fn generation(&mut self, driver: Arc<S::Driver>, label: &'static str) -> Serving<S> {
+    fn generation(&mut self, built: Built<S>, label: &'static str) -> Serving<S> {
         self.generation += 1;
-        Serving::new(driver, label, self.generation)
+        let driver_type = built.driver_type;
+        Serving::new(built.hand_over(), driver_type, label, self.generation)
     }
 
-    /// Makes `driver` the one that serves; the answer is the one before.
-    fn serve(&mut self, driver: Arc<S::Driver>, label: &'static str) -> Option<Retiring<S>> {
-        let serving = self.generation(driver, label);
+    /// Makes `built` the one that serves; the answer is the one before.
+    fn serve(&mut self, built: Built<S>, label: &'static str) -> Option<Retiring<S>> {
+        let serving = self.generation(built, label);
         self.replace_base(Base::Serving(serving))
+    }
+
+    fn put_gates(&mut self, gates: Option<Arc<Gates>>) {
+        self.held_gates = gates.clone().map(Sharded::new);
+        self.gates = gates;
     }
 
     fn replace_base(&mut self, base: Base<S>) -> Option<Retiring<S>> {

@@ -20,9 +20,11 @@ use crate::{Error, ErrorKind, Result, Subsystem};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CloseReport {
-    /// The instances that closed as they should, in the order in which they did.
+    /// The instances that had a driver and closed as they should, in the order in which they did.
+    /// Groups and instances that were never built are not among them: there was nothing to close.
     pub closed: Vec<String>,
-    /// Every error, each with the instance it belongs to.
+    /// Every error, each with the instance it belongs to; also those of drivers that a swap had
+    /// taken out and that were still on their way.
     pub errors: Vec<Error>,
     /// Asked from inside the closing itself, which is still going on.
     pub is_under_way: bool,
@@ -43,14 +45,15 @@ impl CloseReport {
 pub(super) struct Closing(Mutex<Option<watch::Receiver<Option<CloseReport>>>>);
 
 /// The closing of one instance, with its position in the order.
-type Run<'r> = (usize, Pin<Box<dyn Future<Output = (String, Result<()>)> + Send + 'r>>);
+type Run<'r> = (usize, Pin<Box<dyn Future<Output = (String, Result<bool>)> + Send + 'r>>);
 
 impl<S: Subsystem> Manager<S> {
     /// Closes every instance, within `limit`, and lets no new one come.
     ///
     /// The last one created is closed first, and none before those that were built with its help.
     /// All are tried: one that hangs takes its share of the time and is reported by name, one that
-    /// panics is an error. Calls under way are waited for. Closing again, or at the same time, gives
+    /// panics is an error. Calls under way are waited for, half of the time at most; the rest is for
+    /// closing. Drivers that a swap has taken out and that still drain are waited for as well. Closing again, or at the same time, gives
     /// the report of the one run; the run goes on if its caller goes away. Asked from inside a
     /// driver's own `close`, it answers at once that closing is under way.
     pub async fn close(&self, limit: Duration) -> CloseReport {
@@ -130,7 +133,7 @@ impl<S: Subsystem> ManagerCore<S> {
     }
 }
 
-async fn close_one<S: Subsystem>(slot: &Slot<S>, until: Instant) -> (String, Result<()>) {
+async fn close_one<S: Subsystem>(slot: &Slot<S>, until: Instant) -> (String, Result<bool>) {
     let result = match contained(slot.close(until)).await {
         Ok(result) => result,
         Err(panic) => Err(panic.into_error("close").at(|| slot.place(None, "close"))),
@@ -143,8 +146,8 @@ async fn finish(running: &mut Vec<Run<'_>>, report: &mut CloseReport, first: usi
     poll_fn(|context| {
         running.retain_mut(|(_, run)| match run.as_mut().poll(context) {
             Poll::Pending => true,
-            Poll::Ready((instance, Ok(()))) => {
-                report.closed.push(instance);
+            Poll::Ready((instance, Ok(was_built))) => {
+                report.closed.extend(was_built.then_some(instance));
                 false
             }
             Poll::Ready((_, Err(error))) => {

@@ -24,7 +24,8 @@ impl<S: Subsystem> Manager<S> {
     /// Asks every instance that is built how it is, all at the same time.
     ///
     /// Each has `limit` to answer; one that hangs or panics is down and delays no other. Groups that
-    /// contain an instance learn of the verdict.
+    /// contain an instance learn of the verdict; a group whose members are all down is down for the
+    /// groups around it.
     pub async fn health(&self, limit: Duration) -> Vec<HealthReport> {
         let clock = self.0.environment.clock();
         let begin = clock.now();

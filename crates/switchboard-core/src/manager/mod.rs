@@ -9,6 +9,7 @@ mod settings;
 use std::any::TypeId;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,11 +17,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub use close::CloseReport;
 use close::Closing;
 pub use health::HealthReport;
-use settings::Plan;
 pub use settings::{InstanceSettings, PolicyChoice};
 
 use crate::creations::unique_id;
-use crate::line::{Group, Limits, Recipe, Slot};
+use crate::line::{Group, Limits, Plan, Recipe, Slot};
 use crate::name::{NameTable, nearest, shortened};
 use crate::registry::listed;
 use crate::sync::Mutex;
@@ -60,7 +60,8 @@ pub struct InstanceInfo {
     pub is_ready: bool,
     /// How often it has been given a driver.
     pub generation: u64,
-    /// Calls and opened things that use a driver of it now.
+    /// Calls and opened things that use a driver of it now; for the moment that a swap takes, it
+    /// may be too high.
     pub in_flight: usize,
 }
 
@@ -99,17 +100,18 @@ impl<S: Subsystem> Manager<S> {
     /// Declares an instance. Its settings are checked now; it is built when it is first used.
     ///
     /// `settings` names the driver and holds everything that driver takes, beside what every
-    /// instance has: see [`InstanceSettings`].
+    /// instance has: see [`InstanceSettings`]. A name that is taken is an error with both places.
     #[track_caller]
     pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
         let name = Name::parse(name)?;
         let Plan { driver, settings, limits, policy } = self.plan(&name, settings)?;
         let recipe = Recipe::Driver { driver, settings };
-        let slot = Slot::new(name, recipe, limits, &self.0.environment);
+        let place = Location::caller();
+        let slot = Slot::new(name, recipe, limits, &self.0.environment, place);
         if let Some(policy) = policy {
             slot.retune(policy)?;
         }
-        self.declare(Arc::new(slot))
+        self.declare(Arc::new(slot), place)
     }
 
     /// Declares an instance that is there already.
@@ -125,14 +127,15 @@ impl<S: Subsystem> Manager<S> {
         let name = Name::parse(name)?;
         let driver_type = TypeId::of::<T>();
         let driver = S::Driver::erase(Arc::new(driver));
+        let place = Location::caller();
         if let Some(slot) = self.0.slots.load().find(name.as_str()) {
-            return slot.put_ready_made(driver, READY_MADE, driver_type);
+            return slot.put_ready_made(driver, READY_MADE, driver_type, place);
         }
         let recipe = Recipe::ReadyMade { driver_type };
-        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
-        slot.put_ready_made(driver, READY_MADE, driver_type)?;
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
+        slot.put_ready_made(driver, READY_MADE, driver_type, place)?;
         let slot = Arc::new(slot);
-        self.declare(slot.clone()).inspect_err(|_| slot.give_up())
+        self.declare(slot.clone(), place).inspect_err(|_| slot.give_up())
     }
 
     /// Declares an instance that chooses among others for each call.
@@ -143,8 +146,9 @@ impl<S: Subsystem> Manager<S> {
         let name = Name::parse(name)?;
         let group = self.make_group(members, Arc::new(selector))?;
         let recipe = Recipe::Group(group);
-        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment);
-        self.declare(Arc::new(slot))
+        let place = Location::caller();
+        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
+        self.declare(Arc::new(slot), place)
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -226,22 +230,17 @@ impl<S: Subsystem> Manager<S> {
     /// Gives an instance other settings, or another driver, while calls are running.
     ///
     /// The new driver is built, initialised and checked first; until it serves, any failure leaves
-    /// the old one as it was. Handles follow. The old driver is closed when its last call has ended,
-    /// or at the drain limit.
+    /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
+    /// settings without a policy keep the one in force. The old driver is closed when its last call
+    /// has ended, or at the drain limit it was declared with.
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
-        let Plan { driver, settings, limits, policy } = self.plan(&slot.name, settings)?;
+        let plan = self.plan(&slot.name, settings)?;
         if slot.is_group() {
             return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
                 .with_context("instance", slot.full_name()));
         }
-        slot.set_limits(limits);
-        let swapped = slot.swap(driver, settings).await?;
-        // Settings without a policy keep the one that is in force.
-        if let Some(policy) = policy {
-            slot.retune(policy)?;
-        }
-        Ok(swapped)
+        slot.swap(plan).await
     }
 
     /// Gives the gates of an instance other settings while calls are running; the driver stays.
@@ -268,17 +267,13 @@ impl<S: Subsystem> Manager<S> {
         self.0.slots.load().find(name).cloned().ok_or_else(|| self.unknown(name))
     }
 
-    fn declare(&self, slot: Arc<Slot<S>>) -> Result<()> {
+    fn declare(&self, slot: Arc<Slot<S>>, place: &Location<'_>) -> Result<()> {
         let mut declared = self.0.declared.lock();
         if declared.closed {
             return Err(closed::<S>());
         }
-        if self.has(slot.name.as_str()) {
-            return Err(Error::new(
-                ErrorKind::AlreadyRegistered,
-                "an instance of that name is declared already",
-            )
-            .with_context("instance", slot.full_name()));
+        if let Some(first) = self.0.slots.load().find(slot.name.as_str()) {
+            return Err(first.taken(place));
         }
         declared.slots.push(slot);
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));

@@ -1,15 +1,14 @@
 //! What every instance has beside the settings of its driver.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Manager;
-use crate::line::Limits;
+use crate::line::{Limits, Plan};
 use crate::name::nearest;
-use crate::registry::{Registered, listed};
+use crate::registry::listed;
 use crate::settings::{Problem, Problems, Value, duration};
 use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
@@ -48,14 +47,6 @@ pub enum PolicyChoice {
     Named(String),
     /// A policy of this instance alone.
     Own(Box<Policy>),
-}
-
-/// What the settings of an instance come to.
-pub(super) struct Plan<S: Subsystem> {
-    pub(super) driver: Arc<Registered<S>>,
-    pub(super) settings: Settings,
-    pub(super) limits: Limits,
-    pub(super) policy: Option<Policy>,
 }
 
 impl InstanceSettings {

@@ -39,7 +39,7 @@ pub struct DriverInfo {
     pub settings: Schema,
     /// What it can do beyond the core of the contract.
     pub capabilities: Capabilities,
-    /// Whether two of it cannot serve the same settings at once.
+    /// Whether two of it never serve one instance at once: see [`Descriptor::exclusive`].
     pub exclusive: bool,
     /// Where the program registered it.
     pub place: &'static Location<'static>,
@@ -79,8 +79,14 @@ impl Descriptor {
         self
     }
 
-    /// It cannot live twice with the same settings (one file, one port): a swap closes the old one
-    /// before it opens the new one, and callers wait meanwhile.
+    /// Two of it never serve one instance at the same time (one file, one port): a swap from one
+    /// to another closes the old one before it opens the new one, and callers wait meanwhile.
+    ///
+    /// This holds whatever the settings are, because only the driver knows which of them name the
+    /// file or the port. A swap to or from a driver of another type has no gap. A driver that was
+    /// handed in ready-made keeps serving until the new one is open, because it could not be had
+    /// again. Two *instances* of the driver live side by side; that their settings do not collide is
+    /// up to whoever writes them.
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use switchboard_core::{Clock, Error, ErrorKind, Lifecycle, Reply, Result, Settings};
+use switchboard_core::{Clock, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings};
 
 use crate::create::lamps;
 use crate::desk::{
-    Act, DeskDriver, Desks, Driver, Gate, Session, Step, Stream, World, needing, outage, paper,
+    Act, DeskDriver, Desks, Driver, Gate, Script, Session, Step, Stream, World, labelled, needing,
+    outage, paper,
 };
 use crate::dropping::at_every_poll;
 
@@ -248,6 +249,120 @@ async fn a_call_that_never_ends_does_not_keep_a_driver_from_being_closed() {
     assert!(Clock::system().now() - begin <= LIMIT);
     world.script.assert_tidy(0);
     call.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_has_all_the_time_that_draining_leaves() {
+    let world = built(&["a"]).await;
+    takes(&world.script, Step::Close, LIMIT * 9 / 10);
+    let report = world.desks.close(LIMIT).await;
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert_eq!(report.closed, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_leaves_half_of_the_time_for_closing() {
+    let world = built(&["a"]).await;
+    world.script.once(Step::Ask, Act::Hang);
+    let desk = world.desks.handle("a").unwrap();
+    let call = tokio::spawn(async move { desk.ask("?").await });
+    world.script.reached(Step::Ask, 1).await;
+    takes(&world.script, Step::Close, LIMIT * 9 / 10);
+    assert_eq!(world.desks.close(LIMIT).await.closed, ["a"]);
+    call.abort();
+}
+
+/// Makes a step wait until `time` from now has passed.
+fn takes(script: &Script, step: Step, time: Duration) {
+    let gate = Gate::closed();
+    script.once(step, Act::Wait(gate.clone()));
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        gate.open();
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_that_hangs_takes_no_time_from_the_driver_beneath() {
+    let world = built(&["a"]).await;
+    let _guard = world.desks.override_instance("a", world.script.driver::<0>("fake")).unwrap();
+    world.script.once(Step::Close, Act::Hang);
+    takes(&world.script, Step::Close, LIMIT * 9 / 10);
+    let [error] = world.desks.close(LIMIT).await.errors.try_into().unwrap();
+    assert!(error.related().is_empty(), "one of the two closed: {error:?}");
+    world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_lists_only_what_had_a_driver() {
+    let world = built(&["a"]).await;
+    world.desks.configure("never", &paper()).unwrap();
+    world.desks.group("g", &["a", "never"], Priority).unwrap();
+    world.desks.group("h", &["a"], Priority).unwrap();
+    let _guard = world.desks.override_instance("h", world.script.driver::<0>("fake")).unwrap();
+    let report = world.desks.close(LIMIT).await;
+    assert_eq!(sorted(report.closed), ["a", "h"], "the override of `h` was closed");
+    assert!(report.errors.is_empty());
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_a_swap_took_out_is_waited_for_and_its_error_kept() {
+    for act in [Act::Fail(outage()), Act::Panic, Act::Hang] {
+        let world = built(&["a"]).await;
+        let desk = world.desks.handle("a").unwrap();
+        let gate = Gate::closed();
+        world.script.once(Step::Ask, Act::Wait(gate.clone()));
+        let call = tokio::spawn(async move { desk.ask("?").await });
+        world.script.reached(Step::Ask, 1).await;
+        drop(world.desks.swap("a", &labelled("paper", "new")).await.unwrap());
+        let desks = world.desks.clone();
+        let closing = tokio::spawn(async move { desks.close(LIMIT).await });
+        world.script.reached(Step::Close, 1).await;
+        world.settle().await;
+        assert!(!closing.is_finished(), "the old one is still in use");
+        world.script.once(Step::Close, act);
+        gate.open();
+        call.await.unwrap().unwrap();
+        let report = closing.await.unwrap();
+        assert_eq!(report.closed, [""; 0]);
+        let [error] = report.errors.try_into().unwrap();
+        assert_eq!(error.place().unwrap().to_string(), "desk.a close");
+        world.swept().await;
+        world.script.assert_tidy(0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_ends_keeps_no_driver_open_that_a_swap_took_out() {
+    for driver in ["paper", "glass"] {
+        let world = built(&["a"]).await;
+        world.script.once(Step::Ask, Act::Hang);
+        let desk = world.desks.handle("a").unwrap();
+        let call = tokio::spawn(async move { desk.ask("?").await });
+        world.script.reached(Step::Ask, 1).await;
+        drop(world.desks.swap("a", &labelled(driver, "new")).await.unwrap());
+        let begin = Clock::system().now();
+        assert_eq!(world.desks.close(LIMIT).await.closed, ["a"]);
+        assert!(Clock::system().now() - begin < LIMIT, "its drain limit is 30 seconds");
+        world.script.assert_tidy(0);
+        call.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifted_override_that_still_drains_is_waited_for() {
+    let world = built(&["a"]).await;
+    let guard = world.desks.override_instance("a", world.script.driver::<0>("fake")).unwrap();
+    let session = world.desks.handle("a").unwrap().session().await.unwrap();
+    drop(guard);
+    world.desks.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(world.script.live(), 0);
+    drop(session);
 }
 
 #[tokio::test(start_paused = true)]

@@ -240,6 +240,33 @@ async fn a_group_may_have_groups_as_members() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_whose_members_are_all_down_is_passed_over_by_the_group_around_it() {
+    let world = World::new();
+    let scripts = ["a", "b", "c"].map(|name| member(&world, name));
+    world.desks.group("inner", &["a", "b"], Priority).unwrap();
+    world.desks.group("outer", &["inner", "c"], Priority).unwrap();
+    let desk = world.desks.handle("outer").unwrap();
+    for (name, script) in ["a", "b"].iter().zip(&scripts) {
+        world.desks.get(name).await.unwrap();
+        script.feel(Health::down(format!("{name} has no ink")));
+    }
+    world.desks.health(LIMIT).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "c: ?");
+    assert_eq!(asked(&scripts), [0, 0, 1]);
+
+    world.desks.group("strict", &["inner"], HealthCheck).unwrap();
+    let strict = world.desks.handle("strict").unwrap();
+    let line = strict.ask("?").await.unwrap_err().to_string();
+    for part in ["desk.inner", "all of its members are down", "a has no ink", "b has no ink"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+
+    drop(world.desks.swap("b", &labelled("paper", "new")).await.unwrap());
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?", "one that is back brings the group back");
+    assert_eq!(strict.ask("?").await.unwrap(), "new: ?");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_opened_through_a_group_belongs_to_the_member_that_opened_it() {
     let (world, scripts, desk) = group(&["a", "b"], Priority);
     scripts[0].once(Step::Open, Act::Fail(outage()));

@@ -1,6 +1,12 @@
 //! Instances by name, by type, ready-made, overridden.
 
-use switchboard_core::{Environment, ErrorKind, Manager, Registry, Settings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use switchboard_core::{
+    Clock, Environment, Error, ErrorKind, Faults, Manager, Policy, Priority, Registry, Settings,
+};
 
 use crate::desk::{Act, Desks, Driver, Gate, Script, Step, World, labelled, outage, paper};
 
@@ -96,7 +102,7 @@ async fn a_ready_made_instance_serves_as_it_is_and_is_found_by_its_type() {
     let by_type = world.desks.get_by_type::<Driver<1>>().await.unwrap();
     assert_eq!(by_type.line().instance(), "made");
     assert_eq!(world.script.count(Step::Init), 0, "it was handed in ready");
-    assert!(world.desks.close(std::time::Duration::from_secs(9)).await.errors.is_empty());
+    assert!(world.desks.close(Duration::from_secs(9)).await.errors.is_empty());
     world.script.assert_tidy(0);
 }
 
@@ -143,7 +149,7 @@ async fn a_ready_made_instance_never_pushes_out_one_that_serves() {
 #[tokio::test(start_paused = true)]
 async fn a_driver_that_is_handed_in_and_refused_is_closed() {
     let world = World::with(&["a"]);
-    world.desks.close(std::time::Duration::from_secs(9)).await.into_result().unwrap();
+    world.desks.close(Duration::from_secs(9)).await.into_result().unwrap();
     world.desks.insert("a", world.script.driver::<0>("to a closed instance")).unwrap_err();
     world.desks.insert("b", world.script.driver::<0>("to a closed manager")).unwrap_err();
     let override_driver = world.script.driver::<0>("over a closed instance");
@@ -239,7 +245,7 @@ async fn a_required_capability_that_the_driver_lacks_is_an_error_that_lists_who_
 #[tokio::test(start_paused = true)]
 async fn an_instance_says_what_serves_it_and_what_would() {
     let world = World::with(&["a"]);
-    world.desks.group("both", &["a"], switchboard_core::Priority).unwrap();
+    world.desks.group("both", &["a"], Priority).unwrap();
     let [a, both] = world.desks.instances().try_into().unwrap();
     assert_eq!((a.driver.as_deref(), a.is_ready, a.generation), (Some("paper"), false, 0));
     assert_eq!((both.driver, both.is_ready), (None, true));
@@ -247,4 +253,55 @@ async fn an_instance_says_what_serves_it_and_what_would() {
     world.desks.handle("a").unwrap().ask("?").await.unwrap_err();
     let a = &world.desks.instances()[0];
     assert_eq!((a.is_ready, a.generation, a.in_flight), (true, 1, 0));
+}
+
+#[test]
+fn faults_that_come_and_go_lose_no_policy() {
+    let world = World::with(&["a"]);
+    let desk = world.desks.handle("a").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                desk.line().set_faults(Some(Arc::new(Faults::new(Clock::system())))).unwrap();
+                desk.line().set_faults(None).unwrap();
+            }
+        });
+        let lost = (1..5_000).map(Duration::from_millis).find(|deadline| {
+            let policy = Policy { deadline: Some(*deadline), ..Policy::default() };
+            world.desks.retune("a", policy.clone()).unwrap();
+            std::thread::yield_now();
+            desk.line().gates().is_none_or(|gates| *gates.policy() != policy)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(lost, None);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_taken_is_an_error_with_both_places() {
+    let world = World::new();
+    let desks = &world.desks;
+    let driver = || world.script.driver::<0>("given");
+    let (first, _) = (line!(), desks.configure("a", &paper()).unwrap());
+    let again = [
+        (line!(), desks.configure(" A ", &paper())),
+        (line!(), desks.group("a", &["a"], Priority)),
+    ];
+    for (second, result) in again {
+        assert_places(&result.unwrap_err(), first, second);
+    }
+    let (first, _) = (line!(), desks.insert("a", driver()).unwrap());
+    let (second, result) = (line!(), desks.insert("a", driver()));
+    assert_places(&result.unwrap_err(), first, second);
+    world.swept().await;
+}
+
+#[track_caller]
+fn assert_places(error: &Error, first: u32, second: u32) {
+    assert_eq!(error.kind(), ErrorKind::AlreadyRegistered);
+    for (key, line) in [("first", first), ("second", second)] {
+        let place = error.context_value(key).unwrap();
+        assert!(place.starts_with(&format!("{}:{line}:", file!())), "{key}: {place}, not {line}");
+    }
 }

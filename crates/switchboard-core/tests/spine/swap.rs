@@ -184,6 +184,87 @@ async fn a_swap_behind_an_override_shows_when_the_override_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_swap_that_fails_leaves_settings_limits_and_policy_as_they_were() {
+    let world = World::new();
+    let patient = labelled("paper", "old").with("build_limit", "1m").with("policy", within("5s"));
+    world.desks.configure("a", &patient).unwrap();
+    let desk = world.desks.handle("a").unwrap();
+    let hasty = labelled("paper", "new").with("build_limit", "1s").with("policy", within("1s"));
+    for act in [Act::Fail(outage()), Act::Hang] {
+        world.script.once(Step::Init, act);
+        world.desks.swap("a", &hasty).await.map(drop).unwrap_err();
+        assert_eq!(desk.line().gates().unwrap().policy().deadline, Some(Duration::from_secs(5)));
+    }
+    let gate = Gate::closed();
+    world.script.once(Step::Init, Act::Wait(gate.clone()));
+    let (desks, begun) = (world.desks.clone(), Clock::system().now());
+    let creating = tokio::spawn(async move { desks.get("a").await });
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    gate.open();
+    assert_eq!(creating.await.unwrap().unwrap().ask("?").await.unwrap(), "old: ?");
+    assert_eq!(Clock::system().now() - begun, Duration::from_secs(30));
+    world.swept().await;
+    world.script.assert_tidy(1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_driver_drains_by_the_limit_it_was_declared_with() {
+    for driver in ["paper", "vault"] {
+        let world = World::new();
+        let settings = |label, drain: &str| labelled(driver, label).with("drain_limit", drain);
+        world.desks.configure("a", &settings("old", "7s")).unwrap();
+        let desk = world.desks.get("a").await.unwrap();
+        for limit in [Duration::from_secs(7), Duration::from_secs(2)] {
+            world.script.once(Step::Ask, Act::Hang);
+            let call = asking(&desk);
+            world.settle().await;
+            let begin = Clock::system().now();
+            let swapped = world.desks.swap("a", &settings("new", "2s")).await.unwrap();
+            swapped.closed().await.unwrap();
+            assert_eq!(Clock::system().now() - begin, limit, "{driver}");
+            call.abort();
+        }
+        world.script.assert_tidy(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_comes_with_its_driver_although_the_caller_of_the_swap_is_gone() {
+    let (world, desk) = serving("vault").await;
+    let gate = Gate::closed();
+    world.script.once(Step::Build, Act::Wait(gate.clone()));
+    let swap = swapping(&world.desks, labelled("vault", "new").with("policy", within("1s")));
+    world.script.reached(Step::Build, 2).await;
+    swap.abort();
+    world.script.once(Step::Ask, Act::Hang);
+    let waiting = asking(&desk);
+    world.settle().await;
+    assert!(desk.line().gates().is_none(), "the old one has none, and may come back");
+    gate.open();
+    let ended = tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap();
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "who waited for the new driver meets its gates");
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+    assert_eq!(desk.line().gates().unwrap().policy().deadline, Some(Duration::from_secs(1)));
+    world.script.assert_tidy(1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_without_a_policy_keeps_the_gates_in_force_and_what_they_know() {
+    let world = World::new();
+    let policy = Settings::new().with("bulkhead", Settings::new().with("max", 3));
+    world.desks.configure("a", &paper().with("policy", policy)).unwrap();
+    let desk = world.desks.get("a").await.unwrap();
+    let before = desk.line().gates().unwrap();
+    world.desks.swap("a", &paper()).await.unwrap().closed().await.unwrap();
+    assert!(Arc::ptr_eq(&before, &desk.line().gates().unwrap()));
+}
+
+fn within(deadline: &str) -> Settings {
+    Settings::new().with("deadline", deadline)
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_has_no_driver_to_swap() {
     let world = World::with(&["a"]);
     world.desks.group("g", &["a"], Priority).unwrap();
@@ -234,6 +315,19 @@ async fn an_exclusive_driver_is_closed_before_the_next_one_is_opened() {
     assert_eq!(world.script.journal()[2..], expected);
     assert_eq!(world.script.live_max(), 1);
     assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ready_made_driver_is_not_closed_for_an_exclusive_one_that_may_fail() {
+    let world = World::new();
+    world.desks.insert("a", world.script.driver::<0>("given")).unwrap();
+    world.script.once(Step::Init, Act::Fail(outage()));
+    world.desks.swap("a", &labelled("vault", "new")).await.map(drop).unwrap_err();
+    let desk = world.desks.get("a").await.unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "given: ?");
+    world.desks.swap("a", &labelled("vault", "new")).await.unwrap().closed().await.unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+    world.script.assert_tidy(1);
 }
 
 #[tokio::test(start_paused = true)]
