@@ -3,6 +3,7 @@
 //! Everything between the two happens here, once, for every subsystem: finding the driver, passing
 //! the gates, choosing a member, counting, and saying where an error happened.
 
+mod build;
 mod call;
 mod group;
 mod leased;
@@ -10,6 +11,7 @@ mod leaving;
 mod reported;
 mod seat;
 mod slot;
+mod swap;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +20,8 @@ pub(crate) use group::Group;
 pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
-pub use slot::Swapped;
 pub(crate) use slot::{Limits, Plan, Recipe, Slot};
+pub use swap::Swapped;
 
 use crate::{
     Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,
