@@ -77,7 +77,7 @@ fn ours(name: &'static str, window: BreakerWindow) -> Contender {
                 wait: Duration::ZERO,
             }),
             bulkhead: Some(BulkheadLimit { max: 1_024, ..BulkheadLimit::default() }),
-            breaker: Some(BreakerPolicy { window, calls_min: 5, ..BreakerPolicy::default() }),
+            breaker: Some(BreakerPolicy { window, min_calls: 5, ..BreakerPolicy::default() }),
             retry: Some(RetryPolicy::default()),
         };
         let handle = block_on(ours::handle(policy));

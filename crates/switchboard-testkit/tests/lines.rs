@@ -49,7 +49,7 @@ fn guarded() -> Policy {
 }
 
 fn quick_breaker() -> BreakerPolicy {
-    BreakerPolicy { calls_min: 2, half_open: 1, ..BreakerPolicy::default() }
+    BreakerPolicy { min_calls: 2, half_open: 1, ..BreakerPolicy::default() }
 }
 
 fn down() -> Error {

@@ -36,7 +36,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.outcome(), Outcome::NotApplied);
 /// assert_eq!(
 ///     error.to_string(),
-///     "unavailable: the server did not answer (address: 127.0.0.1:6379)",
+///     "unavailable: the server did not answer (address: 127.0.0.1:6379); is the server running?",
 /// );
 /// ```
 #[derive(Clone)]
@@ -312,6 +312,9 @@ impl fmt::Display for Error {
         }
         if !self.0.context.is_empty() {
             write!(f, ")")?;
+        }
+        for hint in &self.0.hints {
+            write!(f, "; {}", OneLine(hint))?;
         }
         for (index, related) in self.0.related.iter().enumerate() {
             let opening = if index == 0 { " [" } else { "; " };

@@ -151,6 +151,9 @@ impl Gates {
                 _ => {
                     let (source, events) = (source.clone(), events.clone());
                     let breaker = Breaker::new(wanted.clone(), source, events, clock.clone())?;
+                    if let Some(before) = before.and_then(|before| before.breaker.as_ref()) {
+                        breaker.keep_forced(before.state());
+                    }
                     Some(Arc::new(breaker))
                 }
             },
@@ -184,7 +187,17 @@ impl Gates {
         &self.policy
     }
 
+    /// Another driver serves from now on: a breaker that is to start over does.
+    pub(crate) fn swapped(&self) {
+        if let Some(breaker) = self.breaker.as_ref().filter(|b| b.policy().reset_on_swap) {
+            breaker.reset_unless_forced();
+        }
+    }
+
     /// The circuit breaker, to look at or to force.
+    ///
+    /// A change of the breaker's own settings makes a new one, which keeps what was forced; what is
+    /// held of the old one then has no effect any more, so it is to be asked for each time.
     pub fn breaker(&self) -> Option<&Breaker> {
         self.breaker.as_deref()
     }
@@ -211,8 +224,13 @@ impl Gates {
     }
 
     /// Tells the breaker of something that did not pass the gates: a step inside what was opened.
+    ///
+    /// Such a step is never a probe: that something opened long ago still works says nothing about
+    /// opening.
     pub(crate) fn observed<T>(&self, result: &Result<T>) {
-        let Some(breaker) = &self.breaker else { return };
+        let Some(breaker) = self.breaker.as_ref().filter(|breaker| !breaker.may_refuse()) else {
+            return;
+        };
         let now = self.clock.now();
         if let Ok(mut leave) = breaker.permit_at(now) {
             leave.record_result_at(now, result, None);
@@ -293,6 +311,10 @@ impl Gates {
         });
     }
 }
+
+/// The longest that one answer of a service may hold up all calls; a service that means longer says
+/// so again.
+const HEEDED_MAX: Duration = Duration::from_mins(1);
 
 /// How an attempt ended.
 enum Ended<T> {
@@ -430,7 +452,7 @@ impl<'g> Passage<'g> {
         if let (Some(limiter), None, ErrorKind::RateLimited, Retry::After(pause)) =
             (&self.gates.limiter, error.gate(), error.kind(), error.retry())
         {
-            limiter.drain_at(self.now, pause);
+            limiter.drain_at(self.now, pause.min(HEEDED_MAX));
         }
         // An answer is the end of a call that went well, so it earns what a success earns.
         if let (Some(budget), Class::Answer) = (&self.gates.budget, error.class()) {

@@ -148,7 +148,7 @@ fn describe_breaker(breaker: &BreakerPolicy) -> String {
         "opens for {:?} when {:.0}% of at least {} {counted} in {window} failed",
         breaker.open_for,
         breaker.failure_rate * 100.0,
-        breaker.calls_min,
+        breaker.min_calls,
     )
 }
 

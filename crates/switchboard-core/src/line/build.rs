@@ -52,15 +52,16 @@ impl<S: Subsystem> Slot<S> {
     pub(crate) async fn ensure(self: &Arc<Self>) -> Result<()> {
         self.environment.reaper().remember_runtime();
         let ambient = ambient::current();
-        let _waiting = match ambient.creating {
-            0 => None,
-            asking => {
-                Some(self.environment.creations().wait(asking, self.id, &self.full_name())?)
-            }
-        };
+        let creations = self.environment.creations();
         if self.standing() == Standing::Serving {
+            // Nobody waits for what is there, but what was looked up is closed later.
+            creations.depend(ambient.creating, self.id);
             return Ok(());
         }
+        let _waiting = match ambient.creating {
+            0 => None,
+            asking => Some(creations.wait(asking, self.id, &self.full_name())?),
+        };
         let leads = Arc::new(AtomicBool::new(false));
         let mut readying = Box::pin(self.clone().become_ready(ambient, leads.clone()));
         let result = match ambient.deadline {
@@ -100,6 +101,9 @@ impl<S: Subsystem> Slot<S> {
                     leads.store(true, Ordering::Relaxed);
                     return self.create(leader, around).await;
                 }
+                // Something may have come to serve between looking and boarding, and have sent on its
+                // way whoever waited before this caller did.
+                Boarding::Wait(_) if self.standing() != Standing::Vacant => {}
                 Boarding::Wait(landed) => match landed.await {
                     Outcome::Done | Outcome::Abandoned => {}
                     Outcome::Failed(error) => return Err(error),
@@ -175,7 +179,7 @@ impl<S: Subsystem> Slot<S> {
         if driver.is_exclusive() {
             self.leaving.gone(driver.driver_type()).await;
         }
-        let context = BuildContext::new(&self.environment, self.name.clone());
+        let context = BuildContext::of_slot(&self.environment, self.name.clone(), self.id);
         let at = |error: Error| error.at(|| self.place(Some(driver.label()), "build"));
         let made = driver.build(settings, context).await.map_err(at)?;
         let built = self.built(made, driver.driver_type());

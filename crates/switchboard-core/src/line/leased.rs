@@ -116,8 +116,9 @@ impl<S: Subsystem> Step<'_, S> {
         })?;
         let inside = Limited::new(self.unless_revoked(future), limit);
         let result = self.slot.observe(op, &self.held.label(), inside).await;
-        // What was taken away says nothing about the driver that serves now.
-        if let Some(gates) = self.slot.gates().filter(|_| !self.held.0.revoked.is_revoked()) {
+        // What an old driver's sessions meet is not held against the one that serves now.
+        let serves_still = self.slot.serves(self.held.generation());
+        if let Some(gates) = self.slot.gates().filter(|_| serves_still) {
             gates.observed(&result);
         }
         result

@@ -24,7 +24,8 @@ pub(crate) use slot::{Limits, Plan, Recipe, Slot};
 pub use swap::Swapped;
 
 use crate::{
-    Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,
+    Capabilities, ChainStep, Environment, Faults, Gates, Lifecycle as _, OpFigures, Policy, Result,
+    Subsystem,
 };
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
@@ -71,6 +72,20 @@ impl<S: Subsystem> Line<S> {
     /// The gates every call passes, to look at them or to force the breaker; `None` without a policy.
     pub fn gates(&self) -> Option<Arc<Gates>> {
         self.slot.gates()
+    }
+
+    /// The path of every call, outermost gate first, the driver last.
+    ///
+    /// ```text
+    /// deadline         500ms for the call with all its waits and retries
+    /// retry            3 attempts, waits 20ms..1s (full jitter), pays from a budget of 500
+    /// driver           translates and classifies
+    /// ```
+    pub fn chain(&self) -> Vec<ChainStep> {
+        match self.gates() {
+            Some(gates) => gates.policy().chain(),
+            None => Policy::default().chain(),
+        }
     }
 
     /// Lets faults happen to the calls of this instance, innermost of all gates; `None` stops that.

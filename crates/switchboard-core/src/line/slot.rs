@@ -226,6 +226,14 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
+    /// Whether the generation of that number is the one that serves.
+    pub(super) fn serves(&self, generation: u64) -> bool {
+        match &**self.current.load() {
+            Current::Serving { seats, .. } => seats.value().generation == generation,
+            _ => false,
+        }
+    }
+
     #[inline]
     pub(super) fn peek<T>(&self, look: impl FnOnce(&S::Driver) -> T) -> Option<T> {
         match &**self.current.load() {
@@ -317,6 +325,13 @@ impl<S: Subsystem> Slot<S> {
 
     /// Lets faults happen to the calls of this instance, or stops that.
     pub(crate) fn set_faults(&self, faults: Option<Arc<Faults>>) -> Result<()> {
+        if faults.is_some() && self.is_group() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "faults happen to members, not to groups",
+            )
+            .with_context("instance", self.full_name()));
+        }
         if faults.is_some() && !self.environment.faults_allowed() {
             return Err(Error::new(ErrorKind::Config, "faults are refused in production")
                 .with_context("instance", self.full_name()));
@@ -404,8 +419,19 @@ impl<S: Subsystem> Slot<S> {
         let leaving = leaving.into_iter().map(|job| async move {
             at_latest(until, job.ended()).await.unwrap_or_else(|| Err(still_leaving()))
         });
-        let (mut closed, left) = join(join_all(serving), join_all(leaving)).await;
+        // What is being built finds the instance closed, and closes what it has made.
+        let under_way = async {
+            drop(self.flight.lead().await);
+            drop(self.changing.lock().await);
+        };
+        let building = at_latest(until, under_way);
+        let closing = join(join_all(serving), join_all(leaving));
+        let (built, (mut closed, left)) = join(building, closing).await;
         closed.extend(left);
+        if built.is_none() {
+            let late = "what was being built did not come to an end in time";
+            closed.push(Err(Error::new(ErrorKind::Timeout, late)));
+        }
         let any = !closed.is_empty();
         let at = |error: Error| error.at(|| self.place(None, "close"));
         let mut errors: Vec<_> = closed.into_iter().filter_map(Result::err).map(at).collect();
@@ -548,6 +574,25 @@ pub(super) fn taken(message: &'static str, instance: String) -> Error {
 
 fn still_leaving() -> Error {
     Error::new(ErrorKind::Timeout, "a driver that was taken out before did not close in time")
+}
+
+impl<S: Subsystem> Drop for Slot<S> {
+    /// Nobody can call any more: what still serves is closed, so that no driver is left open.
+    fn drop(&mut self) {
+        let retiring: Vec<_> = {
+            let mut writing = self.writing.lock();
+            let overrides = std::mem::take(&mut writing.overrides);
+            let mut retiring: Vec<_> =
+                overrides.into_iter().map(|(_, serving)| writing.retire(serving)).collect();
+            retiring.extend(writing.replace_base(Base::Closed));
+            self.publish(&writing);
+            retiring
+        };
+        let limits = self.limits();
+        for retiring in retiring {
+            drop(self.retire_in_background(retiring, limits));
+        }
+    }
 }
 
 /// What is in the place of the driver.

@@ -13,7 +13,7 @@ use super::slot::{Base, Plan, Recipe, Slot, Writing};
 use crate::ambient::{self};
 use crate::reaper::Job;
 use crate::registry::Registered;
-use crate::{Error, ErrorKind, Event, Gates, Lifecycle as _, Policy, Result, Source, Subsystem};
+use crate::{Error, ErrorKind, Event, Gates, Policy, Result, Source, Subsystem};
 
 /// The result of a swap: the new generation serves.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ impl<S: Subsystem> Slot<S> {
     /// Until the flip any failure leaves everything as it was: driver, settings, limits and gates.
     pub(crate) async fn swap(self: &Arc<Self>, plan: Plan<S>) -> Result<Swapped> {
         self.environment.reaper().remember_runtime();
-        let one_at_a_time = self.changing.clone().lock_owned().await;
+        let turn = self.changing.clone().lock_owned();
+        let one_at_a_time = in_time(turn).await.ok_or_else(|| self.swap_late().not_applied())?;
         if self.must_close_first(&plan.driver) {
             return self.swap_exclusive(one_at_a_time, plan).await;
         }
@@ -93,9 +94,16 @@ impl<S: Subsystem> Slot<S> {
             }
             Ok(())
         });
-        job.ended().await?;
+        in_time(job.ended()).await.unwrap_or_else(|| {
+            Err(self.swap_late().with_hint("the swap goes on; look at what serves later"))
+        })?;
         let (generation, closed) = told.await.map_err(|_| self.closed())?;
         Ok(Swapped { generation, old: Old::Closed(closed) })
+    }
+
+    fn swap_late(&self) -> Error {
+        Error::new(ErrorKind::Timeout, "the deadline passed before the swap was done")
+            .at(|| self.place(None, "swap"))
     }
 
     /// After a failed exclusive swap: the old driver again, if it can be had.
@@ -136,6 +144,9 @@ impl<S: Subsystem> Slot<S> {
                     let old = old.map(|old| self.retire_in_background(old, limits_before));
                     self.environment.creations().settle(self.id);
                     self.publish(&writing);
+                    if let Some(gates) = &writing.gates {
+                        gates.swapped();
+                    }
                     // What was found of the old driver does not hold for this one.
                     self.reported.tell(None);
                     let generation = writing.generation;
@@ -227,5 +238,13 @@ impl<S: Subsystem> Drop for Resume<'_, S> {
             writing.replace_base(Base::Vacant);
             self.0.publish(&writing);
         }
+    }
+}
+
+/// The output of `future`, unless the deadline of the caller comes first.
+async fn in_time<F: Future>(future: F) -> Option<F::Output> {
+    match ambient::current().deadline {
+        None => Some(future.await),
+        Some(deadline) => at_latest(deadline, future).await,
     }
 }

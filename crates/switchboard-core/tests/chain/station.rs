@@ -250,7 +250,7 @@ pub(crate) fn retry(attempts: u32) -> RetryPolicy {
 pub(crate) fn breaker(calls: u32) -> BreakerPolicy {
     BreakerPolicy {
         window: BreakerWindow::Calls(calls),
-        calls_min: calls,
+        min_calls: calls,
         open_for: Duration::from_secs(10),
         jitter: Jitter::None,
         ..BreakerPolicy::default()

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::mistakes::Mistakes;
 use super::retry::{Jitter, doubled};
 use crate::sync::Mutex;
-use crate::{Clock, Error, ErrorKind, Event, Events, Gate, Place, Result, Source};
+use crate::{Clock, Error, ErrorKind, Event, Events, Gate, Result, Source};
 pub use policy::{BreakerCounts, BreakerPolicy, BreakerWindow, Verdict};
 use state::{Change, Circuit, Host, Mode, Refusal, Rules, Ticket, Word};
 use window::{Call, Tally, Window};
@@ -33,7 +33,7 @@ use window::{Call, Tally, Window};
 /// use switchboard_core::{Breaker, BreakerPolicy, BreakerState, Clock, Events, Source, Verdict};
 ///
 /// let clock = Clock::system();
-/// let policy = BreakerPolicy { calls_min: 2, ..BreakerPolicy::default() };
+/// let policy = BreakerPolicy { min_calls: 2, ..BreakerPolicy::default() };
 /// let source = Source::new("cache", "sessions");
 /// let breaker = Breaker::new(policy, source, Events::new(), clock.clone())?;
 ///
@@ -55,8 +55,8 @@ pub struct Breaker {
     clock: Clock,
     /// The moment all times of circuit and window are counted from.
     start: Instant,
-    /// Since when, and why, it refuses calls.
-    opening: Mutex<Opening>,
+    /// The failure that made it refuse calls.
+    opening: Mutex<Option<Error>>,
     /// Tells the refusals a thread keeps from those of other breakers.
     id: u64,
 }
@@ -108,12 +108,6 @@ pub struct BreakerPermit<'a> {
     is_at_work: bool,
 }
 
-#[derive(Default)]
-struct Opening {
-    at: u64,
-    error: Option<Error>,
-}
-
 /// A refusal that a thread keeps for a while, since a copy is far cheaper than making one anew.
 struct Prepared {
     id: u64,
@@ -151,7 +145,7 @@ impl Breaker {
             events,
             start: clock.now(),
             clock,
-            opening: Mutex::new(Opening::default()),
+            opening: Mutex::new(None),
             id: ID_NEXT.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -227,6 +221,26 @@ impl Breaker {
         self.events.deliver();
     }
 
+    /// Takes over what somebody forced on the breaker before this one.
+    pub(crate) fn keep_forced(&self, state: BreakerState) {
+        match state {
+            BreakerState::ForcedOpen => self.force_open(),
+            BreakerState::ForcedClosed => self.force_close(),
+            BreakerState::Disabled => self.disable(),
+            BreakerState::Closed | BreakerState::Open | BreakerState::HalfOpen => {}
+        }
+    }
+
+    /// Closed and with an empty window, unless somebody forced it into a state.
+    pub(crate) fn reset_unless_forced(&self) {
+        if matches!(
+            self.state(),
+            BreakerState::Closed | BreakerState::Open | BreakerState::HalfOpen
+        ) {
+            self.reset();
+        }
+    }
+
     fn force(&self, mode: Mode) {
         self.circuit.force(mode, self.nanos_at(self.clock.now()), &self.caller());
         self.events.deliver();
@@ -273,17 +287,8 @@ impl Breaker {
         error
     }
 
-    /// Placed already, because placing a shared error later would mean to copy it for each call.
+    /// Without context, so that a line can add to each copy where it was refused at little cost.
     fn refusal_error(&self, refusal: Refusal, now: u64) -> Error {
-        self.refusal_error_unplaced(refusal, now).at(|| Place {
-            subsystem: self.source.subsystem,
-            instance: self.source.instance.clone(),
-            driver: None,
-            operation: "call",
-        })
-    }
-
-    fn refusal_error_unplaced(&self, refusal: Refusal, now: u64) -> Error {
         let error = match refusal.word.mode() {
             Mode::Open => {
                 let left = Duration::from_nanos(refusal.open_until.saturating_sub(now));
@@ -295,11 +300,8 @@ impl Breaker {
             }
             _ => Error::refused(Gate::Breaker, "the circuit breaker is waiting for a probe"),
         };
-        let opening = self.opening.lock();
-        let since = Duration::from_nanos(now.saturating_sub(opening.at));
-        let error = error.with_context("open_since", format_args!("{since:.1?} ago"));
-        match &opening.error {
-            Some(last) => error.with_context("last_error", last),
+        match self.opening.lock().clone() {
+            Some(last) => error.with_source(last),
             None => error,
         }
     }
@@ -321,7 +323,7 @@ impl Breaker {
 
     fn is_too_bad(&self, now: u64) -> bool {
         let tally = self.window.tally(now);
-        tally.calls >= u64::from(self.policy.calls_min)
+        tally.calls >= u64::from(self.policy.min_calls)
             && (share(tally.failures, tally.calls) >= self.policy.failure_rate
                 || share(tally.slow, tally.calls) >= self.policy.slow_rate)
     }
@@ -446,7 +448,7 @@ impl Host for Caller<'_> {
             breaker.window.clear();
         }
         if matches!(change.to, Mode::Open | Mode::ForcedOpen) {
-            *breaker.opening.lock() = Opening { at: change.at, error: self.error.cloned() };
+            *breaker.opening.lock() = self.error.cloned();
         }
         if change.from != change.to {
             breaker.events.queue(|| self.event(change));
