@@ -14,6 +14,7 @@ mod ours;
 mod report;
 mod rig;
 mod stats;
+mod swap;
 mod verdict;
 
 use std::env;
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
         env::args().skip(1).partition(|argument| argument.starts_with('-'));
     let lines = lines::all();
     let unknown_flag = flags.iter().find(|flag| !["--quick", "--list"].contains(&flag.as_str()));
-    let unknown_name = names.iter().find(|name| lines.iter().all(|line| line.name != **name));
+    let unknown_name = names
+        .iter()
+        .find(|name| *name != swap::NAME && lines.iter().all(|line| line.name != **name));
 
     if let Some(unknown) = unknown_flag.or(unknown_name) {
         eprintln!("unknown: {unknown}\n\n{USAGE}");
@@ -62,12 +65,13 @@ fn list(lines: &[Line]) {
     for line in lines {
         println!("{:10} {}", line.name, line.about);
     }
+    println!("{:10} {}", swap::NAME, swap::ABOUT);
 }
 
 /// Runs the lines called `names`, or all of them, and writes after each, so that a run that is
 /// stopped keeps what it has.
 fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
-    let order: Vec<&str> = lines.iter().map(|line| line.name).collect();
+    let order: Vec<&str> = lines.iter().map(|line| line.name).chain([swap::NAME]).collect();
     let wanted = |line: &&Line| names.is_empty() || names.iter().any(|name| name == line.name);
     for line in lines.iter().filter(wanted) {
         eprintln!("measuring {} …", line.name);
@@ -77,6 +81,12 @@ fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
         let section = report::section(line, plan, &results, [&before, &after]);
         println!("{section}");
         write(section, &order, &after)?;
+    }
+    if names.is_empty() || names.iter().any(|name| name == swap::NAME) {
+        eprintln!("measuring {} …", swap::NAME);
+        let section = swap::section();
+        println!("{section}");
+        write(section, &order, &Stamp::now())?;
     }
     Ok(())
 }

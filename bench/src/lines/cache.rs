@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foyer_memory::{CacheBuilder, EvictionConfig, LruConfig, S3FifoConfig};
+use switchboard_cache::{Caches, Ttl};
+use switchboard_core::{Environment, Manager, Registry, Settings};
 
 use crate::line::{Contender, Goal, Line, OURS};
 use crate::rig::{Rig, Worker, block_on, each_async};
@@ -21,6 +23,10 @@ pub fn line() -> Line {
         threads: &[1, 4],
         figure: Some("hit ratio"),
         contenders: vec![
+            Contender::new(OURS, |_| Cached::new(ours(Ttl::Forever))),
+            Contender::new(OURS_EXPIRING, |_| {
+                Cached::new(ours(Ttl::after(LIFE).expect("is above zero")))
+            }),
             Contender::new(RAW, |_| Cached::new(quick())).of(&["quick_cache"]),
             Contender::new("quick_cache, time to live by hand", |_| {
                 Cached::new(Expiring(quick_cache::sync::Cache::new(ROOM)))
@@ -115,6 +121,32 @@ async fn ask<S: Store>(store: &S, key: &str) -> (Bytes, bool) {
     let made = Bytes::copy_from_slice(&[7; VALUE_BYTES]);
     store.put(key, made.clone()).await;
     (made, false)
+}
+
+/// The memory driver behind its handle, without a policy.
+struct Ours {
+    cache: switchboard_cache::Cache,
+    ttl: Ttl,
+}
+
+fn ours(ttl: Ttl) -> Ours {
+    let registry = Registry::with_built_ins().expect("the names differ");
+    let manager =
+        Manager::<Caches>::new(registry, &Environment::new()).expect("the environment is new");
+    let settings = Settings::new().with("driver", "memory").with("max_entries", ROOM as i64);
+    manager.configure("main", &settings).expect("the settings are right");
+    let cache = block_on(manager.get("main")).expect("the driver is there");
+    Ours { cache, ttl }
+}
+
+impl Store for Ours {
+    async fn get(&self, key: &str) -> Option<Bytes> {
+        self.cache.get(key).await.expect("nothing fails")
+    }
+
+    async fn put(&self, key: &str, value: Bytes) {
+        self.cache.put(key, value, self.ttl).await.expect("nothing fails");
+    }
 }
 
 fn quick() -> quick_cache::sync::Cache<String, Bytes> {

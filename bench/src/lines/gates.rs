@@ -47,7 +47,12 @@ pub fn line() -> Line {
             ours(OURS, BreakerWindow::default()),
             ours(OURS_NARROW, BreakerWindow::Calls(10)),
             ours(OURS_WIDE, BreakerWindow::Calls(100_000)),
-            by_hand(), tower_own(), tower_shared(), resilience(), bare()],
+            by_hand(),
+            tower_own(),
+            tower_shared(),
+            resilience(),
+            bare(),
+        ],
         goals: vec![
             Goal::times(OURS, 0.45, TOWER_OWN, 1),
             Goal::times(OURS, 0.40, BY_HAND, 1),
@@ -72,7 +77,7 @@ fn ours(name: &'static str, window: BreakerWindow) -> Contender {
                 wait: Duration::ZERO,
             }),
             bulkhead: Some(BulkheadLimit { max: 1_024, ..BulkheadLimit::default() }),
-            breaker: Some(BreakerPolicy { window, calls_min: 5, ..BreakerPolicy::default() }),
+            breaker: Some(BreakerPolicy { window, min_calls: 5, ..BreakerPolicy::default() }),
             retry: Some(RetryPolicy::default()),
         };
         let handle = block_on(ours::handle(policy));

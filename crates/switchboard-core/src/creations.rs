@@ -59,6 +59,13 @@ impl Creations {
         Ok(Waiting { creations: self.clone(), asking, asked })
     }
 
+    /// Remembers that the creation of `asking`, if there is one, was given `asked`.
+    pub(crate) fn depend(&self, asking: SlotId, asked: SlotId) {
+        if asking != 0 {
+            self.0.lock().asked.entry(asking).or_default().insert(asked);
+        }
+    }
+
     /// Says that a creation of `slot` begins; what it depends on stays as it is until `settle`.
     pub(crate) fn begin(&self, slot: SlotId, name: &dyn fmt::Display) {
         let mut graph = self.0.lock();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::ambient::{self, Ambient};
 use crate::creations::Creations;
 use crate::manager::{Manager, ManagerCore};
 use crate::sync::Mutex;
@@ -178,12 +179,19 @@ impl fmt::Debug for Environment {
 pub struct BuildContext {
     environment: Environment,
     instance: Name,
+    /// The slot that is being built; zero outside of a manager.
+    creating: u64,
 }
 
 impl BuildContext {
     /// The context of an instance called `instance`.
     pub fn new(environment: &Environment, instance: Name) -> Self {
-        Self { environment: environment.clone(), instance }
+        Self { environment: environment.clone(), instance, creating: 0 }
+    }
+
+    /// The context of a creation, which look-ups through it belong to on whatever task they run.
+    pub(crate) fn of_slot(environment: &Environment, instance: Name, creating: u64) -> Self {
+        Self { environment: environment.clone(), instance, creating }
     }
 
     /// The name of the instance that is being built.
@@ -211,7 +219,9 @@ impl BuildContext {
     /// It is created first if need be, and closed after the instance that is being built. Needing
     /// each other in a circle is an error at once.
     pub async fn other<S: Subsystem>(&self, name: &str) -> Result<S::Handle> {
-        self.environment.manager::<S>()?.get(name).await
+        let manager = self.environment.manager::<S>()?;
+        let inside = Ambient { creating: self.creating, ..ambient::current() };
+        ambient::scope(inside, manager.get(name)).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::gates::{BreakerState, Why};
+use crate::gates::{BreakerState, Cause, Why};
 use crate::sync::Mutex;
 use crate::{Error, Gate};
 
@@ -98,6 +98,18 @@ pub enum Event {
         /// The member that is asked next.
         to: Arc<str>,
         /// Why the first one failed.
+        error: Error,
+    },
+    /// A call that could not be served was answered in another way.
+    #[non_exhaustive]
+    FellBack {
+        /// Whose call.
+        source: Source,
+        /// What was asked.
+        operation: &'static str,
+        /// Why it could not be served.
+        cause: Cause,
+        /// What the caller would have been told.
         error: Error,
     },
     /// An instance is served by another driver, or by the same one built anew.
@@ -299,6 +311,7 @@ impl Event {
             | Self::RetryStopped { source, .. }
             | Self::Refused { source, .. }
             | Self::FailedOver { source, .. }
+            | Self::FellBack { source, .. }
             | Self::Swapped { source, .. } => source,
         }
     }

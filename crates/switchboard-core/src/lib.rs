@@ -38,10 +38,10 @@ pub use error::{Class, Error, ErrorKind, Gate, Outcome, Place, Result, Retry};
 pub use events::{Event, Events, Source, Subscription};
 pub use figures::{Durations, OpFigures};
 pub use gates::{
-    Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy, BreakerState,
-    BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, ChainStep, Decision, Fault, Faults,
-    Gates, Jitter, OwnedPermit, Permit, Policy, RateLimit, RateLimiter, Reservation, RetryBudget,
-    RetryPolicy, Verdict, Why, Withdrawal, execute_with_resilience,
+    AttemptTimeout, Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy,
+    BreakerState, BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, Cause, ChainStep, Decision,
+    Fault, Faults, Gates, Jitter, OwnedPermit, Permit, Policy, RateLimit, RateLimiter, Reservation,
+    RetryBudget, RetryPolicy, Verdict, Why, Withdrawal, execute_with_resilience, with_fallback,
 };
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};

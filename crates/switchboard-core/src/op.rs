@@ -20,6 +20,11 @@ impl Effect {
     pub const fn is_repeatable(self) -> bool {
         !matches!(self, Self::Unsafe)
     }
+
+    /// Whether something may have changed in a call that failed with `error`.
+    pub(crate) fn leaves_doubt(self, error: &crate::Error) -> bool {
+        self != Self::Read && error.outcome() != crate::Outcome::NotApplied
+    }
 }
 
 impl fmt::Display for Effect {

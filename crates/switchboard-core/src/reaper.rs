@@ -58,7 +58,8 @@ impl Reaper {
 
     /// Runs `job` to its end or to `limit`, whatever becomes of the caller.
     ///
-    /// Needs a runtime: the one it is called in, else the one the environment was first used in.
+    /// Needs a runtime with its clock enabled: the one it is called in, else the one the environment
+    /// was first used in.
     /// Without any the job is dropped and counted as abandoned. The answer can be awaited, or not.
     pub fn submit(
         &self,

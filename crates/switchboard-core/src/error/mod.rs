@@ -36,7 +36,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.outcome(), Outcome::NotApplied);
 /// assert_eq!(
 ///     error.to_string(),
-///     "unavailable: the server did not answer (address: 127.0.0.1:6379)",
+///     "unavailable: the server did not answer (address: 127.0.0.1:6379); is the server running?",
 /// );
 /// ```
 #[derive(Clone)]
@@ -147,7 +147,8 @@ impl Error {
         self.0.place.as_ref()
     }
 
-    /// The gate that refused the call, when no backend was asked.
+    /// The gate that refused the call, or that ended it: a time-out may come after a backend was
+    /// asked, and [`outcome`](Self::outcome) says so.
     pub fn gate(&self) -> Option<Gate> {
         self.0.gate
     }
@@ -244,6 +245,14 @@ impl Error {
         self.with_outcome(Outcome::NotApplied)
     }
 
+    /// The same error of a call that was tried before, when that may have had its effect.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self.outcome() {
+            Outcome::NotApplied => self.with_outcome(Outcome::Unknown),
+            _ => self,
+        }
+    }
+
     /// The same error with the place it happened at, unless an inner line has named one already.
     #[must_use]
     pub fn at(mut self, place: impl FnOnce() -> Place) -> Self {
@@ -303,6 +312,9 @@ impl fmt::Display for Error {
         }
         if !self.0.context.is_empty() {
             write!(f, ")")?;
+        }
+        for hint in &self.0.hints {
+            write!(f, "; {}", OneLine(hint))?;
         }
         for (index, related) in self.0.related.iter().enumerate() {
             let opening = if index == 0 { " [" } else { "; " };

@@ -75,6 +75,12 @@ impl RetryBudget {
         self.deposit(1);
     }
 
+    /// The retry that was charged `withdrawal` was not made.
+    #[expect(clippy::needless_pass_by_value, reason = "consumed, so as not to be paid back twice")]
+    pub fn give_back(&self, withdrawal: Withdrawal) {
+        self.deposit(withdrawal.0);
+    }
+
     /// The retry that was charged `withdrawal` succeeded.
     #[expect(clippy::needless_pass_by_value, reason = "consumed, so as not to be paid back twice")]
     pub fn retry_succeeded(&self, withdrawal: Withdrawal) {

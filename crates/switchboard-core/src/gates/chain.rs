@@ -8,13 +8,9 @@
 //! Nothing here knows what is called. A gate that is not in the policy is not in the path.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
 use super::budget::{RetryBudget, Withdrawal};
@@ -23,8 +19,9 @@ use super::faults::Faults;
 use super::policy::Policy;
 use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
+use super::timeout::{Limit, Limited, passed_before};
 use crate::ambient::{self, earlier, later};
-use crate::{Clock, Effect, Error, Event, Events, Gate, Result, Source};
+use crate::{Class, Clock, Effect, Error, ErrorKind, Event, Events, Result, Retry, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
 ///
@@ -97,21 +94,21 @@ pub(crate) struct Passed<'g, T> {
     permit: Option<Permit<'g>>,
 }
 
-/// The moment at which an attempt is ended, and the gate that ends it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limit(Option<(Instant, Gate)>);
-
 /// One call on its way through the gates.
 struct Passage<'g> {
     gates: &'g Gates,
     call: Call<'g>,
     deadline: Option<Instant>,
+    /// When its first attempt began.
+    began: Instant,
     /// The last reading of the clock; read again only after something has waited.
     now: Instant,
     permit: Option<Permit<'g>>,
     leave: Option<BreakerPermit<'g>>,
     attempts: u32,
     withdrawal: Option<Withdrawal>,
+    /// Whether an attempt that failed may have had its effect.
+    in_doubt: bool,
 }
 
 impl Gates {
@@ -154,6 +151,9 @@ impl Gates {
                 _ => {
                     let (source, events) = (source.clone(), events.clone());
                     let breaker = Breaker::new(wanted.clone(), source, events, clock.clone())?;
+                    if let Some(before) = before.and_then(|before| before.breaker.as_ref()) {
+                        breaker.keep_forced(before.state());
+                    }
                     Some(Arc::new(breaker))
                 }
             },
@@ -187,7 +187,17 @@ impl Gates {
         &self.policy
     }
 
+    /// Another driver serves from now on: a breaker that is to start over does.
+    pub(crate) fn swapped(&self) {
+        if let Some(breaker) = self.breaker.as_ref().filter(|b| b.policy().reset_on_swap) {
+            breaker.reset_unless_forced();
+        }
+    }
+
     /// The circuit breaker, to look at or to force.
+    ///
+    /// A change of the breaker's own settings makes a new one, which keeps what was forced; what is
+    /// held of the old one then has no effect any more, so it is to be asked for each time.
     pub fn breaker(&self) -> Option<&Breaker> {
         self.breaker.as_deref()
     }
@@ -214,12 +224,31 @@ impl Gates {
     }
 
     /// Tells the breaker of something that did not pass the gates: a step inside what was opened.
+    ///
+    /// Such a step is never a probe: that something opened long ago still works says nothing about
+    /// opening.
     pub(crate) fn observed<T>(&self, result: &Result<T>) {
-        let Some(breaker) = &self.breaker else { return };
+        let Some(breaker) = self.breaker.as_ref().filter(|breaker| !breaker.may_refuse()) else {
+            return;
+        };
         let now = self.clock.now();
         if let Ok(mut leave) = breaker.permit_at(now) {
             leave.record_result_at(now, result, None);
         }
+    }
+
+    /// The refusal of an open breaker, without taking anything else into the hand first.
+    #[inline]
+    pub(crate) fn refusal(&self, operation: &'static str) -> Option<Error> {
+        let breaker = self.breaker.as_ref().filter(|breaker| breaker.may_refuse())?;
+        // A deadline that may have passed stands in front of the breaker.
+        if breaker.policy().counts == BreakerCounts::Calls || ambient::current().deadline.is_some()
+        {
+            return None;
+        }
+        let refusal = breaker.check_at(self.clock.now()).err()?;
+        self.tell_refusal(operation, &refusal);
+        Some(refusal)
     }
 
     /// Takes a call through all gates. `attempt` is what one attempt does, within a limit; the first
@@ -236,17 +265,20 @@ impl Gates {
         Fut: Future<Output = Result<T>>,
     {
         let mut passage = Passage::new(self, call);
-        if let Err(refusal) = passage.enter().await {
+        let mut at_hand = Some(at_hand);
+        if let Err(refusal) = passage.enter(&mut at_hand).await {
             return Err(self.refused(call, refusal));
         }
-        let mut at_hand = Some(at_hand);
         loop {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
-            let mut attempt = pin!(attempt(at_hand.take(), limit));
+            // Some work may be done already while the future is being made.
+            let mut attempt = pin!(ambient::inside(around, || attempt(at_hand.take(), limit)));
             let mut waited = false;
             let result = poll_fn(|context| {
+                passage.at_work(true);
                 let poll = ambient::inside(around, || attempt.as_mut().poll(context));
+                passage.at_work(false);
                 waited |= poll.is_pending();
                 poll
             })
@@ -265,17 +297,24 @@ impl Gates {
 
     #[cold]
     fn refused(&self, call: Call<'_>, error: Error) -> Error {
-        if let Some(gate) = error.gate() {
-            self.events.emit(|| Event::Refused {
-                source: self.source.clone(),
-                operation: call.operation,
-                gate,
-                error: error.clone(),
-            });
-        }
+        self.tell_refusal(call.operation, &error);
         error
     }
+
+    fn tell_refusal(&self, operation: &'static str, error: &Error) {
+        let Some(gate) = error.gate() else { return };
+        self.events.emit(|| Event::Refused {
+            source: self.source.clone(),
+            operation,
+            gate,
+            error: error.clone(),
+        });
+    }
 }
+
+/// The longest that one answer of a service may hold up all calls; a service that means longer says
+/// so again.
+const HEEDED_MAX: Duration = Duration::from_mins(1);
 
 /// How an attempt ended.
 enum Ended<T> {
@@ -294,22 +333,22 @@ impl<'g> Passage<'g> {
             gates,
             call,
             deadline,
+            began: now,
             now,
             permit: None,
             leave: None,
             attempts: 0,
             withdrawal: None,
+            in_doubt: false,
         }
     }
 
     /// Passes everything in front of the first attempt. What has to wait is boxed, because it seldom
-    /// does.
+    /// does; what was at hand is let go meanwhile, so that nobody has to wait for those who wait.
     #[inline]
-    async fn enter(&mut self) -> Result<()> {
+    async fn enter<H>(&mut self, at_hand: &mut Option<H>) -> Result<()> {
         let gates = self.gates;
-        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
-            return Err(Error::refused(Gate::Deadline, "the deadline had passed before the call"));
-        }
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker
             && breaker.policy().counts == BreakerCounts::Attempts
         {
@@ -318,32 +357,49 @@ impl<'g> Passage<'g> {
         if let Some(limiter) = &gates.limiter
             && limiter.try_acquire_at(self.now, 1).is_err()
         {
+            *at_hand = None;
             Box::pin(limiter.acquire_at(self.now, 1, self.deadline)).await?;
             self.now = gates.clock.now();
         }
         if let Some(bulkhead) = &gates.bulkhead {
             self.permit = bulkhead.try_acquire().ok();
             if self.permit.is_none() {
+                *at_hand = None;
                 self.permit = Some(Box::pin(bulkhead.acquire(self.deadline)).await?);
                 self.now = gates.clock.now();
             }
         }
+        // What was waited for may have come with the deadline, or after it.
+        self.check_deadline()?;
         if let Some(breaker) = &gates.breaker {
             self.leave = Some(breaker.permit_at(self.now)?);
+            self.at_work(false);
         }
+        self.began = self.now;
         Ok(())
+    }
+
+    #[inline]
+    fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if deadline <= self.now => Err(passed_before()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether the attempt is running on this thread now.
+    #[inline]
+    fn at_work(&mut self, is_at_work: bool) {
+        if let Some(leave) = &mut self.leave {
+            leave.set_at_work(is_at_work);
+        }
     }
 
     #[inline]
     fn begin_attempt(&mut self) -> Limit {
         self.attempts += 1;
         let own = self.gates.policy.attempt_timeout.map(|limit| later(self.now, limit));
-        Limit(match (own, self.deadline) {
-            (Some(own), Some(deadline)) if own < deadline => Some((own, Gate::AttemptTimeout)),
-            (_, Some(deadline)) => Some((deadline, Gate::Deadline)),
-            (Some(own), None) => Some((own, Gate::AttemptTimeout)),
-            (None, None) => None,
-        })
+        Limit::earlier_of(self.deadline, own)
     }
 
     #[inline]
@@ -358,17 +414,17 @@ impl<'g> Passage<'g> {
         }
         match result {
             Ok(value) => {
-                self.succeeded(took);
+                self.succeeded();
                 Ended::Answered(value)
             }
-            Err(error) => self.failed(error, took),
+            Err(error) => self.failed(error),
         }
     }
 
     #[inline]
-    fn succeeded(&mut self, took: Duration) {
+    fn succeeded(&mut self) {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Ok(()), took);
+            self.record_call(&Ok(()));
         }
         if let Some(budget) = &self.gates.budget {
             match self.withdrawal.take() {
@@ -379,15 +435,29 @@ impl<'g> Passage<'g> {
     }
 
     #[cold]
-    fn failed<T>(&mut self, error: Error, took: Duration) -> Ended<T> {
+    fn failed<T>(&mut self, error: Error) -> Ended<T> {
+        self.heed(&error);
         let Some(retry) = &self.gates.policy.retry else {
-            return Ended::Failed(self.stop(error, None, took));
+            return Ended::Failed(self.stop(error, None));
         };
         let why = match self.decide(retry, &error) {
             Decision::RetryAfter(delay) => return Ended::Again(error, delay),
             Decision::Stop(why) => why,
         };
-        Ended::Failed(self.stop(error, Some(why), took))
+        Ended::Failed(self.stop(error, Some(why)))
+    }
+
+    /// A service that asks for time gets it from all calls, not from this one alone.
+    fn heed(&self, error: &Error) {
+        if let (Some(limiter), None, ErrorKind::RateLimited, Retry::After(pause)) =
+            (&self.gates.limiter, error.gate(), error.kind(), error.retry())
+        {
+            limiter.drain_at(self.now, pause.min(HEEDED_MAX));
+        }
+        // An answer is the end of a call that went well, so it earns what a success earns.
+        if let (Some(budget), Class::Answer) = (&self.gates.budget, error.class()) {
+            budget.call_succeeded();
+        }
     }
 
     fn decide(&mut self, retry: &RetryPolicy, error: &Error) -> Decision {
@@ -420,6 +490,7 @@ impl<'g> Passage<'g> {
             delay,
             error: error.clone(),
         });
+        self.in_doubt |= self.call.effect.leaves_doubt(&error);
         let holds = gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting);
         if !holds {
             self.permit = None;
@@ -428,14 +499,29 @@ impl<'g> Passage<'g> {
             self.leave = None;
         }
         gates.clock.sleep(delay).await;
+        self.now = gates.clock.now();
         match self.pass_again().await {
             Ok(()) => Ok(()),
-            Err(why) => Err(self.stop(error, Some(why), Duration::ZERO)),
+            Err(why) => {
+                self.return_withdrawal();
+                Err(self.stop(error, Some(why)))
+            }
+        }
+    }
+
+    /// A retry that is not made costs nothing.
+    fn return_withdrawal(&mut self) {
+        if let (Some(budget), Some(withdrawal)) = (&self.gates.budget, self.withdrawal.take()) {
+            budget.give_back(withdrawal);
         }
     }
 
     async fn pass_again(&mut self) -> Result<(), Why> {
         let gates = self.gates;
+        // Open meanwhile, it costs a retry no token and no slot either.
+        if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
+            breaker.check_at(self.now).map_err(|_| Why::BreakerOpen)?;
+        }
         let charges = gates.policy.retry.as_ref().is_some_and(|retry| retry.charge_limiter);
         if let Some(limiter) = gates.limiter.as_ref().filter(|_| charges) {
             limiter.acquire(1, self.deadline).await.map_err(|_| Why::RateLimited)?;
@@ -447,6 +533,7 @@ impl<'g> Passage<'g> {
         self.now = gates.clock.now();
         if let Some(breaker) = gates.breaker.as_ref().filter(|_| self.leave.is_none()) {
             self.leave = Some(breaker.permit_at(self.now).map_err(|_| Why::BreakerOpen)?);
+            self.at_work(false);
         }
         if self.deadline.is_some_and(|deadline| deadline <= self.now) {
             return Err(Why::NoTimeLeft);
@@ -455,10 +542,12 @@ impl<'g> Passage<'g> {
     }
 
     /// The error of the call, once no attempt follows.
-    fn stop(&mut self, error: Error, why: Option<Why>, took: Duration) -> Error {
+    fn stop(&mut self, error: Error, why: Option<Why>) -> Error {
         if self.counts() == BreakerCounts::Calls {
-            self.record(&Err::<(), _>(error.clone()), took);
+            self.record_call(&Err(error.clone()));
         }
+        // That the last attempt did nothing does not undo what an earlier one may have done.
+        let error = if self.in_doubt { error.in_doubt() } else { error };
         let Some(why) = why else { return error };
         let gates = self.gates;
         gates.events.emit(|| Event::RetryStopped {
@@ -478,59 +567,14 @@ impl<'g> Passage<'g> {
         }
     }
 
+    /// The one verdict of a call: it took as long as all its attempts and the waits between them.
+    #[inline]
+    fn record_call(&mut self, result: &Result<()>) {
+        self.record(result, self.now.saturating_duration_since(self.began));
+    }
+
     #[inline]
     fn counts(&self) -> BreakerCounts {
         self.gates.policy.breaker.as_ref().map_or(BreakerCounts::Attempts, |policy| policy.counts)
     }
-}
-
-impl Limit {
-    /// The deadline of the call around, where there is one.
-    pub(crate) fn inherited() -> Self {
-        Self(ambient::current().deadline.map(|deadline| (deadline, Gate::Deadline)))
-    }
-}
-
-pin_project! {
-    /// A future with an end. The timer is armed when the first poll has to wait.
-    pub(crate) struct Limited<F> {
-        #[pin]
-        future: F,
-        limit: Limit,
-        timer: Option<Pin<Box<Sleep>>>,
-    }
-}
-
-impl<F> Limited<F> {
-    #[inline]
-    pub(crate) fn new(future: F, limit: Limit) -> Self {
-        Self { future, limit, timer: None }
-    }
-}
-
-impl<T, F: Future<Output = Result<T>>> Future for Limited<F> {
-    type Output = Result<T>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(result) = this.future.poll(context) {
-            return Poll::Ready(result);
-        }
-        let Some((until, gate)) = this.limit.0 else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| {
-            Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
-        });
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(timed_out(gate)))
-    }
-}
-
-#[cold]
-fn timed_out(gate: Gate) -> Error {
-    let message = match gate {
-        Gate::Deadline => "the deadline passed before the answer came",
-        _ => "the attempt took too long",
-    };
-    Error::refused(gate, message).with_outcome(crate::Outcome::Unknown)
 }

@@ -4,11 +4,13 @@ mod breaker;
 mod budget;
 mod bulkhead;
 mod chain;
+mod fallback;
 mod faults;
 mod mistakes;
 mod policy;
 mod rate_limit;
 mod retry;
+mod timeout;
 
 pub use breaker::{
     Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy, BreakerState,
@@ -16,9 +18,12 @@ pub use breaker::{
 };
 pub use budget::{BudgetPolicy, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
-pub(crate) use chain::{Call, Limit, Limited};
+pub(crate) use chain::Call;
 pub use chain::{Gates, execute_with_resilience};
+pub use fallback::{Cause, with_fallback};
 pub use faults::{Fault, Faults};
 pub use policy::{ChainStep, Policy};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
 pub use retry::{Backoff, Decision, Jitter, RetryPolicy, Why};
+pub use timeout::AttemptTimeout;
+pub(crate) use timeout::{Limit, Limited};

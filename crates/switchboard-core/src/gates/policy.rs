@@ -70,6 +70,7 @@ impl Policy {
         errors.extend(self.bulkhead.and_then(|limit| limit.check().err()));
         errors.extend(self.breaker.as_ref().and_then(|policy| policy.check().err()));
         errors.extend(self.retry.as_ref().and_then(|policy| policy.check().err()));
+        errors.extend(self.retry.as_ref().and_then(|policy| policy.budget.check().err()));
         for (name, limit) in
             [("deadline", self.deadline), ("attempt_timeout", self.attempt_timeout)]
         {
@@ -147,7 +148,7 @@ fn describe_breaker(breaker: &BreakerPolicy) -> String {
         "opens for {:?} when {:.0}% of at least {} {counted} in {window} failed",
         breaker.open_for,
         breaker.failure_rate * 100.0,
-        breaker.calls_min,
+        breaker.min_calls,
     )
 }
 

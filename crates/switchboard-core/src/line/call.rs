@@ -14,7 +14,7 @@ use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
 use crate::ambient;
 use crate::figures::Record;
-use crate::gates::{Call, Limit, Limited};
+use crate::gates::{Call, Cause, Limit, Limited, with_fallback};
 use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Event, Gates, Op, OwnedPermit, Result, Source, Subsystem};
 
@@ -30,11 +30,12 @@ impl<S: Subsystem> Line<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        match self.slot.way() {
+        match self.slot.way(op) {
             Way::Straight(held) => self.slot.observe(op, &held.label(), ask(held)).await,
             Way::Gated(gates, held) => {
                 Ok(self.slot.guarded(&gates, held, op, &Repeatable(ask)).await?.0)
             }
+            Way::Refused(refusal) => Err(self.slot.refused(op, refusal)),
             Way::Roundabout => Ok(Box::pin(self.slot.call(op, &Repeatable(ask))).await?.0),
         }
     }
@@ -50,6 +51,30 @@ impl<S: Subsystem> Line<S> {
         T: Send,
     {
         Ok(self.slot.call(op, &OneShot(Mutex::new(Some(ask)))).await?.0)
+    }
+
+    /// Calls the driver as [`call`](Self::call) does; where it cannot be served, `instead` answers.
+    ///
+    /// Outermost of all gates: `instead` sees why, is not guarded itself, and is not asked about what
+    /// a service answered.
+    pub async fn call_or<T, F, Fut, G, Instead>(&self, op: Op, ask: F, instead: G) -> Result<T>
+    where
+        F: Fn(Held<S>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+        G: FnOnce(Cause, Error) -> Instead + Send,
+        Instead: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        with_fallback(self.call(op, ask), |cause, error| {
+            self.slot.environment.events().emit(|| Event::FellBack {
+                source: Source::new(S::NAME, self.slot.name.shared()),
+                operation: op.name(),
+                cause,
+                error: error.clone(),
+            });
+            instead(cause, error)
+        })
+        .await
     }
 
     /// Asks the driver something that it answers without waiting.
@@ -141,9 +166,10 @@ impl<S: Subsystem> Slot<S> {
     async fn pass<A: Ask<S>>(self: &Arc<Self>, op: Op, ask: &A) -> Answered<A::Answer> {
         match self.entered().await {
             Ok(Entered::Driver(Some(gates), held)) => self.guarded(&gates, held, op, ask).await,
-            Ok(Entered::Driver(None, held)) => {
-                Ok((self.attempt(None, Some(held), op, ask, Limit::inherited()).await?, None))
-            }
+            Ok(Entered::Driver(None, held)) => match Limit::inherited(self.environment.clock()) {
+                Ok(limit) => Ok((self.attempt(None, Some(held), op, ask, limit).await?, None)),
+                Err(late) => Err(self.refused(op, late)),
+            },
             Ok(Entered::Group(group, gates)) => {
                 let deadline = gates.as_deref().and_then(|gates| gates.deadline());
                 let inside = ambient::current().until(deadline);
@@ -167,7 +193,7 @@ impl<S: Subsystem> Slot<S> {
         match gates.run(call, held, attempt).await {
             Ok(passed) if A::KEEPS_SLOT => Ok(gates.keep(passed)),
             Ok(passed) => Ok((passed.value, None)),
-            Err(error) if error.place().is_none() => Err(self.refused(op, error)),
+            Err(error) if self.reached_no_driver(&error) => Err(self.refused(op, error)),
             Err(error) => Err(error),
         }
     }
@@ -236,7 +262,7 @@ impl<S: Subsystem> Slot<S> {
                 Err(error) => error,
             };
             if ask.is_spent() || !may_move_on(&error, op.effect()) {
-                return Err(walk.ended_by(error));
+                return Err(walk.ended_by(error, op.effect()));
             }
             next = walk.next();
             if let Some(next) = next {
@@ -255,6 +281,15 @@ impl<S: Subsystem> Slot<S> {
             to: to.slot.name.shared(),
             error: error.clone(),
         });
+    }
+
+    /// Whether no driver of this instance has placed the error, and so none has been counted for it.
+    fn reached_no_driver(&self, error: &Error) -> bool {
+        error.place().is_none_or(|place| {
+            place.driver.is_none()
+                && place.subsystem == S::NAME
+                && *place.instance == *self.name.as_str()
+        })
     }
 
     /// Counts and places an error of a call that reached no driver.

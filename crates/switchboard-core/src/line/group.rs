@@ -81,7 +81,9 @@ impl<'g, S: Subsystem> Walk<'g, S> {
     }
 
     /// The error of a call that may not be tried elsewhere.
-    pub(super) fn ended_by(self, error: Error) -> Error {
+    pub(super) fn ended_by(self, error: Error, effect: crate::Effect) -> Error {
+        let in_doubt = self.errors.iter().any(|earlier| effect.leaves_doubt(earlier));
+        let error = if in_doubt { error.in_doubt() } else { error };
         error.with_related(self.errors)
     }
 }

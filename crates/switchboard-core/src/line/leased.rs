@@ -110,17 +110,26 @@ impl<S: Subsystem> Step<'_, S> {
     /// Runs one operation inside what was opened: counted, traced, placed, and ended with
     /// `Unavailable` when the driver is closed under it after a swap.
     pub async fn run<R>(&self, op: Op, future: impl Future<Output = Result<R>>) -> Result<R> {
-        if self.held.0.revoked.is_revoked() {
-            let error = taken_away().not_applied();
+        let limit = self.begin().map_err(|error| {
             self.slot.figures.refused(op, &error);
-            return Err(error.at(|| self.slot.place(Some(self.held.driver_name()), op.name())));
-        }
-        let inside = Limited::new(self.unless_revoked(future), Limit::inherited());
+            error.at(|| self.slot.place(Some(self.held.driver_name()), op.name()))
+        })?;
+        let inside = Limited::new(self.unless_revoked(future), limit);
         let result = self.slot.observe(op, &self.held.label(), inside).await;
-        if let Some(gates) = self.slot.gates() {
+        // What an old driver's sessions meet is not held against the one that serves now.
+        let serves_still = self.slot.serves(self.held.generation());
+        if let Some(gates) = self.slot.gates().filter(|_| serves_still) {
             gates.observed(&result);
         }
         result
+    }
+
+    /// How long a step that begins now may take, if it may begin at all.
+    fn begin(&self) -> Result<Limit> {
+        if self.held.0.revoked.is_revoked() {
+            return Err(taken_away().not_applied());
+        }
+        Limit::inherited(self.slot.environment.clock())
     }
 
     /// The end of `future`, or an error when the driver is taken away; looked at only while waiting.

@@ -3,6 +3,7 @@
 //! Everything between the two happens here, once, for every subsystem: finding the driver, passing
 //! the gates, choosing a member, counting, and saying where an error happened.
 
+mod build;
 mod call;
 mod group;
 mod leased;
@@ -10,6 +11,7 @@ mod leaving;
 mod reported;
 mod seat;
 mod slot;
+mod swap;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +20,12 @@ pub(crate) use group::Group;
 pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
-pub use slot::Swapped;
 pub(crate) use slot::{Limits, Plan, Recipe, Slot};
+pub use swap::Swapped;
 
 use crate::{
-    Capabilities, Environment, Faults, Gates, Lifecycle as _, OpFigures, Result, Subsystem,
+    Capabilities, ChainStep, Environment, Faults, Gates, Lifecycle as _, OpFigures, Policy, Result,
+    Subsystem,
 };
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
@@ -71,6 +74,20 @@ impl<S: Subsystem> Line<S> {
         self.slot.gates()
     }
 
+    /// The path of every call, outermost gate first, the driver last.
+    ///
+    /// ```text
+    /// deadline         500ms for the call with all its waits and retries
+    /// retry            3 attempts, waits 20ms..1s (full jitter), pays from a budget of 500
+    /// driver           translates and classifies
+    /// ```
+    pub fn chain(&self) -> Vec<ChainStep> {
+        match self.gates() {
+            Some(gates) => gates.policy().chain(),
+            None => Policy::default().chain(),
+        }
+    }
+
     /// Lets faults happen to the calls of this instance, innermost of all gates; `None` stops that.
     ///
     /// For tests. An environment in production refuses them.
@@ -81,6 +98,14 @@ impl<S: Subsystem> Line<S> {
     /// What the instance shares with the others of its application.
     pub fn environment(&self) -> &Environment {
         &self.slot.environment
+    }
+
+    /// The one `T` that all lines of this instance share; made when it is first asked for.
+    ///
+    /// For what a handle must know of the instance whoever holds it, such as work under way that
+    /// others may wait for. It lives as long as the instance, through swaps and overrides.
+    pub fn extension<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.slot.extension()
     }
 
     /// How many calls and opened things use a driver of this instance now.

@@ -98,8 +98,8 @@ impl Members {
 mod tests {
     use super::*;
 
-    fn reason() -> Option<String> {
-        Some("no ink".to_owned())
+    fn reason() -> String {
+        "no ink".to_owned()
     }
 
     #[test]
@@ -110,9 +110,9 @@ mod tests {
         for (position, member) in members.iter().enumerate() {
             member.tell_also(&inner, position);
         }
-        members[0].tell(reason());
+        members[0].tell(Some(reason()));
         assert_eq!((inner.down(), outer.down()), (0b01, 0));
-        members[1].tell(reason());
+        members[1].tell(Some(reason()));
         assert_eq!((inner.down(), outer.down()), (0b11, 1));
         assert!(inner.group().down().is_some());
         members[0].tell(None);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_group_that_is_made_later_is_told_at_once_and_one_that_is_gone_no_more() {
         let (member, alone) = (Reported::default(), Members::new(1));
-        member.tell(reason());
+        member.tell(Some(reason()));
         member.tell_also(&alone, 0);
         let around = Members::new(64);
         alone.group().tell_also(&around, 63);
@@ -145,7 +145,7 @@ mod tests {
             std::thread::scope(|scope| {
                 for (position, member) in members.iter().enumerate() {
                     let is_down = round & (1 << position) != 0;
-                    scope.spawn(move || member.tell(is_down.then(reason).flatten()));
+                    scope.spawn(move || member.tell(is_down.then(reason)));
                 }
             });
             assert_eq!(inner.down(), round & 0b11);

@@ -283,7 +283,7 @@ async fn a_name_that_is_taken_is_an_error_with_both_places() {
     let world = World::new();
     let desks = &world.desks;
     let driver = || world.script.driver::<0>("given");
-    let (first, _) = (line!(), desks.configure("a", &paper()).unwrap());
+    let (first, ()) = (line!(), desks.configure("a", &paper()).unwrap());
     let again = [
         (line!(), desks.configure(" A ", &paper())),
         (line!(), desks.group("a", &["a"], Priority)),
@@ -291,7 +291,7 @@ async fn a_name_that_is_taken_is_an_error_with_both_places() {
     for (second, result) in again {
         assert_places(&result.unwrap_err(), first, second);
     }
-    let (first, _) = (line!(), desks.insert("a", driver()).unwrap());
+    let (first, ()) = (line!(), desks.insert("a", driver()).unwrap());
     let (second, result) = (line!(), desks.insert("a", driver()));
     assert_places(&result.unwrap_err(), first, second);
     world.swept().await;

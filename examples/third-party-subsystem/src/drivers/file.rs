@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use switchboard_core::{
-    Descriptor, Error, ErrorKind, Health, Lifecycle, Registry, Reply, Result,
-};
+use switchboard_core::{Descriptor, Error, ErrorKind, Health, Lifecycle, Registry, Reply, Result};
 
 use crate::{FlagsDriver, FlagsSubsystem};
 

@@ -33,7 +33,7 @@ use window::{Call, Tally, Window};
 /// use switchboard_core::{Breaker, BreakerPolicy, BreakerState, Clock, Events, Source, Verdict};
 ///
 /// let clock = Clock::system();
-/// let policy = BreakerPolicy { calls_min: 2, ..BreakerPolicy::default() };
+/// let policy = BreakerPolicy { min_calls: 2, ..BreakerPolicy::default() };
 /// let source = Source::new("cache", "sessions");
 /// let breaker = Breaker::new(policy, source, Events::new(), clock.clone())?;
 ///
@@ -55,8 +55,8 @@ pub struct Breaker {
     clock: Clock,
     /// The moment all times of circuit and window are counted from.
     start: Instant,
-    /// Since when, and why, it refuses calls.
-    opening: Mutex<Opening>,
+    /// The failure that made it refuse calls.
+    opening: Mutex<Option<Error>>,
     /// Tells the refusals a thread keeps from those of other breakers.
     id: u64,
 }
@@ -104,12 +104,8 @@ pub struct BreakerPermit<'a> {
     breaker: &'a Breaker,
     ticket: Ticket,
     has_succeeded: bool,
-}
-
-#[derive(Default)]
-struct Opening {
-    at: u64,
-    error: Option<Error>,
+    /// Whether a panic now would be one of the call, and not of somebody beside it.
+    is_at_work: bool,
 }
 
 /// A refusal that a thread keeps for a while, since a copy is far cheaper than making one anew.
@@ -149,9 +145,15 @@ impl Breaker {
             events,
             start: clock.now(),
             clock,
-            opening: Mutex::new(Opening::default()),
+            opening: Mutex::new(None),
             id: ID_NEXT.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// Whether it is in a state in which it refuses some calls or all.
+    #[inline]
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.circuit.pass().is_none()
     }
 
     /// Whether a call would be refused now; takes no permit, so that what is in front of the call
@@ -173,7 +175,7 @@ impl Breaker {
             Some(ticket) => ticket,
             None => self.probe_at(now)?,
         };
-        Ok(BreakerPermit { breaker: self, ticket, has_succeeded: false })
+        Ok(BreakerPermit { breaker: self, ticket, has_succeeded: false, is_at_work: true })
     }
 
     /// What `result` says about the health of the service, by the policy of this breaker.
@@ -217,6 +219,26 @@ impl Breaker {
     pub fn reset(&self) {
         self.circuit.reset(self.nanos_at(self.clock.now()), &self.caller());
         self.events.deliver();
+    }
+
+    /// Takes over what somebody forced on the breaker before this one.
+    pub(crate) fn keep_forced(&self, state: BreakerState) {
+        match state {
+            BreakerState::ForcedOpen => self.force_open(),
+            BreakerState::ForcedClosed => self.force_close(),
+            BreakerState::Disabled => self.disable(),
+            BreakerState::Closed | BreakerState::Open | BreakerState::HalfOpen => {}
+        }
+    }
+
+    /// Closed and with an empty window, unless somebody forced it into a state.
+    pub(crate) fn reset_unless_forced(&self) {
+        if matches!(
+            self.state(),
+            BreakerState::Closed | BreakerState::Open | BreakerState::HalfOpen
+        ) {
+            self.reset();
+        }
     }
 
     fn force(&self, mode: Mode) {
@@ -265,6 +287,7 @@ impl Breaker {
         error
     }
 
+    /// Without context, so that a line can add to each copy where it was refused at little cost.
     fn refusal_error(&self, refusal: Refusal, now: u64) -> Error {
         let error = match refusal.word.mode() {
             Mode::Open => {
@@ -277,11 +300,8 @@ impl Breaker {
             }
             _ => Error::refused(Gate::Breaker, "the circuit breaker is waiting for a probe"),
         };
-        let opening = self.opening.lock();
-        let since = Duration::from_nanos(now.saturating_sub(opening.at));
-        let error = error.with_context("open_since", format_args!("{since:.1?} ago"));
-        match &opening.error {
-            Some(last) => error.with_context("last_error", last),
+        match self.opening.lock().clone() {
+            Some(last) => error.with_source(last),
             None => error,
         }
     }
@@ -303,7 +323,7 @@ impl Breaker {
 
     fn is_too_bad(&self, now: u64) -> bool {
         let tally = self.window.tally(now);
-        tally.calls >= u64::from(self.policy.calls_min)
+        tally.calls >= u64::from(self.policy.min_calls)
             && (share(tally.failures, tally.calls) >= self.policy.failure_rate
                 || share(tally.slow, tally.calls) >= self.policy.slow_rate)
     }
@@ -328,6 +348,12 @@ impl BreakerPermit<'_> {
         let timed_out = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
         let is_slow = self.breaker.is_slow(took) || timed_out && self.breaker.slow_nanos.is_some();
         self.settle(now, self.breaker.verdict_of(result), is_slow, error);
+    }
+
+    /// Says whether the call is running on this thread now: only then is a panic its failure.
+    #[inline]
+    pub(crate) fn set_at_work(&mut self, is_at_work: bool) {
+        self.is_at_work = is_at_work;
     }
 
     /// Whether the breaker is still in the state that gave this leave. If not, it opened or was
@@ -390,7 +416,7 @@ impl BreakerPermit<'_> {
 impl Drop for BreakerPermit<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.has_succeeded && std::thread::panicking() {
+        if self.is_at_work && !self.has_succeeded && std::thread::panicking() {
             self.record_panic();
         }
         if self.ticket.is_probe {
@@ -422,7 +448,7 @@ impl Host for Caller<'_> {
             breaker.window.clear();
         }
         if matches!(change.to, Mode::Open | Mode::ForcedOpen) {
-            *breaker.opening.lock() = Opening { at: change.at, error: self.error.cloned() };
+            *breaker.opening.lock() = self.error.cloned();
         }
         if change.from != change.to {
             breaker.events.queue(|| self.event(change));

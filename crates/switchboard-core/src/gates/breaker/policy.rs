@@ -27,8 +27,7 @@ pub struct BreakerPolicy {
     pub window: BreakerWindow,
     /// Does not judge before it has seen so many calls in the window, so that one failure at night
     /// opens nothing.
-    #[serde(rename = "min_calls")]
-    pub calls_min: u32,
+    pub min_calls: u32,
     /// How long it stays open the first time; each further time in a row, twice as long.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text")]
@@ -48,6 +47,9 @@ pub struct BreakerPolicy {
     pub half_open_for: Duration,
     /// Whether each attempt of a call counts, or the call with all its retries once.
     pub counts: BreakerCounts,
+    /// Whether it starts over, closed, when the driver is swapped. Otherwise the history of the
+    /// instance goes on: the service behind the new driver may be the same.
+    pub reset_on_swap: bool,
     /// Whether being rate limited or told of overload counts as failure. Otherwise it counts as
     /// nothing, because the service works and only wants fewer calls.
     pub counts_throttling: bool,
@@ -147,16 +149,16 @@ impl BreakerPolicy {
         };
         mistakes.require(fits, "window", self.window, must);
         mistakes.require(
-            self.calls_min > 0,
-            "calls_min",
-            self.calls_min,
+            self.min_calls > 0,
+            "min_calls",
+            self.min_calls,
             "at least one call is needed for a judgement",
         );
         if let BreakerWindow::Calls(length) = self.window {
             mistakes.require(
-                self.calls_min <= length,
-                "calls_min",
-                self.calls_min,
+                self.min_calls <= length,
+                "min_calls",
+                self.min_calls,
                 "the window never holds so many calls",
             );
         }
@@ -197,13 +199,14 @@ impl Default for BreakerPolicy {
             slow_rate: 1.0,
             slow_after: None,
             window: BreakerWindow::default(),
-            calls_min: 20,
+            min_calls: 20,
             open_for: Duration::from_secs(5),
             open_for_max: Duration::from_mins(5),
             jitter: Jitter::Equal,
             half_open: 1,
             half_open_for: Duration::from_secs(30),
             counts: BreakerCounts::Attempts,
+            reset_on_swap: false,
             counts_throttling: false,
         }
     }

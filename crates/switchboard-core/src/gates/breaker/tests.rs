@@ -13,7 +13,7 @@ use crate::{Outcome, Retry};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn policy() -> BreakerPolicy {
-    BreakerPolicy { calls_min: 4, jitter: Jitter::None, ..BreakerPolicy::default() }
+    BreakerPolicy { min_calls: 4, jitter: Jitter::None, ..BreakerPolicy::default() }
 }
 
 fn breaker(policy: BreakerPolicy) -> Breaker {
@@ -38,7 +38,7 @@ fn opened(policy: BreakerPolicy) -> (Breaker, Instant) {
 }
 
 fn trip(breaker: &Breaker, now: Instant) {
-    for _ in 0..breaker.policy.calls_min {
+    for _ in 0..breaker.policy.min_calls {
         let mut permit = breaker.permit_at(now).unwrap();
         permit.record_result_at(now, &Err::<(), _>(unavailable()), None);
     }
@@ -102,7 +102,7 @@ impl Model {
             count(self.0.iter().filter(|call| test(call)).count()) / count(self.0.len())
         };
         (is_failure || is_slow)
-            && self.0.len() >= policy.calls_min as usize
+            && self.0.len() >= policy.min_calls as usize
             && (share(|call| call.1) >= policy.failure_rate
                 || share(|call| call.2) >= policy.slow_rate)
     }
@@ -119,12 +119,12 @@ fn policies() -> impl Strategy<Value = BreakerPolicy> {
     ];
     let rate = || (1..=10_u32).prop_map(|tenths| f64::from(tenths) / 10.0);
     (window, slow_after, rate(), rate(), 1..12_u32).prop_map(
-        |(window, slow_after, failure_rate, slow_rate, calls_min)| {
-            let calls_min = match window {
-                BreakerWindow::Calls(length) => calls_min.min(length),
-                BreakerWindow::Time(_) => calls_min,
+        |(window, slow_after, failure_rate, slow_rate, min_calls)| {
+            let min_calls = match window {
+                BreakerWindow::Calls(length) => min_calls.min(length),
+                BreakerWindow::Time(_) => min_calls,
             };
-            BreakerPolicy { failure_rate, slow_rate, slow_after, window, calls_min, ..policy() }
+            BreakerPolicy { failure_rate, slow_rate, slow_after, window, min_calls, ..policy() }
         },
     )
 }
@@ -186,7 +186,7 @@ fn a_verdict_follows_from_what_an_error_says_about_the_service() {
 }
 
 #[test]
-fn a_refusal_says_why_since_when_and_how_long() {
+fn a_refusal_says_why_and_how_long() {
     let (breaker, now) = opened(policy());
     let later = now + SECOND;
     let error = breaker.permit_at(later).unwrap_err();
@@ -194,8 +194,8 @@ fn a_refusal_says_why_since_when_and_how_long() {
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert_eq!(error.gate(), Some(Gate::Breaker));
     assert_eq!(error.retry(), Retry::After(4 * SECOND));
-    assert_eq!(error.context_value("open_since"), Some("1.0s ago"));
-    assert_eq!(error.context_value("last_error"), Some("unavailable: no connection"));
+    let last = error.find::<Error>().map(Error::message);
+    assert_eq!(last, Some("no connection"));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_slow_probe_is_as_bad_as_a_failed_one() {
 
 #[test]
 fn a_time_out_is_slow_however_short_it_was() {
-    let slow = BreakerPolicy { slow_after: Some(SECOND), calls_min: 10, ..policy() };
+    let slow = BreakerPolicy { slow_after: Some(SECOND), min_calls: 10, ..policy() };
     let breaker = breaker(slow);
     let late = Err::<(), _>(Error::new(ErrorKind::Timeout, "late"));
     breaker.permit_at(breaker.start).unwrap().record_result_at(breaker.start, &late, None);
@@ -303,7 +303,7 @@ fn a_panic_counts_as_failure() {
 
 #[test]
 fn a_panic_in_a_later_attempt_counts_too_but_not_one_after_success() {
-    let breaker = breaker(BreakerPolicy { calls_min: 100, ..policy() });
+    let breaker = breaker(BreakerPolicy { min_calls: 100, ..policy() });
     let run = |verdict| {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut permit = breaker.permit_at(breaker.start).unwrap();
@@ -471,7 +471,7 @@ fn all_mistakes_in_the_settings_are_reported_at_once() {
     let policy = BreakerPolicy {
         failure_rate: f64::NAN,
         window: BreakerWindow::Calls(3),
-        calls_min: 4,
+        min_calls: 4,
         open_for: Duration::ZERO,
         half_open: 0,
         ..BreakerPolicy::default()
@@ -482,7 +482,7 @@ fn all_mistakes_in_the_settings_are_reported_at_once() {
     let settings: Vec<_> =
         error.related().iter().filter_map(|one| one.context_value("setting")).collect();
     let expected =
-        ["breaker.failure_rate", "breaker.calls_min", "breaker.open_for", "breaker.half_open"];
+        ["breaker.failure_rate", "breaker.min_calls", "breaker.open_for", "breaker.half_open"];
     assert_eq!(settings, expected);
     assert!(BreakerPolicy::default().check().is_ok());
 }

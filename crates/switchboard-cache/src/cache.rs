@@ -1,0 +1,245 @@
+//! What an application holds: the handle of a cache, and everything that can be asked of it.
+//!
+//! It checks keys, and sees to it that a value under work is made once and never stored late. All
+//! else is the line's and the driver's affair.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use switchboard_core::{LeftOut, Line, Op, Registry, Result, Subsystem};
+
+use crate::flights::{Boarding, Flights, Job, Making, Written};
+use crate::{CacheDriver, Key, Ttl, Typed, drivers};
+
+switchboard_core::operations! {
+    /// What a cache can be asked.
+    pub mod op {
+        GET = "get": Read;
+        GET_MANY = "get_many": Read;
+        HAS = "has": Read;
+        PUT = "put": Idempotent;
+        PUT_MANY = "put_many": Idempotent;
+        /// Asked again after it worked it answers `false`, which would tell its caller that somebody
+        /// else was first. So it is not repeated once it may have happened.
+        ADD = "add": Unsafe;
+        /// What is left is the same however often it is asked; only the answer differs.
+        FORGET = "forget": Idempotent;
+        /// What is left is the same however often it is asked; only the answer differs.
+        FORGET_MANY = "forget_many": Idempotent;
+        FLUSH = "flush": Idempotent;
+        INCREMENT = "increment": Unsafe;
+    }
+}
+
+/// The subsystem of caches. It is only a name and has no values.
+#[derive(Debug)]
+pub enum Caches {}
+
+impl Subsystem for Caches {
+    const NAME: &'static str = "cache";
+    type Driver = dyn CacheDriver;
+    type Handle = Cache;
+    const OPERATIONS: &'static [Op] = op::ALL;
+    const LEFT_OUT: &'static [LeftOut] = drivers::LEFT_OUT;
+
+    fn register_built_ins(registry: &Registry<Self>) -> Result<()> {
+        drivers::register_built_ins(registry)
+    }
+}
+
+/// A cache: values under keys, for a time.
+///
+/// Cheap to clone, and good for the life of the application whichever driver serves it. Values are
+/// bytes here; [`typed`](Self::typed) gives a view of values of one type.
+///
+/// A cache may lose any value at any time. It never serves one that has expired or was forgotten.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    line: Line<Caches>,
+    /// Shared by all handles of the instance.
+    flights: Arc<Flights>,
+}
+
+impl From<Line<Caches>> for Cache {
+    fn from(line: Line<Caches>) -> Self {
+        Self { flights: line.extension(), line }
+    }
+}
+
+impl Cache {
+    /// The line the handle holds: capabilities, figures, who serves.
+    pub fn line(&self) -> &Line<Caches> {
+        &self.line
+    }
+
+    /// A view of this cache in which every value is a `T`, kept as JSON.
+    pub fn typed<T>(&self) -> Typed<T> {
+        Typed::new(self.clone())
+    }
+
+    /// The value under `key`, or `None`.
+    #[inline]
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let key = Key::parse(key)?;
+        self.line.call(op::GET, |driver| async move { driver.get(key).await }).await
+    }
+
+    /// The value under each of `keys`, in their order.
+    pub async fn get_many(&self, keys: &[impl AsRef<str>]) -> Result<Vec<Option<Bytes>>> {
+        let keys = &parsed(keys)?[..];
+        self.line.call(op::GET_MANY, |driver| async move { driver.get_many(keys).await }).await
+    }
+
+    /// Whether a value is under `key`.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        let key = Key::parse(key)?;
+        self.line.call(op::HAS, |driver| async move { driver.has(key).await }).await
+    }
+
+    /// Stores `value` under `key` for `ttl`, and replaces what was there.
+    pub async fn put(&self, key: &str, value: impl AsRef<[u8]>, ttl: Ttl) -> Result<()> {
+        let key = Key::parse(key)?;
+        let value = value.as_ref();
+        let _writing = self.flights.write(Written::One(key)).await;
+        self.line.call(op::PUT, |driver| async move { driver.put(key, value, ttl).await }).await
+    }
+
+    /// Stores each value under its key for `ttl`; of equal keys the last counts.
+    ///
+    /// An error leaves open which of them are stored.
+    pub async fn put_many<K, V>(&self, entries: &[(K, V)], ttl: Ttl) -> Result<()>
+    where
+        K: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let keys = parsed(entries.iter().map(|(key, _)| key))?;
+        let values = entries.iter().map(|(_, value)| value.as_ref());
+        let entries = &keys.iter().copied().zip(values).collect::<Vec<_>>()[..];
+        let _writing = self.flights.write(Written::Many(&keys)).await;
+        let put = |driver: Held| async move { driver.put_many(entries, ttl).await };
+        self.line.call(op::PUT_MANY, put).await
+    }
+
+    /// Stores `value` under `key` until it is forgotten, replaced or evicted.
+    pub async fn forever(&self, key: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        self.put(key, value, Ttl::Forever).await
+    }
+
+    /// Stores `value` under `key` for `ttl` if nothing is there; `false` leaves all as it is.
+    ///
+    /// Of any number of callers at once, one gets `true`. It is never asked twice on its own, since
+    /// the second answer would be wrong; after an error whose outcome is unknown the caller may or
+    /// may not have been the one.
+    pub async fn add(&self, key: &str, value: impl AsRef<[u8]>, ttl: Ttl) -> Result<bool> {
+        let key = Key::parse(key)?;
+        let value = value.as_ref();
+        let _writing = self.flights.write(Written::One(key)).await;
+        self.line.call(op::ADD, |driver| async move { driver.add(key, value, ttl).await }).await
+    }
+
+    /// Removes what is under `key`; that nothing is there is fine.
+    ///
+    /// `true` if something was. A retry after a lost answer may say `false` of what it removed.
+    pub async fn forget(&self, key: &str) -> Result<bool> {
+        let key = Key::parse(key)?;
+        let _writing = self.flights.write(Written::One(key)).await;
+        self.line.call(op::FORGET, |driver| async move { driver.forget(key).await }).await
+    }
+
+    /// Removes what is under each of `keys`, and says how many were there.
+    pub async fn forget_many(&self, keys: &[impl AsRef<str>]) -> Result<usize> {
+        let keys = &parsed(keys)?[..];
+        let _writing = self.flights.write(Written::Many(keys)).await;
+        let forget = |driver: Held| async move { driver.forget_many(keys).await };
+        self.line.call(op::FORGET_MANY, forget).await
+    }
+
+    /// Removes everything in this cache, and nothing else that its service may hold.
+    pub async fn flush(&self) -> Result<()> {
+        let _writing = self.flights.write(Written::All).await;
+        self.line.call(op::FLUSH, |driver| async move { driver.flush().await }).await
+    }
+
+    /// Adds `by` to the counter under `key` in one step, and answers the sum.
+    ///
+    /// Where nothing is, the counter begins at zero and lives for `ttl_on_create`; one that is there
+    /// keeps its time to live. A value that is no whole number is `PreconditionFailed`, a sum that no
+    /// `i64` holds is `InvalidInput`, and both leave the value as it is. Not every driver can count.
+    pub async fn increment(&self, key: &str, by: i64, ttl_on_create: Ttl) -> Result<i64> {
+        let key = Key::parse(key)?;
+        let _writing = self.flights.write(Written::One(key)).await;
+        let count = |driver: Held| async move { driver.increment(key, by, ttl_on_create).await };
+        self.line.call(op::INCREMENT, count).await
+    }
+
+    /// The value under `key`, made by `factory` and stored for `ttl` if it is not there.
+    ///
+    /// Of all callers in this process that miss the same key, one factory runs and all get what it
+    /// makes. Its work belongs to none of them: it goes on when callers are dropped or run out of
+    /// time. An error or a panic of it is told once to all who wait; the next caller starts afresh.
+    ///
+    /// A write to the key through a handle of this instance while the factory runs (`put`, `add`,
+    /// `forget`, `flush`, `increment`) wins: what the factory makes is told to those who wait, and
+    /// not stored. What other processes, other instances and members of a group write is seen only
+    /// if a value is there when the work is done; that value stays. What they forget is not seen.
+    ///
+    /// That the value could not be stored is no error here; it is in the figures of the line.
+    ///
+    /// # Errors
+    ///
+    /// `Config` at once if the factory asks for the key it is making; `Timeout` if it takes longer
+    /// than [`FACTORY_LIMIT`](Self::FACTORY_LIMIT); `Overloaded` beyond
+    /// [`FACTORIES_MAX`](Self::FACTORIES_MAX) or [`WAITERS_MAX`](Self::WAITERS_MAX).
+    pub async fn remember<F, Fut, V>(&self, key: &str, ttl: Ttl, factory: F) -> Result<Bytes>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V>> + Send + 'static,
+        V: Into<Bytes>,
+    {
+        let make = || async move { Ok(factory().await?.into()) }.boxed();
+        self.made_once(key, ttl, |_| true, make).await
+    }
+
+    /// How long a factory of [`remember`](Self::remember) may take.
+    pub const FACTORY_LIMIT: Duration = Duration::from_mins(1);
+
+    /// How many factories of one instance may run at once.
+    pub const FACTORIES_MAX: usize = 1_000;
+
+    /// How many callers may wait for one factory.
+    pub const WAITERS_MAX: usize = 10_000;
+
+    /// [`remember`](Self::remember), where a stored value that is not `usable` counts as a miss.
+    pub(crate) async fn made_once(
+        &self,
+        key: &str,
+        ttl: Ttl,
+        usable: fn(&Bytes) -> bool,
+        make: impl FnOnce() -> Making + Send,
+    ) -> Result<Bytes> {
+        let checked = Key::parse(key)?;
+        let landings = self.flights.landings();
+        let replaces = match self.get(key).await? {
+            Some(value) if usable(&value) => return Ok(value),
+            found => found.is_some(),
+        };
+        let waiting = match self.flights.board(checked, landings)? {
+            Boarding::Wait(waiting) => waiting,
+            Boarding::Lead(pilot, waiting) => {
+                let job = Job { line: self.line.clone(), ttl, replaces, usable };
+                pilot.fly(job, make());
+                waiting
+            }
+        };
+        waiting.landed().await
+    }
+}
+
+type Held = switchboard_core::Held<Caches>;
+
+fn parsed<'k, K: AsRef<str> + 'k>(keys: impl IntoIterator<Item = &'k K>) -> Result<Vec<Key<'k>>> {
+    keys.into_iter().map(|key| Key::parse(key.as_ref())).collect()
+}
