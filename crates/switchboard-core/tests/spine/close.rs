@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use switchboard_core::{Clock, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings};
+use switchboard_core::{
+    Clock, CloseReport, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings,
+};
+use tokio::task::JoinHandle;
 
 use crate::create::lamps;
 use crate::desk::{
@@ -196,10 +199,34 @@ async fn an_instance_created_while_closing_is_closed() {
     let desks = world.desks.clone();
     let creating = tokio::spawn(async move { desks.get("a").await.map(drop) });
     world.script.reached(Step::Init, 1).await;
-    world.desks.close(LIMIT).await.into_result().unwrap();
+    let closing = closing(&world);
+    world.settle().await;
+    assert!(!closing.is_finished(), "what is being built is waited for");
     gate.open();
+    closing.await.unwrap().into_result().unwrap();
     let error = creating.await.unwrap().unwrap_err();
     assert_eq!(error.message(), "the instance is closed");
+    world.script.assert_tidy(0);
+}
+
+fn closing(world: &World) -> JoinHandle<CloseReport> {
+    let desks = world.desks.clone();
+    tokio::spawn(async move { desks.close(LIMIT).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_never_ends_is_reported_and_waited_for_no_longer_than_the_limit() {
+    let world = World::with(&["a"]);
+    world.script.once(Step::Init, Act::Hang);
+    let desks = world.desks.clone();
+    let creating = tokio::spawn(async move { desks.get("a").await.map(drop) });
+    world.script.reached(Step::Init, 1).await;
+    let begin = Clock::system().now();
+    let [error] = world.desks.close(LIMIT).await.errors.try_into().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.place().unwrap().to_string(), "desk.a close");
+    assert_eq!(Clock::system().now() - begin, LIMIT);
+    creating.await.unwrap().unwrap_err();
     world.swept().await;
     world.script.assert_tidy(0);
 }
@@ -212,10 +239,14 @@ async fn a_swap_that_is_under_way_while_closing_is_closed() {
     let desks = world.desks.clone();
     let swapping = tokio::spawn(async move { desks.swap("a", &paper()).await.map(drop) });
     world.script.reached(Step::Init, 2).await;
-    world.desks.close(LIMIT).await.into_result().unwrap();
+    let closing = closing(&world);
+    world.settle().await;
+    assert!(!closing.is_finished(), "what is being built is waited for");
     gate.open();
+    let report = closing.await.unwrap();
+    assert_eq!(report.closed, ["a"]);
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
     swapping.await.unwrap().unwrap_err();
-    world.swept().await;
     world.script.assert_tidy(0);
 }
 
