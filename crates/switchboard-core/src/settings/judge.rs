@@ -20,9 +20,8 @@ pub(super) type Ask<'a> = &'a dyn Fn(&Probe<'_>) -> Result<(), Failure>;
 /// The mistakes of a tree that serde accepts.
 pub(super) fn of_accepted(mistakes: Vec<Mistake<'_>>, ask: Ask<'_>) -> Vec<Problem> {
     let real = mistakes.into_iter().enumerate().filter(|(asked, mistake)| match mistake.class {
-        Class::Limit => true,
         Class::Shape | Class::Listed if mistake.by_position => false,
-        Class::Listed => true,
+        Class::Limit | Class::Listed => true,
         Class::Unknown => *asked >= PROBES_MAX || !is_in_use(mistake, ask),
         Class::Shape => *asked < PROBES_MAX && is_swallowed(mistake, ask),
         Class::Missing => false,
