@@ -65,12 +65,8 @@ pub trait Erase<T> {
 ///
 /// Used in `drivers/mod.rs`. Each module has a function `register` that takes the registry.
 ///
-/// ```ignore
-/// switchboard_core::drivers! { for Caches:
-///     memory;
-///     null;
-///     redis if "redis";
-/// }
+/// ```text
+#[doc = include_str!("../tests/drivers/mod.rs")]
 /// ```
 #[macro_export]
 macro_rules! drivers {

@@ -77,6 +77,26 @@ impl<S: Subsystem> Line<S> {
     ///
     /// The gates act as on any call; what they gave out (the place in the bulkhead) and the driver
     /// itself are kept until the answer is dropped.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let handle = counters.get("visits").await?;
+    ///
+    /// // What the method of a handle does.
+    /// let open = handle.line().open(op::WATCH, |driver| async move { driver.watch().await });
+    /// let leased = open.await?;
+    /// assert_eq!(handle.line().in_flight(), 1);
+    /// drop(leased);
+    /// assert_eq!(handle.line().in_flight(), 0);
+    /// # Ok(()) }
+    /// ```
     pub async fn open<T, F, Fut>(&self, op: Op, open: F) -> Result<Leased<S, T>>
     where
         F: Fn(Held<S>) -> Fut + Send + Sync,
@@ -92,9 +112,21 @@ impl<S: Subsystem> Line<S> {
 impl<S: Subsystem, T> Leased<S, T> {
     /// The opened thing, and the watcher that its operations go through.
     ///
-    /// ```ignore
-    /// let (session, step) = leased.parts();
-    /// let rows = step.run(op::QUERY, session.query(text)).await?;
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    ///
+    /// let mut leased = counters.get("visits").await?.watch().await?;
+    /// let (watch, step) = leased.parts();
+    /// let next = step.run(op::NEXT, watch.next()).await?;
+    /// assert_eq!(next, 8);
+    /// # Ok(()) }
     /// ```
     pub fn parts(&mut self) -> (&mut T, Step<'_, S>) {
         (&mut self.opened, Step { held: &self.held, slot: &self.slot })

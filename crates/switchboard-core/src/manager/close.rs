@@ -56,6 +56,27 @@ impl<S: Subsystem> Manager<S> {
     /// closing. Drivers that a swap has taken out and that still drain are waited for as well. Closing again, or at the same time, gives
     /// the report of the one run; the run goes on if its caller goes away. Asked from inside a
     /// driver's own `close`, it answers at once that closing is under way.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// counters.configure("unused", &fixed(0))?;
+    /// let visits = counters.get("visits").await?;
+    ///
+    /// let report = counters.close(Duration::from_secs(10)).await;
+    /// assert_eq!(report.closed, ["visits"]);
+    /// report.into_result()?;
+    /// assert!(visits.read().await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self, limit: Duration) -> CloseReport {
         if ambient::current().closing == self.0.id {
             return CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: true };

@@ -26,6 +26,24 @@ impl<S: Subsystem> Manager<S> {
     /// Each has `limit` to answer; one that hangs or panics is down and delays no other. Groups that
     /// contain an instance learn of the verdict; a group whose members are all down is down for the
     /// groups around it.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use std::time::Duration;
+    /// use switchboard_core::Status;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let reports = counters.health(Duration::from_secs(1)).await;
+    /// assert_eq!(reports[0].instance, "visits");
+    /// assert_eq!(reports[0].health.status, Status::NotChecked);
+    /// # Ok(()) }
+    /// ```
     pub async fn health(&self, limit: Duration) -> Vec<HealthReport> {
         let clock = self.0.environment.clock();
         let begin = clock.now();

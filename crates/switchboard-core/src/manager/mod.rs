@@ -30,6 +30,27 @@ use crate::{
 };
 
 /// The instances of one subsystem. Cheap to clone; clones are the same manager.
+///
+/// ```
+/// # mod counters {
+/// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+/// # }
+/// # use counters::CountersSubsystem;
+/// use switchboard_core::{Environment, Manager, Registry, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> switchboard_core::Result<()> {
+/// let registry = Registry::<CountersSubsystem>::with_built_ins()?;
+/// let counters = Manager::new(registry, &Environment::new())?;
+/// counters.configure("visits", &Settings::new().with("driver", "fixed").with("value", 7))?;
+/// counters.set_default("visits")?;
+///
+/// // Built when it is first asked for.
+/// assert!(!counters.instances()[0].is_ready);
+/// assert_eq!(counters.get_default().await?.read().await?, 7);
+/// assert!(counters.instances()[0].is_ready);
+/// # Ok(()) }
+/// ```
 pub struct Manager<S: Subsystem>(Arc<ManagerCore<S>>);
 
 pub(crate) struct ManagerCore<S: Subsystem> {
@@ -141,6 +162,25 @@ impl<S: Subsystem> Manager<S> {
     /// Declares an instance that chooses among others for each call.
     ///
     /// The members must be declared already, so that no group can contain itself.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::RoundRobin;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("left", &fixed(1))?;
+    /// counters.configure("right", &fixed(2))?;
+    /// counters.group("both", &["left", "right"], RoundRobin::new())?;
+    ///
+    /// let both = counters.handle("both")?;
+    /// assert_eq!(both.read().await? + both.read().await?, 3);
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
@@ -187,6 +227,23 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// The type is known before anything is built. None, or several, are errors; the latter lists
     /// them.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, Fixed};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// assert_eq!(counters.get_by_type::<Fixed>().await?.read().await?, 7);
+    ///
+    /// counters.configure("errors", &fixed(0))?;
+    /// let error = counters.get_by_type::<Fixed>().await.unwrap_err();
+    /// assert_eq!(error.context_value("instances"), Some("errors, visits"));
+    /// # Ok(()) }
+    /// ```
     pub async fn get_by_type<T: 'static>(&self) -> Result<S::Handle>
     where
         S::Driver: Erase<T>,
@@ -216,6 +273,24 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// For tests. Guards of one instance may be dropped in any order. Nothing of the instance
     /// itself is built meanwhile; the driver given is closed when the guard goes.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, Fixed};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let visits = counters.handle("visits")?;
+    ///
+    /// let guard = counters.override_instance("visits", Fixed(0))?;
+    /// assert_eq!(visits.read().await?, 0);
+    /// drop(guard);
+    /// assert_eq!(visits.read().await?, 7);
+    /// # Ok(()) }
+    /// ```
     pub fn override_instance<T>(&self, name: &str, driver: T) -> Result<Override<S>>
     where
         S::Driver: Erase<T>,
@@ -233,6 +308,29 @@ impl<S: Subsystem> Manager<S> {
     /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
     /// settings without a policy keep the one in force. The old driver is closed when its last call
     /// has ended, or at the drain limit it was declared with.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::Settings;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let visits = counters.get("visits").await?;
+    ///
+    /// let swapped = counters.swap("visits", &fixed(8)).await?;
+    /// assert_eq!((swapped.generation, visits.read().await?), (2, 8), "the handle follows");
+    /// swapped.closed().await?;
+    ///
+    /// let wrong = Settings::new().with("driver", "fixed").with("value", "many");
+    /// assert!(counters.swap("visits", &wrong).await.is_err());
+    /// assert_eq!(visits.read().await?, 8);
+    /// # Ok(()) }
+    /// ```
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
         let plan = self.plan(&slot.name, settings)?;
@@ -248,6 +346,27 @@ impl<S: Subsystem> Manager<S> {
     /// What the old and the new policy both have goes on where it was: tokens taken, slots in use,
     /// and the breaker, unless its own settings changed. Of a group only a deadline makes sense; its
     /// members have gates of their own, so that retries never multiply.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::{BulkheadLimit, Policy};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let visits = counters.get("visits").await?;
+    ///
+    /// let bulkhead = BulkheadLimit { max: 1, ..BulkheadLimit::default() };
+    /// counters.retune("visits", Policy { bulkhead: Some(bulkhead), ..Policy::default() })?;
+    ///
+    /// let _only_place = visits.watch().await?;
+    /// assert!(visits.read().await.is_err(), "the bulkhead is full");
+    /// # Ok(()) }
+    /// ```
     pub fn retune(&self, name: &str, policy: Policy) -> Result<()> {
         let slot = self.slot(name)?;
         let has_more = Policy { deadline: None, ..policy.clone() } != Policy::default();

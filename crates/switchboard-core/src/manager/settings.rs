@@ -14,6 +14,19 @@ use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
 /// its settings, so no driver may use them for something else.
+///
+/// ```
+/// use switchboard_core::{InstanceSettings, Settings};
+///
+/// let settings = Settings::new()
+///     .with("url", "redis+tls://cache.example")
+///     .with("policy", "fast")
+///     .with("drain_limit", "5s");
+/// let (own, rest) = InstanceSettings::take(&settings, "cache.sessions")?;
+/// assert_eq!(own.driver.as_deref(), Some("redis"), "by the scheme of the address");
+/// assert_eq!(rest.keys().collect::<Vec<_>>(), ["url"]);
+/// # switchboard_core::Result::<()>::Ok(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -67,6 +67,29 @@ impl<S: Subsystem> Registry<S> {
     ///
     /// A name that is taken, here or as an alias, is an error that names both places; a name that
     /// cannot be one is an error too. Either way the registry is unchanged.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{CountersSubsystem, Fixed, FixedConfig};
+    /// use switchboard_core::{Descriptor, ErrorKind, Registry};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let registry = Registry::<CountersSubsystem>::empty();
+    /// registry.register(
+    ///     Descriptor::new("constant").alias("const").summary("the same value for ever"),
+    ///     |config: FixedConfig, _context| async move { Ok(Fixed(config.value)) },
+    /// )?;
+    /// assert!(registry.has("Const"));
+    ///
+    /// let again = registry.register("const", |_: FixedConfig, _| async { Ok(Fixed(0)) });
+    /// let error = again.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AlreadyRegistered);
+    /// assert!(error.context_value("first").is_some() && error.context_value("second").is_some());
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn register<C, T, F, Fut>(&self, descriptor: impl Into<Descriptor>, make: F) -> Result<()>
     where
@@ -89,6 +112,26 @@ impl<S: Subsystem> Registry<S> {
     /// The one before comes back when the guard is dropped, whatever the order in which guards go.
     /// The names of the one before stay valid and lead to the new one. Instances that are already
     /// built keep the driver they have.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, Fixed, FixedConfig};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    ///
+    /// let always_one = |_: FixedConfig, _| async { Ok(Fixed(1)) };
+    /// let replacement = counters.registry().replace("fixed", always_one)?;
+    /// counters.configure("errors", &fixed(7))?;
+    /// drop(replacement);
+    ///
+    /// assert_eq!(counters.get("visits").await?.read().await?, 7, "declared before");
+    /// assert_eq!(counters.get("errors").await?.read().await?, 1, "declared meanwhile");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn replace<C, T, F, Fut>(
         &self,

@@ -1,0 +1,7 @@
+use crate::counters::CountersSubsystem;
+
+switchboard_core::drivers! { for CountersSubsystem:
+    memory;
+    null;
+    redis if "redis";
+}
