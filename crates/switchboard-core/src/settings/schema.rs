@@ -438,6 +438,9 @@ impl<'s, 't> Walk<'s, 't> {
                 return true;
             }
             let needs_more = tables.iter().any(|(name, _)| *name == text);
+            // What stands in the place of a choice may be what belongs inside of one.
+            let secret = spot.secret || tables.iter().any(|(_, branch)| self.has_secret(*branch));
+            let spot = Spot { secret, ..spot };
             found.mistakes.push(if needs_more {
                 let message = "this choice needs settings of its own";
                 self.mistake(Class::Shape, spot, message)
@@ -564,6 +567,16 @@ impl<'s, 't> Walk<'s, 't> {
 
     fn resolve(&self, reference: &Json) -> Option<&'s Json> {
         self.root.pointer(reference.as_str()?.strip_prefix('#')?)
+    }
+
+    /// Whether one of the keys of a branch is a secret.
+    fn has_secret(&self, branch: Branch<'s>) -> bool {
+        let keys = branch.shape.and_then(|shape| shape.get("properties")?.as_object());
+        let mut schemas = keys.into_iter().flat_map(Map::values);
+        schemas.any(|schema| {
+            schema.as_object().is_some_and(is_secret)
+                || self.shape_of(schema).is_some_and(is_secret)
+        })
     }
 
     /// The schema behind a reference that stands alone.

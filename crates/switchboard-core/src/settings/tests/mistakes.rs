@@ -368,6 +368,16 @@ impl JsonSchema for Picky {
     }
 }
 
+/// A choice whose key is forgotten easily: `login = "hunter2"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Login {
+    #[expect(dead_code, reason = "only its name is looked at")]
+    Anonymous,
+    #[expect(dead_code, reason = "only its name is looked at")]
+    Token(Secret),
+}
+
 #[test]
 fn no_text_of_a_setting_is_ever_shown() {
     const CANARY: &str = "canary\"-7f3a";
@@ -397,6 +407,7 @@ fn no_text_of_a_setting_is_ever_shown() {
     for text in [
         shown(only.decode::<N<Hidden>>().unwrap_err()),
         shown(only.decode::<N<Picky>>().unwrap_err()),
+        shown(only.decode::<N<Login>>().unwrap_err()),
         shown(only.decode::<N<Option<Hidden>>>().unwrap_err()),
         shown(only.decode::<N<std::net::IpAddr>>().unwrap_err()),
         format!("{only:?}"),
