@@ -257,11 +257,8 @@ fn weight_of(key_bytes: usize, value_bytes: usize) -> u64 {
 
 /// A copy of `value` that no larger buffer stands behind, and that is cloned without allocating.
 fn shareable(value: &[u8]) -> Bytes {
-    let copied = Bytes::copy_from_slice(value);
-    // The first clone makes the shared count; the clones that readers get only raise it.
-    let shared = copied.clone();
-    drop(copied);
-    shared
+    // A buffer with an owner is counted from the start; a plain one would be at its first clone.
+    Bytes::from_owner(Box::<[u8]>::from(value))
 }
 
 /// Few enough that each holds a value of a few megabytes, and enough that threads do not meet.
