@@ -59,7 +59,8 @@ pub(crate) type Result<T> = std::result::Result<T, String>;
 const HELP: &str = "\
 The commands of the project:
 
-  cargo xtask check           formatting, lints, documentation and the rules of the repository
+  cargo xtask check           formatting, lints, documentation and the rules of the repository:
+                              floors, driver lists, licences, forbidden words
   cargo xtask test [ARGS…]    all tests, with the servers they need; ARGS go to `cargo test`
   cargo xtask bench [NAME…]   the benchmarks, or those named; writes bench/RESULTS.md
 ";

@@ -2,6 +2,7 @@
 //!
 //! What could not run is said, and never counted as passed.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
@@ -26,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
     if !succeeded && totals.failed == 0 {
         println!("FAILED: cargo test failed without a failed test; the reason is above");
     }
-    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
+    println!("{totals}");
     Ok(succeeded && !missing_required)
 }
 
@@ -112,18 +113,22 @@ fn stream(command: &mut Command) -> Result<(Totals, bool)> {
     Ok((totals, status.success()))
 }
 
-/// How many tests of all test programs did what.
+/// What became of the tests of all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     passed: u64,
     failed: u64,
-    /// Ignored, or left out by a filter.
-    skipped: u64,
+    /// Those that were ignored, with the reason where there is one.
+    ignored: Vec<String>,
+    /// How many a filter left out, one of the caller or that of a missing server. What they are
+    /// called is not printed by the test programs.
+    filtered: u64,
 }
 
 impl Totals {
-    /// Counts the closing line of one test program, and nothing else.
+    /// Counts the closing line of one test program, and remembers which tests were ignored.
     fn add(&mut self, line: &str) {
+        self.ignored.extend(ignored(line));
         let Some(counts) = line.strip_prefix("test result: ") else { return };
         // `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s`
         let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
@@ -132,11 +137,33 @@ impl Totals {
             match pair[1] {
                 "passed" => self.passed += count,
                 "failed" => self.failed += count,
-                "ignored" | "filtered" => self.skipped += count,
+                "filtered" => self.filtered += count,
                 _ => {}
             }
         }
     }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, failed, ignored, filtered } = self;
+        write!(f, "{passed} passed, {failed} failed, {} ignored, ", ignored.len())?;
+        write!(f, "{filtered} left out by a filter")?;
+        ignored.iter().try_for_each(|test| write!(f, "\n  ignored: {test}"))
+    }
+}
+
+/// The test that this line says was ignored, and why: `test a ... ignored, too slow`.
+fn ignored(line: &str) -> Option<String> {
+    let (name, outcome) = line.trim_end().strip_prefix("test ")?.split_once(" ... ")?;
+    // Where the output is coloured, the word stands between two marks.
+    let at = outcome.find("ignored").filter(|at| outcome[..*at].chars().all(is_of_a_mark))?;
+    let reason = outcome[at..].trim_start_matches("ignored").trim_start_matches("\u{1b}[m");
+    Some(format!("{name}{reason}"))
+}
+
+fn is_of_a_mark(letter: char) -> bool {
+    matches!(letter, '\u{1b}' | '[' | ';' | 'm' | '0'..='9')
 }
 
 #[cfg(test)]
@@ -148,21 +175,30 @@ mod tests {
         let output = "
 running 3 tests
 test a ... ok
+test b::c ... ignored, too slow
+test src/lib.rs - d (line 7) ... ignored
 test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s
 test result: FAILED. 10 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s
 all doctests ran in 0.52s; merged doctests compilation took 0.43s";
-        assert_eq!(totals(output), Totals { passed: 15, failed: 4, skipped: 3 });
+        let totals = totals(output);
+        assert_eq!((totals.passed, totals.failed, totals.filtered), (15, 4, 2));
+        assert_eq!(totals.ignored, ["b::c, too slow", "src/lib.rs - d (line 7)"]);
+        let summary = totals.to_string();
+        assert!(summary.contains("2 ignored, 2 left out by a filter"), "{summary}");
+        assert!(summary.contains("\n  ignored: b::c, too slow\n"), "{summary}");
     }
 
     #[test]
     fn coloured_lines_count_too() {
         let line = "test result: \u{1b}[32mok\u{1b}[m. 2 passed; 0 failed; 0 ignored; 0 measured";
         assert_eq!(totals(line), Totals { passed: 2, ..Totals::default() });
+        let line = "test a ... \u{1b}[33mignored\u{1b}[m, too slow";
+        assert_eq!(totals(line).ignored, ["a, too slow"]);
     }
 
     #[test]
     fn what_a_test_prints_is_not_counted() {
-        let output = "it said: test result: ok. 5 passed\n5 passed; 1 failed\ntest result";
+        let output = "it said: test result: ok. 5 passed\ntest a ... ok, not ignored\n5 passed; 1 failed\ntest result";
         assert_eq!(totals(output), Totals::default());
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use switchboard_core::{LeftOut, Line, Op, Registry, Result, Subsystem};
+use switchboard_core::{Error, LeftOut, Line, Op, Place, Registry, Result, Subsystem};
 
 use crate::flights::{Boarding, Flights, Job, Making, Written};
 use crate::{CacheDriver, Key, Ttl, Typed, drivers};
@@ -83,25 +83,25 @@ impl Cache {
     /// The value under `key`, or `None`.
     #[inline]
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::GET, key)?;
         self.line.call(op::GET, |driver| async move { driver.get(key).await }).await
     }
 
     /// The value under each of `keys`, in their order.
     pub async fn get_many(&self, keys: &[impl AsRef<str>]) -> Result<Vec<Option<Bytes>>> {
-        let keys = &parsed(keys)?[..];
+        let keys = &self.keys(op::GET_MANY, keys)?[..];
         self.line.call(op::GET_MANY, |driver| async move { driver.get_many(keys).await }).await
     }
 
     /// Whether a value is under `key`.
     pub async fn has(&self, key: &str) -> Result<bool> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::HAS, key)?;
         self.line.call(op::HAS, |driver| async move { driver.has(key).await }).await
     }
 
     /// Stores `value` under `key` for `ttl`, and replaces what was there.
     pub async fn put(&self, key: &str, value: impl AsRef<[u8]>, ttl: Ttl) -> Result<()> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::PUT, key)?;
         let value = value.as_ref();
         let _writing = self.flights.write(Written::One(key)).await;
         self.line.call(op::PUT, |driver| async move { driver.put(key, value, ttl).await }).await
@@ -115,7 +115,7 @@ impl Cache {
         K: AsRef<str>,
         V: AsRef<[u8]>,
     {
-        let keys = parsed(entries.iter().map(|(key, _)| key))?;
+        let keys = self.keys(op::PUT_MANY, entries.iter().map(|(key, _)| key))?;
         let values = entries.iter().map(|(_, value)| value.as_ref());
         let entries = &keys.iter().copied().zip(values).collect::<Vec<_>>()[..];
         let _writing = self.flights.write(Written::Many(&keys)).await;
@@ -134,7 +134,7 @@ impl Cache {
     /// the second answer would be wrong; after an error whose outcome is unknown the caller may or
     /// may not have been the one.
     pub async fn add(&self, key: &str, value: impl AsRef<[u8]>, ttl: Ttl) -> Result<bool> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::ADD, key)?;
         let value = value.as_ref();
         let _writing = self.flights.write(Written::One(key)).await;
         self.line.call(op::ADD, |driver| async move { driver.add(key, value, ttl).await }).await
@@ -144,14 +144,14 @@ impl Cache {
     ///
     /// `true` if something was. A retry after a lost answer may say `false` of what it removed.
     pub async fn forget(&self, key: &str) -> Result<bool> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::FORGET, key)?;
         let _writing = self.flights.write(Written::One(key)).await;
         self.line.call(op::FORGET, |driver| async move { driver.forget(key).await }).await
     }
 
     /// Removes what is under each of `keys`, and says how many were there.
     pub async fn forget_many(&self, keys: &[impl AsRef<str>]) -> Result<usize> {
-        let keys = &parsed(keys)?[..];
+        let keys = &self.keys(op::FORGET_MANY, keys)?[..];
         let _writing = self.flights.write(Written::Many(keys)).await;
         let forget = |driver: Held| async move { driver.forget_many(keys).await };
         self.line.call(op::FORGET_MANY, forget).await
@@ -169,7 +169,7 @@ impl Cache {
     /// keeps its time to live. A value that is no whole number is `PreconditionFailed`, a sum that no
     /// `i64` holds is `InvalidInput`, and both leave the value as it is. Not every driver can count.
     pub async fn increment(&self, key: &str, by: i64, ttl_on_create: Ttl) -> Result<i64> {
-        let key = Key::parse(key)?;
+        let key = self.key(op::INCREMENT, key)?;
         let _writing = self.flights.write(Written::One(key)).await;
         let count = |driver: Held| async move { driver.increment(key, by, ttl_on_create).await };
         self.line.call(op::INCREMENT, count).await
@@ -220,7 +220,7 @@ impl Cache {
         usable: fn(&Bytes) -> bool,
         make: impl FnOnce() -> Making + Send,
     ) -> Result<Bytes> {
-        let checked = Key::parse(key)?;
+        let checked = self.key(op::GET, key)?;
         let landings = self.flights.landings();
         let replaces = match self.get(key).await? {
             Some(value) if usable(&value) => return Ok(value),
@@ -236,10 +236,30 @@ impl Cache {
         };
         waiting.landed().await
     }
+
+    #[inline]
+    fn key<'k>(&self, op: Op, written: &'k str) -> Result<Key<'k>> {
+        Key::parse(written).map_err(|error| self.refused(op, error))
+    }
+
+    fn keys<'k, K: AsRef<str> + 'k>(
+        &self,
+        op: Op,
+        written: impl IntoIterator<Item = &'k K>,
+    ) -> Result<Vec<Key<'k>>> {
+        written.into_iter().map(|key| self.key(op, key.as_ref())).collect()
+    }
+
+    /// The error of a call that no driver was asked.
+    #[cold]
+    fn refused(&self, op: Op, error: Error) -> Error {
+        error.at(|| Place {
+            subsystem: Caches::NAME,
+            instance: self.line.instance().into(),
+            driver: None,
+            operation: op.name(),
+        })
+    }
 }
 
 type Held = switchboard_core::Held<Caches>;
-
-fn parsed<'k, K: AsRef<str> + 'k>(keys: impl IntoIterator<Item = &'k K>) -> Result<Vec<Key<'k>>> {
-    keys.into_iter().map(|key| Key::parse(key.as_ref())).collect()
-}

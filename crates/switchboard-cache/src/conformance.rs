@@ -25,6 +25,33 @@ use switchboard_core::{
 
 use crate::{CacheDriver, Caches, Key, Ttl, capability};
 
+/// Makes one test of each of the [`RULES`], for the driver of a [`Fixture`].
+///
+/// It is the last line of a driver's file, beside the function that registers the driver:
+///
+/// ```
+/// use switchboard_cache::conformance::{Fixture, suite};
+/// # use switchboard_cache::{CacheDriver, Caches, Key, Ttl, capability, drivers::memory};
+/// # use switchboard_core::{Descriptor, Registry, Result, Settings, Support};
+///
+/// fn register(registry: &Registry<Caches>) -> Result<()> {
+///     let descriptor = Descriptor::new("shelf")
+///         .capability(capability::INCREMENT, Support::Native)
+///         .capability(capability::RETAIN, Support::Native);
+///     // …
+/// #   registry.register(descriptor, |config: memory::MemoryConfig, context| async move {
+/// #       memory::Memory::new(&config, context.clock().clone())
+/// #   })
+/// }
+///
+/// suite!(Fixture::new(register).settings(|_unique| Settings::new().with("max_entries", 1_000)));
+/// # let fixture = Fixture::new(register);
+/// # switchboard_cache::conformance::prove(&fixture, "a_missing_key_is_a_miss");
+/// ```
+///
+/// The tests are called `keeps_the_rules::` and the name of the rule. A driver of a server says
+/// `.time(Time::Real)`, and puts the unique text into what keeps its instances apart, such as a
+/// prefix; a driver without required settings needs no `.settings(…)`.
 #[doc(inline)]
 pub use crate::__cache_suite as suite;
 
@@ -73,7 +100,7 @@ pub enum Time {
 #[derive(Clone)]
 pub struct Fixture {
     register: fn(&Registry<Caches>) -> Result<()>,
-    settings: fn(&str) -> Settings,
+    settings: Option<fn(&str) -> Settings>,
     time: Time,
     wrap: fn(Arc<dyn CacheDriver>) -> Arc<dyn CacheDriver>,
 }
@@ -89,14 +116,14 @@ pub struct Subject {
 impl Fixture {
     /// The driver that `register` adds to a registry, as the only one, with default settings.
     pub fn new(register: fn(&Registry<Caches>) -> Result<()>) -> Self {
-        Self { register, settings: |_| Settings::new(), time: Time::Paused, wrap: |driver| driver }
+        Self { register, settings: None, time: Time::Paused, wrap: |driver| driver }
     }
 
     /// Settings for one instance. They are given a text that no other instance is given, also not
     /// by another process; what a driver calls its prefix or its table is made of it.
     #[must_use]
     pub fn settings(mut self, settings: fn(&str) -> Settings) -> Self {
-        self.settings = settings;
+        self.settings = Some(settings);
         self
     }
 
@@ -134,7 +161,13 @@ impl Fixture {
     ) -> Result<Arc<dyn CacheDriver>> {
         let context = BuildContext::new(&Environment::new(), Name::parse("conformance")?);
         let unique = format!("switchboard-test-{:016x}", Clock::system().random());
-        let driver = registry.resolve(name, &(self.settings)(&unique), context).await?;
+        let settings = self.settings.map_or_else(Settings::new, |settings| settings(&unique));
+        let driver = registry.resolve(name, &settings, context).await.map_err(|error| {
+            match (error.kind(), self.settings) {
+                (ErrorKind::Config, None) => error.with_hint(SETTINGS_HINT),
+                _ => error,
+            }
+        })?;
         driver.init().await?;
         Ok((self.wrap)(driver))
     }
@@ -150,6 +183,9 @@ pub fn check(fixture: &Fixture, rule: &str) -> Verdict {
     let runtime = runtime(fixture.time).map_err(|error| Failure(error.to_string()))?;
     runtime.block_on(async {
         let subject = fixture.subject().await?;
+        if rule.name != DECLARED && subject.keeps_undeclared().await? {
+            return Err(Failure(format!("not judged: {UNDECLARED}")));
+        }
         let run = AssertUnwindSafe((rule.run)(&subject)).catch_unwind();
         let verdict = match tokio::time::timeout(RULE_LIMIT, run).await {
             Ok(Ok(verdict)) => verdict,
@@ -166,6 +202,7 @@ pub fn check(fixture: &Fixture, rule: &str) -> Verdict {
 /// # Panics
 ///
 /// If the driver does not keep the rule.
+#[track_caller]
 #[expect(clippy::panic, reason = "a test fails by a panic")]
 pub fn prove(fixture: &Fixture, rule: &str) {
     if let Err(failure) = check(fixture, rule) {
@@ -190,6 +227,7 @@ fn runtime(time: Time) -> std::io::Result<tokio::runtime::Runtime> {
 macro_rules! __cache_rules {
     ($callback:path $(, $argument:tt)*) => {
         $callback! { ($( $argument )*)
+            what_is_kept_is_declared
             a_value_comes_back_as_it_was_put
             a_large_value_comes_back_as_it_was_put
             a_missing_key_is_a_miss
@@ -224,7 +262,6 @@ macro_rules! __cache_rules {
     };
 }
 
-/// Makes one test of each rule, for the driver of a [`Fixture`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __cache_suite {
@@ -257,7 +294,9 @@ macro_rules! __cache_tests {
 
 macro_rules! rules {
     (() $( $rule:ident )+) => {
-        /// Every rule.
+        /// Every rule, in the order in which [`suite!`] makes tests of them:
+        ///
+        $( #[doc = concat!("- `", stringify!($rule), "`")] )+
         pub const RULES: &[Rule] = &[
             $( Rule { name: stringify!($rule), run: |subject| Box::pin($rule(subject)) }, )+
         ];
@@ -265,6 +304,12 @@ macro_rules! rules {
 }
 
 crate::__cache_rules! { rules }
+
+/// A driver that gives values back says so; what keeps them and does not say so is judged by no
+/// other rule, because each would complain of values that are right.
+async fn what_is_kept_is_declared(on: &Subject) -> Verdict {
+    ensure(!on.keeps_undeclared().await?, || UNDECLARED.to_owned())
+}
 
 /// Whatever was put comes back: nothing, one byte, every byte there is.
 async fn a_value_comes_back_as_it_was_put(on: &Subject) -> Verdict {
@@ -727,6 +772,18 @@ impl Subject {
         self.capabilities.has(capability::RETAIN)
     }
 
+    /// Whether a value comes back although the driver declares that it keeps none.
+    async fn keeps_undeclared(&self) -> Result<bool> {
+        if self.retains() {
+            return Ok(false);
+        }
+        let probe = key("kept?")?;
+        self.driver.put(probe, b"v", Ttl::Forever).await?;
+        let is_kept = self.driver.get(probe).await?.is_some();
+        self.driver.forget(probe).await?;
+        Ok(is_kept)
+    }
+
     fn counts(&self) -> bool {
         self.capabilities.has(capability::INCREMENT)
     }
@@ -760,6 +817,7 @@ impl Subject {
         self.put("number", b"1", Ttl::Forever).await?;
         for text in ["number", "absent"] {
             let refused = self.driver.increment(key(text)?, 1, Ttl::Forever).await;
+            ensure(refused.is_err(), || UNDECLARED_COUNTING.to_owned())?;
             expect_error(refused, ErrorKind::Unsupported, "an operation that is not declared")?;
         }
         self.expect("number", Some(b"1"), "after an unsupported increment").await?;
@@ -945,6 +1003,19 @@ fn shown(value: Option<&[u8]>) -> String {
         Some(value) => format!("\"{}\"", value.escape_ascii()),
     }
 }
+
+/// The rule that is judged before all others.
+const DECLARED: &str = "what_is_kept_is_declared";
+
+const UNDECLARED: &str = "the driver keeps values but declares no `retain`: add \
+                          `.capability(capability::RETAIN, Support::Native)` to its descriptor";
+
+const UNDECLARED_COUNTING: &str = "the driver counts but declares no `increment`: add \
+                                   `.capability(capability::INCREMENT, Support::Native)` to its \
+                                   descriptor";
+
+const SETTINGS_HINT: &str = "the suite gave the driver no settings: say which it needs with \
+                             `Fixture::new(register).settings(|unique| Settings::new().with(…))`";
 
 const THREADS: u8 = 4;
 const RULE_LIMIT: Duration = Duration::from_mins(1);

@@ -525,10 +525,27 @@ fn instances_that_share_one_place_are_noticed() {
 #[test]
 fn a_driver_that_keeps_what_it_says_it_does_not_is_noticed() {
     fn register(registry: &Registry<Caches>) -> Result<()> {
-        registry.register("forgetful", built)
+        let descriptor =
+            Descriptor::new("forgetful").capability(capability::INCREMENT, Support::Native);
+        registry.register(descriptor, built)
     }
-    let failed = check(&Fixture::new(register), "a_value_comes_back_as_it_was_put");
-    failed.expect_err("the rule did not notice");
+    for rule in RULES {
+        let failed = check(&Fixture::new(register), rule.name).expect_err(rule.name).to_string();
+        assert!(failed.contains("`.capability(capability::RETAIN, Support::Native)`"), "{failed}");
+        let is_judged = rule.name == "what_is_kept_is_declared";
+        assert_eq!(failed.starts_with("not judged"), !is_judged, "{}: {failed}", rule.name);
+    }
+}
+
+#[test]
+fn a_driver_that_counts_and_does_not_say_so_is_told_what_to_say() {
+    fn register(registry: &Registry<Caches>) -> Result<()> {
+        let descriptor = Descriptor::new("modest").capability(capability::RETAIN, Support::Native);
+        registry.register(descriptor, built)
+    }
+    let failed = check(&Fixture::new(register), "what_is_not_supported_has_no_effect");
+    let failed = failed.expect_err("the rule did not notice").to_string();
+    assert!(failed.contains("`.capability(capability::INCREMENT, Support::Native)`"), "{failed}");
 }
 
 #[test]
@@ -550,6 +567,23 @@ fn settings_that_are_wrong_are_a_failure_and_no_panic() {
     let wrong = memory().settings(|_| Settings::new().with("max_entries", 0));
     let failure = check(&wrong, "a_missing_key_is_a_miss").expect_err("no driver can be built");
     assert!(failure.to_string().contains("max_entries"), "{failure}");
+}
+
+#[test]
+fn settings_that_are_missing_are_asked_for_where_they_belong() {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Demanding {
+        max_entries: u64,
+    }
+    fn register(registry: &Registry<Caches>) -> Result<()> {
+        registry.register("demanding", |config: Demanding, context| async move {
+            let config = MemoryConfig { max_entries: config.max_entries, ..Default::default() };
+            built(config, context).await
+        })
+    }
+    let failure = check(&Fixture::new(register), "a_missing_key_is_a_miss").unwrap_err();
+    let failure = failure.to_string();
+    assert!(failure.contains("max_entries") && failure.contains(".settings("), "{failure}");
 }
 
 fn memory() -> Fixture {

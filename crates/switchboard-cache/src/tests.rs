@@ -34,9 +34,15 @@ async fn a_key_that_is_none_is_refused_before_the_driver_is_asked() {
             cache.increment(key, 1, TTL).await.map(drop),
             cache.remember(key, TTL, || async { Ok("v") }).await.map(drop),
         ];
-        for refusal in refusals {
-            assert_eq!(refusal.unwrap_err().kind(), ErrorKind::InvalidInput);
-        }
+        let asked = refusals.map(|refusal| {
+            let error = refusal.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let place = error.place().unwrap();
+            assert_eq!((place.subsystem, &*place.instance), ("cache", "main"));
+            place.operation
+        });
+        let expected = "get get_many has put put_many put add forget forget_many increment get";
+        assert_eq!(asked.join(" "), expected);
     }
     assert_eq!(script.calls(), [""; 0]);
 }

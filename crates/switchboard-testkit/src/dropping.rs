@@ -22,7 +22,8 @@ use crate::settle;
 /// a script, `make` sets up anew.
 ///
 /// The answer is at how many awaits it waited. A test should expect that number: a future that is
-/// ready at once proves nothing.
+/// ready at once proves nothing. Where a driver answers at once, [`slowed`](crate::slowed) puts an
+/// await before it.
 ///
 /// ```
 /// # use std::time::Duration;

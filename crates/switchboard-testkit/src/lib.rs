@@ -83,7 +83,7 @@ mod workbench;
 
 pub use clock::{advance, poll_settled, settle};
 pub use dropping::drop_at_every_await;
-pub use faults::{Injected, flaky, inject, outage};
+pub use faults::{Injected, failures, flaky, inject, outage, slowed};
 pub use idle::assert_idle;
 pub use recorder::Recorder;
 pub use script::{Answer, Release, Script};

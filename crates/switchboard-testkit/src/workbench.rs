@@ -50,6 +50,32 @@ impl<S: Subsystem> Workbench<S> {
         Ok(Self { manager, recorder })
     }
 
+    /// The same, where `register` has added drivers, so that settings can name them.
+    ///
+    /// More of them may be added later, to `bench.manager().registry()`. A driver that needs no
+    /// settings need not be registered: see [`serve`](Self::serve).
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{CountersSubsystem, register_fixed};
+    /// use switchboard_core::Settings;
+    /// use switchboard_testkit::Workbench;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let bench = Workbench::<CountersSubsystem>::new()?.with_drivers(register_fixed)?;
+    /// let settings = Settings::new().with("driver", "fixed").with("value", 7);
+    /// bench.manager().configure("main", &settings)?;
+    /// assert_eq!(bench.manager().handle("main")?.read("visits").await?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_drivers(self, register: impl FnOnce(&Registry<S>) -> Result<()>) -> Result<Self> {
+        register(self.manager.registry())?;
+        Ok(self)
+    }
+
     /// A handle on `driver`, behind the gates of `policy`, as the instance `name`.
     pub fn serve<T>(&self, name: &str, driver: T, policy: Policy) -> Result<S::Handle>
     where

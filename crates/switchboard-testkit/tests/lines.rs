@@ -11,11 +11,11 @@ use std::time::Duration;
 use counters::{Counters, CountersDriver, CountersSubsystem, Fixed, Watch};
 use switchboard_core::{
     BreakerPolicy, BreakerState, BulkheadLimit, Clock, Environment, Error, ErrorKind, Fault,
-    Faults, Lifecycle, Policy, Reply, Result, RetryPolicy,
+    Faults, Lifecycle, Policy, Reply, Result, RetryPolicy, Settings,
 };
 use switchboard_testkit::{
-    Answer, Script, Workbench, advance, assert_idle, drop_at_every_await, inject, outage,
-    poll_settled,
+    Answer, Script, Workbench, advance, assert_idle, drop_at_every_await, failures, inject, outage,
+    poll_settled, slowed,
 };
 
 /// Plays a script in which a call is the name of the counter.
@@ -238,6 +238,41 @@ async fn faults_end_with_their_guard_and_are_refused_in_production() {
     let counters = bench.serve("main", Fixed(7), Policy::default()).unwrap();
     assert!(inject(counters.line(), outage(ErrorKind::Timeout)).is_err());
     assert_eq!(counters.read("a").await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_are_counted_end_by_themselves_and_each_attempt_takes_one() {
+    let bench = bench();
+    let retry = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
+    let policy = Policy { retry: Some(retry), ..Policy::default() };
+    let counters = bench.serve("main", Fixed(7), policy).unwrap();
+    let faults = inject(counters.line(), failures(3, ErrorKind::Unavailable)).unwrap();
+    assert_eq!(counters.read("a").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(counters.read("a").await.unwrap(), 7);
+    assert_eq!(faults.injected(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slowed_driver_is_asked_after_the_delay_each_time() {
+    let bench = bench();
+    let counters = bench.serve("main", Fixed(7), Policy::default()).unwrap();
+    let _faults = inject(counters.line(), slowed(SECOND)).unwrap();
+    let clock = bench.environment().clock().clone();
+    for _ in 0..2 {
+        let asked = clock.now();
+        assert_eq!(counters.read("a").await.unwrap(), 7);
+        assert_eq!(clock.now() - asked, SECOND);
+    }
+}
+
+#[tokio::test]
+async fn drivers_can_be_registered_and_their_errors_come_back() {
+    let bench = bench().with_drivers(counters::register_fixed).unwrap();
+    let settings = |value: u64| Settings::new().with("driver", "fixed").with("value", value);
+    bench.manager().configure("main", &settings(7)).unwrap();
+    assert_eq!(bench.manager().handle("main").unwrap().read("a").await.unwrap(), 7);
+    let twice = bench.with_drivers(counters::register_fixed).unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::AlreadyRegistered);
 }
 
 #[tokio::test(start_paused = true)]

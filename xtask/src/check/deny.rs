@@ -8,7 +8,9 @@ use crate::workspace::{Workspace, cargo};
 pub(super) fn check(workspace: &Workspace) -> Found {
     let version = cargo(workspace).args(["deny", "--version"]).output();
     if !version.is_ok_and(|output| output.status.success()) {
-        return Found::Skipped("cargo-deny is not installed".to_owned());
+        return Found::Skipped(
+            "cargo-deny is not installed: `cargo install --locked cargo-deny` brings it".to_owned(),
+        );
     }
     Found::by(cargo(workspace).args(["deny", "--all-features", "check"]).args(SECTIONS))
 }

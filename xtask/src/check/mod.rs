@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace) -> bool {
     let mut failed = Vec::new();
     for step in steps(workspace) {
-        print!("{:<26} ", step.name);
+        print!("{:<28} ", step.name);
         // Shows which step is under way; a terminal that is gone will be noticed later.
         let _ = io::stdout().flush();
         let start = Instant::now();
@@ -95,10 +95,10 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
     let mut steps = vec![
         Step { name: "formatting", run: formatting::check },
         Step { name: "floors", run: floors::check },
-        Step { name: "source files", run: source_files::check },
+        Step { name: "source files, driver lists", run: source_files::check },
         Step { name: "manifests and toolchain", run: manifests::check },
-        Step { name: "words", run: words::check },
-        Step { name: "dependencies", run: dependencies::check },
+        Step { name: "forbidden words", run: words::check },
+        Step { name: "dependencies, licences", run: dependencies::check },
         Step { name: "cargo deny", run: deny::check },
         Step { name: "clippy", run: lints::clippy },
     ];

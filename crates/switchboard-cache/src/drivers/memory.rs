@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use switchboard_core::settings::ByteSize;
 use switchboard_core::{
     Clock, Descriptor, Error, ErrorKind, Health, Lifecycle, Registry, Reply, Result, Support,
@@ -38,10 +38,24 @@ pub struct Memory {
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryConfig {
     /// How many entries may be kept.
+    #[schemars(range(min = 1))]
     pub max_entries: u64,
     /// How much room they may take in bytes: keys, values, and what keeping them costs. The largest
     /// entry takes a part of it, at most 3.9 MB where `max_bytes` is the default.
+    #[serde(deserialize_with = "some_bytes")]
     pub max_bytes: ByteSize,
+}
+
+/// Refuses a room of no bytes where the setting is read. The schema cannot: it sees a text.
+fn some_bytes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<ByteSize, D::Error> {
+    match ByteSize::deserialize(deserializer)? {
+        ByteSize(0) => {
+            Err(de::Error::custom("must be at least 1B; the driver \"null\" keeps nothing"))
+        }
+        size => Ok(size),
+    }
 }
 
 impl Default for MemoryConfig {
@@ -257,11 +271,8 @@ fn weight_of(key_bytes: usize, value_bytes: usize) -> u64 {
 
 /// A copy of `value` that no larger buffer stands behind, and that is cloned without allocating.
 fn shareable(value: &[u8]) -> Bytes {
-    let copied = Bytes::copy_from_slice(value);
-    // The first clone makes the shared count; the clones that readers get only raise it.
-    let shared = copied.clone();
-    drop(copied);
-    shared
+    // A buffer with an owner is counted from the start; a plain one would be at its first clone.
+    Bytes::from_owner(Box::<[u8]>::from(value))
 }
 
 /// Few enough that each holds a value of a few megabytes, and enough that threads do not meet.
@@ -291,6 +302,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    use switchboard_core::{Environment, Manager, Settings};
+
     fn memory(max_entries: u64, max_bytes: u64) -> Memory {
         let config = MemoryConfig { max_entries, max_bytes: ByteSize(max_bytes) };
         Memory::new(&config, Clock::system()).unwrap()
@@ -307,6 +320,17 @@ mod tests {
             let error = Memory::new(&config, Clock::system()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
         }
+    }
+
+    #[test]
+    fn limits_of_nothing_are_found_when_the_settings_are_checked() {
+        let registry = Registry::<Caches>::with_built_ins().unwrap();
+        let caches = Manager::new(registry, &Environment::new()).unwrap();
+        let nothing = Settings::new().with("max_entries", 0).with("max_bytes", "0B");
+        let error = caches.configure("main", &nothing.with("driver", "memory")).unwrap_err();
+        let report = format!("{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Config, "{report}");
+        assert!(report.contains("max_entries") && report.contains("max_bytes"), "{report}");
     }
 
     #[tokio::test]

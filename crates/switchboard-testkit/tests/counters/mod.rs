@@ -80,6 +80,19 @@ impl From<Line<CountersSubsystem>> for Counters {
 #[derive(Debug)]
 pub struct Fixed(pub u64);
 
+/// The settings of [`Fixed`].
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+pub struct FixedConfig {
+    /// The value.
+    pub value: u64,
+}
+
+/// Adds the driver `fixed`.
+pub fn register_fixed(registry: &Registry<CountersSubsystem>) -> Result<()> {
+    registry
+        .register("fixed", |config: FixedConfig, _context| async move { Ok(Fixed(config.value)) })
+}
+
 impl Lifecycle for Fixed {}
 
 impl CountersDriver for Fixed {
