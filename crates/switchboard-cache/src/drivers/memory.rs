@@ -85,9 +85,11 @@ impl Memory {
                     .with_hint("use the driver \"null\" to keep nothing"));
             }
         }
-        let weight = Weight { least: max_bytes.div_ceil(config.max_entries) };
+        let shards = shards(max_bytes, config.max_entries);
+        let weight_max = largest_of(max_bytes / shards as u64);
+        let least = max_bytes.div_ceil(config.max_entries).min(weight_max);
         let room = OptionsBuilder::new()
-            .shards(shards(max_bytes))
+            .shards(shards)
             .estimated_items_capacity(usize::try_from(config.max_entries).unwrap_or(usize::MAX))
             .weight_capacity(max_bytes)
             .build()
@@ -97,12 +99,11 @@ impl Memory {
             })?;
         let entries = Cache::with_options(
             room,
-            weight,
+            Weight { least },
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         );
-        // The cache below refuses in silence what takes more than 97 % of a shard.
-        let weight_max = entries.shard_capacity() - entries.shard_capacity() / 16;
+        let weight_max = largest_of(entries.shard_capacity());
         Ok(Self { entries, clock, weight_max })
     }
 
@@ -276,12 +277,18 @@ fn shareable(value: &[u8]) -> Bytes {
 }
 
 /// Few enough that each holds a value of a few megabytes, and enough that threads do not meet.
-fn shards(max_bytes: u64) -> usize {
+fn shards(max_bytes: u64, max_entries: u64) -> usize {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let roomy = usize::try_from(max_bytes / SHARD_BYTES_MIN).unwrap_or(usize::MAX);
+    let by_bytes = usize::try_from(max_bytes / SHARD_BYTES_MIN).unwrap_or(usize::MAX);
+    let by_entries = usize::try_from(max_entries / SHARD_ENTRIES_MIN).unwrap_or(usize::MAX);
     // The cache below rounds up to a power of two.
-    let shards = (threads * 4).min(roomy).max(1);
+    let shards = (threads * 4).min(by_bytes).min(by_entries).max(1);
     if shards.is_power_of_two() { shards } else { shards.next_power_of_two() / 2 }
+}
+
+/// What one entry of a shard may weigh. The cache below refuses in silence what takes more than 97 %.
+fn largest_of(shard: u64) -> u64 {
+    shard - shard / 16
 }
 
 #[cold]
@@ -292,6 +299,8 @@ fn unforeseen() -> Error {
 /// What keeping an entry costs beside its key and value: its place, its hash, three allocations.
 const ENTRY_BYTES: usize = 160;
 
+/// So few entries share a shard that one of them does not push out half of it.
+const SHARD_ENTRIES_MIN: u64 = 64;
 const SHARD_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
@@ -368,6 +377,22 @@ mod tests {
         let config = MemoryConfig::default();
         let memory = memory(config.max_entries, config.max_bytes.0);
         assert!(memory.weight_max > 3_900_000, "{}", memory.weight_max);
+    }
+
+    #[tokio::test]
+    async fn however_few_entries_may_be_kept_so_many_are() {
+        let max_bytes = MemoryConfig::default().max_bytes;
+        for max_entries in (1..70).chain([100, 1_000]) {
+            let config = MemoryConfig { max_entries, max_bytes };
+            let memory = Memory::new(&config, Clock::system()).unwrap();
+            for number in 0..3 * max_entries {
+                let name = number.to_string();
+                memory.put(key(&name), b"here", Ttl::Forever).await.unwrap();
+                let kept = memory.get(key(&name)).await.unwrap();
+                assert_eq!(kept.as_deref(), Some(&b"here"[..]), "{number} of {max_entries}");
+            }
+            assert!(memory.entries.len() as u64 <= max_entries, "{max_entries}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

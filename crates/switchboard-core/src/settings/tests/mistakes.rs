@@ -372,7 +372,6 @@ impl JsonSchema for Picky {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Login {
-    #[expect(dead_code, reason = "only its name is looked at")]
     Anonymous,
     #[expect(dead_code, reason = "only its name is looked at")]
     Token(Secret),
