@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use switchboard_core::{Clock, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings};
+use switchboard_core::{
+    Clock, CloseReport, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings,
+};
 
 use crate::create::lamps;
 use crate::desk::{
     Act, DeskDriver, Desks, Driver, Gate, Script, Session, Step, Stream, World, labelled, needing,
-    outage, paper,
+    outage, paper, settle,
 };
 use crate::dropping::at_every_poll;
 
@@ -196,10 +198,34 @@ async fn an_instance_created_while_closing_is_closed() {
     let desks = world.desks.clone();
     let creating = tokio::spawn(async move { desks.get("a").await.map(drop) });
     world.script.reached(Step::Init, 1).await;
-    world.desks.close(LIMIT).await.into_result().unwrap();
+    let closing = closing(&world);
+    world.settle().await;
+    assert!(!closing.is_finished(), "what is being built is not closed yet");
     gate.open();
+    closing.await.unwrap().into_result().unwrap();
+    world.script.assert_tidy(0);
     let error = creating.await.unwrap().unwrap_err();
     assert_eq!(error.message(), "the instance is closed");
+}
+
+fn closing(world: &World) -> tokio::task::JoinHandle<CloseReport> {
+    let desks = world.desks.clone();
+    tokio::spawn(async move { desks.close(LIMIT).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_hangs_is_an_error_of_closing_and_costs_no_more_than_the_limit() {
+    let world = World::with(&["a"]);
+    world.script.once(Step::Init, Act::Hang);
+    let desks = world.desks.clone();
+    let creating = tokio::spawn(async move { desks.get("a").await.map(drop) });
+    world.script.reached(Step::Init, 1).await;
+    let begin = Clock::system().now();
+    let [error] = world.desks.close(LIMIT).await.errors.try_into().unwrap();
+    assert_eq!(Clock::system().now() - begin, LIMIT);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.place().unwrap().to_string(), "desk.a close");
+    creating.await.unwrap().unwrap_err();
     world.swept().await;
     world.script.assert_tidy(0);
 }
@@ -212,11 +238,50 @@ async fn a_swap_that_is_under_way_while_closing_is_closed() {
     let desks = world.desks.clone();
     let swapping = tokio::spawn(async move { desks.swap("a", &paper()).await.map(drop) });
     world.script.reached(Step::Init, 2).await;
-    world.desks.close(LIMIT).await.into_result().unwrap();
+    let closing = closing(&world);
+    world.settle().await;
+    assert!(!closing.is_finished(), "what the swap is building is not closed yet");
     gate.open();
-    swapping.await.unwrap().unwrap_err();
-    world.swept().await;
+    closing.await.unwrap().into_result().unwrap();
     world.script.assert_tidy(0);
+    swapping.await.unwrap().unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exclusive_swap_under_way_is_waited_for_and_leaves_no_driver_behind() {
+    for step in [Step::Close, Step::Build, Step::Init, Step::Health] {
+        let world = World::new();
+        world.desks.configure("a", &labelled("vault", "old")).unwrap();
+        world.desks.get("a").await.unwrap();
+        let gate = Gate::closed();
+        world.script.once(step, Act::Wait(gate.clone()));
+        let (desks, before) = (world.desks.clone(), world.script.count(step));
+        let swapping =
+            tokio::spawn(async move { desks.swap("a", &labelled("vault", "new")).await.map(drop) });
+        world.script.reached(step, before + 1).await;
+        let closing = closing(&world);
+        world.settle().await;
+        assert!(!closing.is_finished(), "{step:?}");
+        gate.open();
+        closing.await.unwrap().into_result().unwrap();
+        world.script.assert_tidy(0);
+        swapping.await.unwrap().unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_dropped_with_all_its_handles_closes_its_drivers() {
+    let World { script, environment, desks } = built(&["a", "b"]).await;
+    let handle = desks.handle("a").unwrap();
+    let guard = desks.override_instance("b", script.driver::<0>("fake")).unwrap();
+    drop(desks);
+    settle().await;
+    assert_eq!(script.count(Step::Close), 0, "a handle and a guard still use them");
+    drop((handle, guard));
+    let deadline = environment.clock().now() + LIMIT;
+    environment.reaper().idle(deadline).await.unwrap();
+    assert_eq!(sorted(script.closed()), ["a", "b", "fake"]);
+    script.assert_tidy(0);
 }
 
 #[tokio::test(start_paused = true)]

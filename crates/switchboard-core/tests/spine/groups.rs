@@ -1,9 +1,10 @@
 //! A choice among instances, for every call anew.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
-    Error, ErrorKind, Health, HealthCheck, Outcome, Priority, RoundRobin, Selector,
+    Error, ErrorKind, Faults, Health, HealthCheck, Outcome, Priority, RoundRobin, Selector,
 };
 
 use crate::desk::{Act, Desk, Script, Step, World, labelled, op, outage};
@@ -304,4 +305,14 @@ async fn an_override_of_a_group_serves_in_the_place_of_all_members() {
     assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
     assert_eq!(asked(&scripts), [1, 0]);
     world.swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_are_refused_by_a_group_and_taken_by_its_members() {
+    let (world, _scripts, desk) = group(&["a", "b"], Priority);
+    let faults = || Some(Arc::new(Faults::new(world.environment.clock().clone())));
+    let error = desk.line().set_faults(faults()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    desk.line().set_faults(None).unwrap();
+    world.desks.handle("a").unwrap().line().set_faults(faults()).unwrap();
 }
