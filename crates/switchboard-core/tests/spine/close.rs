@@ -1,14 +1,15 @@
 //! The end of all instances.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchboard_core::{
-    Clock, CloseReport, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings,
+    Clock, CloseReport, ErrorKind, Lifecycle, Manager, Priority, Reply, Result, Settings,
 };
 
 use crate::create::lamps;
 use crate::desk::{
-    Act, DeskDriver, Desks, Driver, Gate, Script, Session, Step, Stream, World, labelled, needing,
+    Act, DeskDriver, Driver, Gate, Office, Script, Session, Step, Stream, World, labelled, needing,
     outage, paper, settle,
 };
 use crate::dropping::at_every_poll;
@@ -437,25 +438,34 @@ async fn a_limit_without_end_is_allowed() {
     world.script.assert_tidy(0);
 }
 
-/// A driver that closes its own manager when it is closed.
-struct Recursive {
+/// A driver that closes a manager when it is closed, and keeps what it is told.
+struct Recursive<const NUMBER: usize = 0> {
     inner: Driver,
-    desks: switchboard_core::Manager<Desks>,
+    closes: Manager<Office<NUMBER>>,
+    told: Arc<Mutex<Vec<CloseReport>>>,
 }
 
-impl Lifecycle for Recursive {
+impl<const NUMBER: usize> Recursive<NUMBER> {
+    fn new(
+        world: &World,
+        closes: &Manager<Office<NUMBER>>,
+        told: &Arc<Mutex<Vec<CloseReport>>>,
+    ) -> Self {
+        Self { inner: world.script.driver("r"), closes: closes.clone(), told: told.clone() }
+    }
+}
+
+impl<const NUMBER: usize> Lifecycle for Recursive<NUMBER> {
     fn close(&self) -> Reply<'_, ()> {
         Reply::run(async {
-            let report = self.desks.close(LIMIT).await;
-            if !report.is_under_way {
-                return Err(Error::new(ErrorKind::Unexpected, "it was not told"));
-            }
+            let report = self.closes.close(LIMIT).await;
+            self.told.lock().unwrap().push(report);
             self.inner.close().await
         })
     }
 }
 
-impl DeskDriver for Recursive {
+impl<const NUMBER: usize> DeskDriver for Recursive<NUMBER> {
     fn ask<'a>(&'a self, question: &'a str) -> Reply<'a, String> {
         self.inner.ask(question)
     }
@@ -476,14 +486,38 @@ impl DeskDriver for Recursive {
 #[tokio::test(start_paused = true)]
 async fn a_close_from_inside_the_close_of_a_driver_answers_at_once() {
     let world = built(&["a"]).await;
-    let driver = Recursive { inner: world.script.driver("r"), desks: world.desks.clone() };
-    world.desks.insert("r", driver).unwrap();
+    let told = Arc::default();
+    world.desks.insert("r", Recursive::new(&world, &world.desks, &told)).unwrap();
     let begin = Clock::system().now();
     let report = world.desks.close(LIMIT).await;
     assert_eq!(Clock::system().now(), begin);
     assert_eq!(report.closed, ["r", "a"]);
     assert!(report.errors.is_empty(), "{report:?}");
+    assert!(told.lock().unwrap()[0].is_under_way);
     world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn managers_whose_drivers_close_each_other_in_a_circle_are_closed_at_once() {
+    for both in [false, true] {
+        let world = built(&["a"]).await;
+        let lamps = lamps(&world.environment, &world.script);
+        let told = Arc::default();
+        world.desks.insert("r", Recursive::new(&world, &lamps, &told)).unwrap();
+        lamps.insert("r", Recursive::new(&world, &world.desks, &told)).unwrap();
+        let begin = Clock::system().now();
+        if both {
+            let (one, other) = tokio::join!(world.desks.close(LIMIT), lamps.close(LIMIT));
+            assert!(one.errors.is_empty() && other.errors.is_empty(), "{one:?} {other:?}");
+        } else {
+            world.desks.close(LIMIT).await.into_result().unwrap();
+        }
+        assert_eq!(Clock::system().now(), begin, "nobody waited for a limit");
+        let told: Vec<_> = told.lock().unwrap().iter().map(|told| told.is_under_way).collect();
+        assert_eq!(told, [true, false], "who closes the circle is told, the other one waits");
+        lamps.close(LIMIT).await.into_result().unwrap();
+        world.script.assert_tidy(0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
