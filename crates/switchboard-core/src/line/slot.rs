@@ -568,6 +568,9 @@ impl<S: Subsystem> Slot<S> {
         let job = self.environment.reaper().submit("retire a driver", limit, async move {
             leaving.drain(later(clock.now(), limits.drain), pin!(retiring.drained())).await;
             let closed = retiring.close(later(clock.now(), limits.close)).await;
+            if closed.is_err() {
+                leaving.give_up(driver_type, retiring.last_use());
+            }
             closed.map_err(|error| error.at(|| place))
         });
         self.leaving.add(driver_type, job.clone());

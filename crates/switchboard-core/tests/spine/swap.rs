@@ -513,6 +513,23 @@ async fn an_exclusive_driver_never_lives_twice_when_it_comes_back_while_it_still
     world.script.assert_tidy(1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_exclusive_driver_that_does_not_close_is_followed_by_no_other_while_it_is_used() {
+    for act in [Act::Hang, Act::Fail(outage()), Act::Panic] {
+        let (world, desk) = serving("vault").await;
+        world.script.once(Step::Ask, Act::Hang);
+        let call = asking(&desk);
+        world.script.reached(Step::Ask, 1).await;
+        world.script.once(Step::Close, act);
+        let error = swapping(&world.desks, labelled("vault", "new")).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(world.script.count(Step::Build), 1, "its file or port may still be taken");
+        call.abort();
+        assert_eq!(desk.ask("?").await.unwrap(), "old: ?", "the last use has ended");
+        world.script.assert_tidy(1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_swaps_under_64_callers_fail_no_call_and_leave_one_instance() {
     let (world, desk) = serving("paper").await;
