@@ -2,7 +2,8 @@
 //!
 //! A creation that looks up an instance waits for it. When the one looked up waits, directly or
 //! through others, for the one that asks, nobody would ever go on: that is an error at once. The
-//! same look-ups are remembered as dependencies, so that closing happens in the right order.
+//! same look-ups are remembered as dependencies, so that closing happens in the right order. A
+//! closing that waits for the closing of another manager is seen in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,7 +28,7 @@ pub(crate) struct Creations(Arc<Mutex<Graph>>);
 
 #[derive(Default)]
 struct Graph {
-    /// The slot being created → those it waits for, with how often.
+    /// The slot being created, or the manager being closed → those it waits for, with how often.
     waiting: BTreeMap<SlotId, Vec<SlotId>>,
     /// The slot → those that a creation of it has looked up so far.
     asked: BTreeMap<SlotId, BTreeSet<SlotId>>,
@@ -57,6 +58,17 @@ impl Creations {
         graph.waiting.entry(asking).or_default().push(asked);
         graph.asked.entry(asking).or_default().insert(asked);
         Ok(Waiting { creations: self.clone(), asking, asked })
+    }
+
+    /// Says that the closing of the manager `asking` waits for that of `asked`, until the guard is
+    /// dropped; `None` if that one is itself waiting for this one.
+    pub(crate) fn wait_for_closing(&self, asking: u64, asked: u64) -> Option<Waiting> {
+        let mut graph = self.0.lock();
+        if graph.path(asked, asking).is_some() {
+            return None;
+        }
+        graph.waiting.entry(asking).or_default().push(asked);
+        Some(Waiting { creations: self.clone(), asking, asked })
     }
 
     /// Remembers that the creation of `asking`, if there is one, was given `asked`.
@@ -133,7 +145,7 @@ impl Graph {
     }
 }
 
-/// A creation that waits for another instance.
+/// A creation that waits for another instance, or a closing that waits for another one.
 pub(crate) struct Waiting {
     creations: Creations,
     asking: SlotId,

@@ -58,6 +58,9 @@ impl Airport {
                     self.at_work.fetch_sub(1, Ordering::SeqCst);
                     leader.land(Outcome::Done);
                 }
+                // Looks once more, because whoever served meanwhile may have sent the waiting on
+                // their way before this one was among them.
+                Boarding::Wait(_) if self.finished.load(Ordering::SeqCst) > 0 => {}
                 Boarding::Wait(landed) => assert_ne!(landed.await, Outcome::Failed(0)),
             }
         }
@@ -129,6 +132,25 @@ fn who_is_overtaken_is_woken_and_the_leader_stays_the_only_one() {
         assert!(matches!(airport.flight.board(), Boarding::Wait(_)));
         leader.land(Outcome::Done);
         assert_eq!(waiting.join().unwrap(), Outcome::Done);
+    });
+}
+
+#[test]
+fn who_boards_while_it_is_served_by_other_means_waits_for_no_leader() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let airport = Airport::new();
+        let Boarding::Lead(leader) = airport.flight.board() else { panic!("nobody was there") };
+        let arriving = [airport.spawn_reach(), airport.spawn_reach()];
+        // As an override or a swap does it: first published, then the waiting are sent on.
+        airport.finished.fetch_add(1, Ordering::SeqCst);
+        airport.flight.overtake();
+        for arrived in arriving {
+            arrived.join().unwrap();
+        }
+        drop(leader);
+        assert_eq!(airport.finished.load(Ordering::SeqCst), 1);
     });
 }
 

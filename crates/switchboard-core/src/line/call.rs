@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
-use super::group::may_move_on;
+use super::group::{Walk, may_move_on};
 use super::seat::Held;
 use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
@@ -80,15 +80,10 @@ impl<S: Subsystem> Line<S> {
     /// Asks the driver something that it answers without waiting.
     ///
     /// Passes no gate that would have to wait. An instance that is not built yet answers
-    /// `Unavailable`, because building it would take time.
-    pub fn with<T>(&self, op: Op, ask: impl FnOnce(&S::Driver) -> Result<T>) -> Result<T> {
-        let record = self.slot.figures.begin(op);
-        let (driver, result) = match self.slot.seat().map(Held) {
-            Some(held) => (Some(held.driver_name()), ask(&held)),
-            None => (None, Err(not_ready())),
-        };
-        record.end(&result, self.slot.environment.clock());
-        result.map_err(|error| error.at(|| self.slot.place(driver, op.name())))
+    /// `Unavailable`, because building it would take time. A group asks its members in turn, as it
+    /// does for a call.
+    pub fn with<T>(&self, op: Op, ask: impl Fn(&S::Driver) -> Result<T>) -> Result<T> {
+        self.slot.with(op, &ask)
     }
 }
 
@@ -173,7 +168,11 @@ impl<S: Subsystem> Slot<S> {
             Ok(Entered::Group(group, gates)) => {
                 let deadline = gates.as_deref().and_then(|gates| gates.deadline());
                 let inside = ambient::current().until(deadline);
-                ambient::scope(inside, self.walk(&group, op, ask)).await
+                // Its members count what their drivers were asked; it counts what it was asked.
+                let record = self.figures.begin(op);
+                let answered = ambient::scope(inside, self.walk(&group, op, ask)).await;
+                record.end(&answered, self.environment.clock());
+                answered
             }
             Err(error) => Err(self.refused(op, error)),
         }
@@ -246,6 +245,41 @@ impl<S: Subsystem> Slot<S> {
         self.observe(op, &label, Limited::new(asking, limit)).await
     }
 
+    /// A call that nothing has to wait for: no gates, and no building.
+    fn with<T>(&self, op: Op, ask: &dyn Fn(&S::Driver) -> Result<T>) -> Result<T> {
+        let record = self.figures.begin(op);
+        let (driver, result) = match self.found() {
+            Ok(Some(Entered::Driver(_, held))) => (Some(held.driver_name()), ask(&held)),
+            Ok(Some(Entered::Group(group, _))) => (None, self.walk_at_once(&group, op, ask)),
+            Ok(None) => (None, Err(not_ready())),
+            Err(closed) => (None, Err(closed)),
+        };
+        record.end(&result, self.environment.clock());
+        result.map_err(|error| error.at(|| self.place(driver, op.name())))
+    }
+
+    /// The members of a group in turn, none of which may have to wait.
+    fn walk_at_once<T>(
+        &self,
+        group: &Group<S>,
+        op: Op,
+        ask: &dyn Fn(&S::Driver) -> Result<T>,
+    ) -> Result<T> {
+        let mut walk = group.walk();
+        let mut next = walk.next();
+        while let Some(member) = next {
+            let error = match member.slot.with(op, ask) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if !may_move_on(&error, op.effect()) {
+                return Err(walk.ended_by(error, op.effect()));
+            }
+            next = self.move_on(&mut walk, member, error);
+        }
+        Err(walk.exhausted().at(|| self.place(None, op.name())))
+    }
+
     /// The members of a group in turn, until one has answered.
     async fn walk<A: Ask<S>>(
         self: &Arc<Self>,
@@ -264,16 +298,27 @@ impl<S: Subsystem> Slot<S> {
             if ask.is_spent() || !may_move_on(&error, op.effect()) {
                 return Err(walk.ended_by(error, op.effect()));
             }
-            next = walk.next();
-            if let Some(next) = next {
-                self.tell_failover(member, next, &error);
-            }
-            walk.failed(error);
+            next = self.move_on(&mut walk, member, error);
         }
         Err(walk.exhausted().at(|| self.place(None, op.name())))
     }
 
+    /// The member to try after `from` has failed; `None` when there is none left.
     #[cold]
+    fn move_on<'g>(
+        &self,
+        walk: &mut Walk<'g, S>,
+        from: &Line<S>,
+        error: Error,
+    ) -> Option<&'g Line<S>> {
+        let next = walk.next();
+        if let Some(to) = next {
+            self.tell_failover(from, to, &error);
+        }
+        walk.failed(error);
+        next
+    }
+
     fn tell_failover(&self, from: &Line<S>, to: &Line<S>, error: &Error) {
         self.environment.events().emit(|| Event::FailedOver {
             source: Source::new(S::NAME, self.name.shared()),

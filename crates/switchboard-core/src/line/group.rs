@@ -38,6 +38,16 @@ impl<S: Subsystem> Group<S> {
         self.health.group()
     }
 
+    /// The members, in the order of the group.
+    pub(crate) fn members(&self) -> &[Line<S>] {
+        &self.members
+    }
+
+    /// The name of what chooses among them.
+    pub(crate) fn selector(&self) -> &'static str {
+        self.selector.name()
+    }
+
     /// Why each member that is down is so.
     pub(super) fn downs(&self) -> impl Iterator<Item = Error> {
         self.members.iter().filter_map(|member| member.slot.down())

@@ -8,7 +8,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::select;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, select};
 use tokio::sync::watch;
 
 use super::seat::at_latest;
@@ -22,9 +23,14 @@ pub(super) struct Leaving(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     jobs: Mutex<Vec<(TypeId, Job)>>,
+    /// The last use of each driver that was given up although it did not close.
+    given_up: Mutex<Vec<(TypeId, LastUse)>>,
     /// Until when drivers may drain at the longest, once the instance is being closed.
     hurry: watch::Sender<Option<Instant>>,
 }
+
+/// Ends when nobody uses a driver any more.
+type LastUse = Shared<BoxFuture<'static, ()>>;
 
 impl Leaving {
     /// A driver of this type is being closed.
@@ -54,13 +60,30 @@ impl Leaving {
         at_latest(until, select(draining, Box::pin(hurried))).await;
     }
 
-    /// Ends when every driver of this type has been closed, or given up.
+    /// A driver of this type did not close: it lives until its last use ends.
+    pub(super) fn give_up(
+        &self,
+        driver_type: TypeId,
+        last_use: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let mut given_up = self.0.given_up.lock();
+        given_up.retain(|(_, last_use)| last_use.peek().is_none());
+        given_up.push((driver_type, last_use.boxed().shared()));
+    }
+
+    /// Ends when every driver of this type has been closed, or is used by nobody any more.
     pub(super) async fn gone(&self, driver_type: TypeId) {
-        let of_type = |(other, job): &(TypeId, Job)| (*other == driver_type).then(|| job.clone());
-        let jobs: Vec<_> = self.0.jobs.lock().iter().filter_map(of_type).collect();
-        for job in jobs {
-            // How it ended is told to who let it go.
+        // How closing ended is told to who let the driver go.
+        for job in of_type(&self.0.jobs, driver_type) {
             job.ended().await.ok();
         }
+        for last_use in of_type(&self.0.given_up, driver_type) {
+            last_use.await;
+        }
     }
+}
+
+fn of_type<T: Clone>(all: &Mutex<Vec<(TypeId, T)>>, driver_type: TypeId) -> Vec<T> {
+    let all = all.lock();
+    all.iter().filter(|(other, _)| *other == driver_type).map(|(_, one)| one.clone()).collect()
 }

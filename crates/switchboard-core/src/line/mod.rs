@@ -116,6 +116,9 @@ impl<S: Subsystem> Line<S> {
     }
 
     /// What has been asked so far and how it went, for each operation.
+    ///
+    /// A group counts the calls made of it, each once; what its members were asked for them is
+    /// among the figures of the members.
     pub fn figures(&self) -> Vec<OpFigures> {
         self.slot.figures.read()
     }

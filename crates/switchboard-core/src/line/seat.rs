@@ -79,7 +79,8 @@ pub(crate) struct Retiring<S: Subsystem> {
     driver: Arc<S::Driver>,
     driver_type: TypeId,
     revoked: Arc<Revoked>,
-    drained: oneshot::Receiver<Infallible>,
+    /// Told of the last use; `None` after it.
+    drained: Option<oneshot::Receiver<Infallible>>,
 }
 
 impl<S: Subsystem> Serving<S> {
@@ -103,7 +104,7 @@ impl<S: Subsystem> Serving<S> {
     pub(super) fn retire(self) -> Retiring<S> {
         let seat = self.seats.value();
         let (driver, revoked) = (seat.driver.clone(), seat.revoked.clone());
-        Retiring { driver, driver_type: self.driver_type, revoked, drained: self.drained }
+        Retiring { driver, driver_type: self.driver_type, revoked, drained: Some(self.drained) }
     }
 }
 
@@ -114,14 +115,27 @@ impl<S: Subsystem> Retiring<S> {
 
     /// Ends when no call holds the driver any more.
     pub(super) async fn drained(&mut self) {
-        // The sender sends nothing; it is dropped with the last hold.
-        (&mut self.drained).await.ok();
+        if let Some(drained) = &mut self.drained {
+            // The sender sends nothing; it is dropped with the last hold.
+            drained.await.ok();
+            self.drained = None;
+        }
     }
 
     /// Closes the driver. What is still open in it answers `Unavailable` from now on.
-    pub(super) async fn close(self, until: Instant) -> Result<()> {
+    pub(super) async fn close(&self, until: Instant) -> Result<()> {
         self.revoked.revoke();
         close_driver::<S>(&self.driver, until).await
+    }
+
+    /// Lets go of the driver; the answer ends when everybody else has.
+    pub(super) fn last_use(self) -> impl Future<Output = ()> + Send + 'static {
+        let drained = self.drained;
+        async move {
+            if let Some(drained) = drained {
+                drained.await.ok();
+            }
+        }
     }
 }
 

@@ -276,18 +276,25 @@ impl<S: Subsystem> Slot<S> {
     /// not built yet.
     pub(super) async fn entered(self: &Arc<Self>) -> Result<Entered<S>> {
         loop {
-            match &**self.current.load() {
-                Current::Serving { seats, gates } => {
-                    let held = Held(seats.hold());
-                    return Ok(Entered::Driver(gates.as_ref().map(Sharded::hold), held));
-                }
-                Current::Group { group, gates } => {
-                    return Ok(Entered::Group(group.hold(), gates.as_ref().map(Sharded::hold)));
-                }
-                Current::Closed => return Err(self.closed()),
-                Current::Vacant | Current::Changing => {}
+            if let Some(entered) = self.found()? {
+                return Ok(entered);
             }
             Box::pin(self.ensure()).await?;
+        }
+    }
+
+    /// What a call finds now; `None` where something has to be built or waited for first.
+    pub(super) fn found(&self) -> Result<Option<Entered<S>>> {
+        match &**self.current.load() {
+            Current::Serving { seats, gates } => {
+                let held = Held(seats.hold());
+                Ok(Some(Entered::Driver(gates.as_ref().map(Sharded::hold), held)))
+            }
+            Current::Group { group, gates } => {
+                Ok(Some(Entered::Group(group.hold(), gates.as_ref().map(Sharded::hold))))
+            }
+            Current::Closed => Err(self.closed()),
+            Current::Vacant | Current::Changing => Ok(None),
         }
     }
 
@@ -466,10 +473,7 @@ impl<S: Subsystem> Slot<S> {
         let error = Error::new(ErrorKind::Unavailable, "it was down when it was last checked")
             .with_context("reason", reason)
             .not_applied();
-        let group = match &self.writing.lock().recipe {
-            Recipe::Group(group) => Some(group.clone()),
-            _ => None,
-        };
+        let group = self.group();
         let error = error.with_related(group.iter().flat_map(|group| group.downs()));
         Some(error.at(|| self.place(None, "health")))
     }
@@ -498,26 +502,37 @@ impl<S: Subsystem> Slot<S> {
     }
 
     pub(crate) fn info(&self) -> InstanceInfo {
-        let (driver, generation) = {
+        let (driver, group, generation) = {
             let writing = self.writing.lock();
-            let driver = match &writing.recipe {
-                Recipe::Driver { driver, .. } => Some(driver.label()),
-                Recipe::ReadyMade { .. } => Some("ready-made"),
-                Recipe::Group(_) => None,
+            let (driver, group) = match &writing.recipe {
+                Recipe::Driver { driver, .. } => (Some(driver.label()), None),
+                Recipe::ReadyMade { .. } => (Some("ready-made"), None),
+                Recipe::Group(group) => (None, Some(group.clone())),
             };
-            (driver, writing.generation)
+            (driver, group, writing.generation)
         };
+        let members = group.iter().flat_map(|group| group.members());
         InstanceInfo {
             name: self.name.to_string(),
             driver: self.seat().map(|seat| seat.label).or(driver).map(str::to_owned),
             is_ready: self.standing() == Standing::Serving,
             generation,
             in_flight: self.in_flight(),
+            members: members.map(|member| member.instance().to_owned()).collect(),
+            selector: group.as_ref().map(|group| group.selector()),
         }
     }
 
     pub(crate) fn is_group(&self) -> bool {
-        matches!(self.writing.lock().recipe, Recipe::Group(_))
+        self.group().is_some()
+    }
+
+    /// What it chooses among, if it is a choice.
+    pub(crate) fn group(&self) -> Option<Arc<Group<S>>> {
+        match &self.writing.lock().recipe {
+            Recipe::Group(group) => Some(group.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn no_driver(&self) -> Error {
@@ -553,6 +568,9 @@ impl<S: Subsystem> Slot<S> {
         let job = self.environment.reaper().submit("retire a driver", limit, async move {
             leaving.drain(later(clock.now(), limits.drain), pin!(retiring.drained())).await;
             let closed = retiring.close(later(clock.now(), limits.close)).await;
+            if closed.is_err() {
+                leaving.give_up(driver_type, retiring.last_use());
+            }
             closed.map_err(|error| error.at(|| place))
         });
         self.leaving.add(driver_type, job.clone());

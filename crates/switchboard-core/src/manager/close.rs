@@ -31,6 +31,10 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
+    fn under_way() -> Self {
+        Self { closed: Vec::new(), errors: Vec::new(), is_under_way: true }
+    }
+
     /// One error for all, or none.
     pub fn into_result(self) -> Result<()> {
         match self.errors.len() {
@@ -53,9 +57,11 @@ impl<S: Subsystem> Manager<S> {
     /// The last one created is closed first, and none before those that were built with its help.
     /// All are tried: one that hangs takes its share of the time and is reported by name, one that
     /// panics is an error. Calls under way are waited for, half of the time at most; the rest is for
-    /// closing. Drivers that a swap has taken out and that still drain are waited for as well. Closing again, or at the same time, gives
-    /// the report of the one run; the run goes on if its caller goes away. Asked from inside a
-    /// driver's own `close`, it answers at once that closing is under way.
+    /// closing. Drivers that a swap has taken out and that still drain are waited for as well, and
+    /// so is what is being built. Closing again, or at the same time, gives the report of the one
+    /// run; the run goes on if its caller goes away. Asked from inside a driver's own `close`, also
+    /// through the closing of another manager of the environment, it answers at once that closing is
+    /// under way.
     ///
     /// ```
     /// # mod counters {
@@ -78,9 +84,14 @@ impl<S: Subsystem> Manager<S> {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, limit: Duration) -> CloseReport {
-        if ambient::current().closing == self.0.id {
-            return CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: true };
-        }
+        let creations = self.0.environment.creations();
+        let _waiting = match ambient::current().closing {
+            0 => None,
+            around => match creations.wait_for_closing(around, self.0.id) {
+                None => return CloseReport::under_way(),
+                waiting => waiting,
+            },
+        };
         let mut report = self.closing_run(limit);
         match report.wait_for(Option::is_some).await.map(|report| report.clone()) {
             Ok(Some(report)) => report,

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use super::Manager;
 use crate::ambient::later;
-use crate::{Health, Subsystem};
+use crate::line::Group;
+use crate::{Health, Status, Subsystem};
 
 /// How one instance is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct HealthReport {
     pub instance: String,
     /// The verdict; "not checked" for an instance that nobody has used yet.
     pub health: Health,
-    /// How long the driver took to answer.
+    /// How long the driver took to answer; for a group the longest of its members.
     pub took: Duration,
 }
 
@@ -24,8 +25,8 @@ impl<S: Subsystem> Manager<S> {
     /// Asks every instance that is built how it is, all at the same time.
     ///
     /// Each has `limit` to answer; one that hangs or panics is down and delays no other. Groups that
-    /// contain an instance learn of the verdict; a group whose members are all down is down for the
-    /// groups around it.
+    /// contain an instance learn of the verdict, and are reported by what their members answered:
+    /// down when all of them are, degraded when some are down or degraded.
     ///
     /// ```
     /// # mod counters {
@@ -47,17 +48,45 @@ impl<S: Subsystem> Manager<S> {
     pub async fn health(&self, limit: Duration) -> Vec<HealthReport> {
         let clock = self.0.environment.clock();
         let begin = clock.now();
-        let slots = self.0.slots.load_full();
-        let checks = slots.sorted().into_iter().filter(|(_, slot)| !slot.is_group()).map(
-            |(name, slot)| async move {
-                let health = slot.health(later(begin, limit)).await;
-                HealthReport {
-                    instance: name.to_owned(),
-                    health: health.unwrap_or_else(Health::not_checked),
-                    took: clock.now().saturating_duration_since(begin),
-                }
-            },
-        );
-        join_all(checks).await
+        let slots = self.0.declared.lock().slots.clone();
+        let (groups, others): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.is_group());
+        let checks = others.into_iter().map(|slot| async move {
+            let health = slot.health(later(begin, limit)).await;
+            HealthReport {
+                instance: slot.name.to_string(),
+                health: health.unwrap_or_else(Health::not_checked),
+                took: clock.now().saturating_duration_since(begin),
+            }
+        });
+        let mut reports = join_all(checks).await;
+        // In the order of declaration a group comes after its members.
+        for slot in groups {
+            let Some(group) = slot.group() else { continue };
+            let report = of_group(slot.name.as_str(), &group, &reports);
+            reports.push(report);
+        }
+        reports.sort_by(|one, other| one.instance.cmp(&other.instance));
+        reports
     }
+}
+
+/// How a group is, by the reports of its members.
+fn of_group<S: Subsystem>(name: &str, group: &Group<S>, reports: &[HealthReport]) -> HealthReport {
+    let is_member = |report: &&HealthReport| {
+        group.members().iter().any(|member| member.instance() == report.instance)
+    };
+    let members: Vec<_> = reports.iter().filter(is_member).collect();
+    let with_status = |status| members.iter().filter(|r| r.health.status == status).count();
+    let down = with_status(Status::Down);
+    let health = if down == members.len() {
+        Health::down("all of its members are down")
+    } else if down + with_status(Status::Degraded) > 0 {
+        Health::degraded(format!("{down} of its {} members are down", members.len()))
+    } else if with_status(Status::NotChecked) == members.len() {
+        Health::not_checked()
+    } else {
+        Health::up()
+    };
+    let took = members.iter().map(|report| report.took).max().unwrap_or_default();
+    HealthReport { instance: name.to_owned(), health, took }
 }

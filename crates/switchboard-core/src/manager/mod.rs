@@ -84,11 +84,16 @@ pub struct InstanceInfo {
     /// Calls and opened things that use a driver of it now; for the moment that a swap takes, it
     /// may be too high.
     pub in_flight: usize,
+    /// The instances that a group chooses among, in its order; empty for any other instance.
+    pub members: Vec<String>,
+    /// How a group chooses; `None` for any other instance.
+    pub selector: Option<&'static str>,
 }
 
 impl<S: Subsystem> Manager<S> {
     /// A manager whose instances are built by the drivers of `registry`.
     ///
+    /// Drivers may be registered before or after; an instance is declared after its driver.
     /// An environment has one manager for each subsystem, so that factories find each other.
     pub fn new(registry: Registry<S>, environment: &Environment) -> Result<Self> {
         let core = Arc::new(ManagerCore {

@@ -1,16 +1,16 @@
 //! The end of all instances.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchboard_core::{
-    Clock, CloseReport, Error, ErrorKind, Lifecycle, Priority, Reply, Result, Settings,
+    Clock, CloseReport, ErrorKind, Lifecycle, Manager, Priority, Reply, Result, Settings,
 };
-use tokio::task::JoinHandle;
 
 use crate::create::lamps;
 use crate::desk::{
-    Act, DeskDriver, Desks, Driver, Gate, Script, Session, Step, Stream, World, labelled, needing,
-    outage, paper,
+    Act, DeskDriver, Driver, Gate, Office, Script, Session, Step, Stream, World, labelled, needing,
+    outage, paper, settle,
 };
 use crate::dropping::at_every_poll;
 
@@ -201,21 +201,21 @@ async fn an_instance_created_while_closing_is_closed() {
     world.script.reached(Step::Init, 1).await;
     let closing = closing(&world);
     world.settle().await;
-    assert!(!closing.is_finished(), "what is being built is waited for");
+    assert!(!closing.is_finished(), "what is being built is not closed yet");
     gate.open();
     closing.await.unwrap().into_result().unwrap();
+    world.script.assert_tidy(0);
     let error = creating.await.unwrap().unwrap_err();
     assert_eq!(error.message(), "the instance is closed");
-    world.script.assert_tidy(0);
 }
 
-fn closing(world: &World) -> JoinHandle<CloseReport> {
+fn closing(world: &World) -> tokio::task::JoinHandle<CloseReport> {
     let desks = world.desks.clone();
     tokio::spawn(async move { desks.close(LIMIT).await })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_never_ends_is_reported_and_waited_for_no_longer_than_the_limit() {
+async fn a_creation_that_hangs_is_an_error_of_closing_and_costs_no_more_than_the_limit() {
     let world = World::with(&["a"]);
     world.script.once(Step::Init, Act::Hang);
     let desks = world.desks.clone();
@@ -223,9 +223,9 @@ async fn a_creation_that_never_ends_is_reported_and_waited_for_no_longer_than_th
     world.script.reached(Step::Init, 1).await;
     let begin = Clock::system().now();
     let [error] = world.desks.close(LIMIT).await.errors.try_into().unwrap();
+    assert_eq!(Clock::system().now() - begin, LIMIT);
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.place().unwrap().to_string(), "desk.a close");
-    assert_eq!(Clock::system().now() - begin, LIMIT);
     creating.await.unwrap().unwrap_err();
     world.swept().await;
     world.script.assert_tidy(0);
@@ -241,13 +241,48 @@ async fn a_swap_that_is_under_way_while_closing_is_closed() {
     world.script.reached(Step::Init, 2).await;
     let closing = closing(&world);
     world.settle().await;
-    assert!(!closing.is_finished(), "what is being built is waited for");
+    assert!(!closing.is_finished(), "what the swap is building is not closed yet");
     gate.open();
-    let report = closing.await.unwrap();
-    assert_eq!(report.closed, ["a"]);
-    assert!(report.errors.is_empty(), "{:?}", report.errors);
-    swapping.await.unwrap().unwrap_err();
+    closing.await.unwrap().into_result().unwrap();
     world.script.assert_tidy(0);
+    swapping.await.unwrap().unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exclusive_swap_under_way_is_waited_for_and_leaves_no_driver_behind() {
+    for step in [Step::Close, Step::Build, Step::Init, Step::Health] {
+        let world = World::new();
+        world.desks.configure("a", &labelled("vault", "old")).unwrap();
+        world.desks.get("a").await.unwrap();
+        let gate = Gate::closed();
+        world.script.once(step, Act::Wait(gate.clone()));
+        let (desks, before) = (world.desks.clone(), world.script.count(step));
+        let swapping =
+            tokio::spawn(async move { desks.swap("a", &labelled("vault", "new")).await.map(drop) });
+        world.script.reached(step, before + 1).await;
+        let closing = closing(&world);
+        world.settle().await;
+        assert!(!closing.is_finished(), "{step:?}");
+        gate.open();
+        closing.await.unwrap().into_result().unwrap();
+        world.script.assert_tidy(0);
+        swapping.await.unwrap().unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_dropped_with_all_its_handles_closes_its_drivers() {
+    let World { script, environment, desks } = built(&["a", "b"]).await;
+    let handle = desks.handle("a").unwrap();
+    let guard = desks.override_instance("b", script.driver::<0>("fake")).unwrap();
+    drop(desks);
+    settle().await;
+    assert_eq!(script.count(Step::Close), 0, "a handle and a guard still use them");
+    drop((handle, guard));
+    let deadline = environment.clock().now() + LIMIT;
+    environment.reaper().idle(deadline).await.unwrap();
+    assert_eq!(sorted(script.closed()), ["a", "b", "fake"]);
+    script.assert_tidy(0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,25 +438,34 @@ async fn a_limit_without_end_is_allowed() {
     world.script.assert_tidy(0);
 }
 
-/// A driver that closes its own manager when it is closed.
-struct Recursive {
+/// A driver that closes a manager when it is closed, and keeps what it is told.
+struct Recursive<const NUMBER: usize = 0> {
     inner: Driver,
-    desks: switchboard_core::Manager<Desks>,
+    closes: Manager<Office<NUMBER>>,
+    told: Arc<Mutex<Vec<CloseReport>>>,
 }
 
-impl Lifecycle for Recursive {
+impl<const NUMBER: usize> Recursive<NUMBER> {
+    fn new(
+        world: &World,
+        closes: &Manager<Office<NUMBER>>,
+        told: &Arc<Mutex<Vec<CloseReport>>>,
+    ) -> Self {
+        Self { inner: world.script.driver("r"), closes: closes.clone(), told: told.clone() }
+    }
+}
+
+impl<const NUMBER: usize> Lifecycle for Recursive<NUMBER> {
     fn close(&self) -> Reply<'_, ()> {
         Reply::run(async {
-            let report = self.desks.close(LIMIT).await;
-            if !report.is_under_way {
-                return Err(Error::new(ErrorKind::Unexpected, "it was not told"));
-            }
+            let report = self.closes.close(LIMIT).await;
+            self.told.lock().unwrap().push(report);
             self.inner.close().await
         })
     }
 }
 
-impl DeskDriver for Recursive {
+impl<const NUMBER: usize> DeskDriver for Recursive<NUMBER> {
     fn ask<'a>(&'a self, question: &'a str) -> Reply<'a, String> {
         self.inner.ask(question)
     }
@@ -442,14 +486,38 @@ impl DeskDriver for Recursive {
 #[tokio::test(start_paused = true)]
 async fn a_close_from_inside_the_close_of_a_driver_answers_at_once() {
     let world = built(&["a"]).await;
-    let driver = Recursive { inner: world.script.driver("r"), desks: world.desks.clone() };
-    world.desks.insert("r", driver).unwrap();
+    let told = Arc::default();
+    world.desks.insert("r", Recursive::new(&world, &world.desks, &told)).unwrap();
     let begin = Clock::system().now();
     let report = world.desks.close(LIMIT).await;
     assert_eq!(Clock::system().now(), begin);
     assert_eq!(report.closed, ["r", "a"]);
     assert!(report.errors.is_empty(), "{report:?}");
+    assert!(told.lock().unwrap()[0].is_under_way);
     world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn managers_whose_drivers_close_each_other_in_a_circle_are_closed_at_once() {
+    for both in [false, true] {
+        let world = built(&["a"]).await;
+        let lamps = lamps(&world.environment, &world.script);
+        let told = Arc::default();
+        world.desks.insert("r", Recursive::new(&world, &lamps, &told)).unwrap();
+        lamps.insert("r", Recursive::new(&world, &world.desks, &told)).unwrap();
+        let begin = Clock::system().now();
+        if both {
+            let (one, other) = tokio::join!(world.desks.close(LIMIT), lamps.close(LIMIT));
+            assert!(one.errors.is_empty() && other.errors.is_empty(), "{one:?} {other:?}");
+        } else {
+            world.desks.close(LIMIT).await.into_result().unwrap();
+        }
+        assert_eq!(Clock::system().now(), begin, "nobody waited for a limit");
+        let told: Vec<_> = told.lock().unwrap().iter().map(|told| told.is_under_way).collect();
+        assert_eq!(told, [true, false], "who closes the circle is told, the other one waits");
+        lamps.close(LIMIT).await.into_result().unwrap();
+        world.script.assert_tidy(0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use switchboard_core::{Clock, Deadline, Environment, ErrorKind, Manager, Registry};
+use switchboard_core::{
+    BuildContext, Clock, Deadline, Environment, ErrorKind, Manager, Registry, Settings,
+};
 
-use crate::desk::{Act, Desks, Gate, Lamps, Script, Step, World, needing, outage, paper, settle};
+use crate::desk::{
+    Act, DeskConfig, Desks, Driver, Gate, Lamps, Script, Step, World, needing, outage, paper,
+    settle,
+};
 use crate::dropping::at_every_poll;
 
 /// So many callers of `a` at once, each in a task of its own.
@@ -297,4 +302,32 @@ async fn a_call_does_not_carry_the_room_that_creating_takes() {
     let desk = world.desks.handle("a").unwrap();
     let sizes = [size_of_val(&desk.ask("?")), size_of_val(&desk.session())];
     assert!(sizes.iter().all(|size| *size < 3072), "{sizes:?} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_through_a_task_that_a_factory_spawned_is_an_error_at_once() {
+    let world = World::new();
+    let spawning = |_: DeskConfig, context: BuildContext| async move {
+        let other = async move { context.other::<Desks>("b").await.map(drop) };
+        tokio::spawn(other).await.unwrap()?;
+        Err::<Driver, _>(outage())
+    };
+    world.desks.registry().register("spawning", spawning).unwrap();
+    world.desks.configure("a", &Settings::new().with("driver", "spawning")).unwrap();
+    world.desks.configure("b", &needing(&["desk.a"])).unwrap();
+    let begin = Clock::system().now();
+    let error = world.desks.get("a").await.map(drop).unwrap_err();
+    assert_eq!(Clock::system().now(), begin);
+    assert!(error.to_string().contains("desk.b → desk.a → desk.b"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_serves_may_be_swapped_to_something_that_needs_who_needs_it() {
+    let world = World::with(&["a"]);
+    world.desks.configure("b", &needing(&["desk.a"])).unwrap();
+    world.desks.get("a").await.unwrap();
+    let swapped = world.desks.swap("a", &needing(&["desk.b"])).await;
+    swapped.expect("`b` finds the `a` that serves").closed().await.unwrap();
+    assert!(world.desks.close(Duration::from_secs(9)).await.errors.is_empty());
+    world.script.assert_tidy(0);
 }

@@ -1,9 +1,11 @@
 //! A choice among instances, for every call anew.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
-    Error, ErrorKind, Health, HealthCheck, Outcome, Priority, RoundRobin, Selector,
+    Error, ErrorKind, Faults, Health, HealthCheck, OpFigures, Outcome, Priority, RoundRobin,
+    Selector, Status,
 };
 
 use crate::desk::{Act, Desk, Script, Step, World, labelled, op, outage};
@@ -304,4 +306,110 @@ async fn an_override_of_a_group_serves_in_the_place_of_all_members() {
     assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
     assert_eq!(asked(&scripts), [1, 0]);
     world.swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_are_refused_by_a_group_and_taken_by_its_members() {
+    let (world, _scripts, desk) = group(&["a", "b"], Priority);
+    let faults = || Some(Arc::new(Faults::new(world.environment.clock().clone())));
+    let error = desk.line().set_faults(faults()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    desk.line().set_faults(None).unwrap();
+    world.desks.handle("a").unwrap().line().set_faults(faults()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_no_waiting_is_asked_of_the_members_in_turn() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    let live = || desk.line().with(op::ASK, |_| Ok(()));
+    let error = live().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "none is built, and asking builds none");
+    assert_eq!(error.related().len(), 2, "{error}");
+    world.desks.get("b").await.unwrap();
+    live().expect("the one that is built serves");
+    world.desks.get("a").await.unwrap();
+    live().unwrap();
+    let served = |name| figures(&world, name).succeeded;
+    assert_eq!((served("a"), served("b"), served("g")), (1, 1, 2));
+
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    live().unwrap();
+    assert_eq!((served("a"), served("b")), (1, 2), "the selector decides");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_no_waiting_moves_on_only_where_a_call_would() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        world.desks.insert(name, world.script.driver::<0>(name)).unwrap();
+    }
+    world.desks.group("g", &["a", "b"], Priority).unwrap();
+    let line = world.desks.handle("g").unwrap().line().clone();
+    for (op, error, asked) in [
+        (op::ASK, outage(), 2),
+        (op::TELL, outage().not_applied(), 2),
+        (op::TELL, outage(), 1),
+        (op::ASK, Error::new(ErrorKind::NotFound, "no"), 1),
+    ] {
+        let times = std::cell::Cell::new(0);
+        let result = line.with(op, |_| {
+            times.set(times.get() + 1);
+            Err::<(), _>(error.clone())
+        });
+        assert_eq!((result.unwrap_err().kind(), times.get()), (error.kind(), asked));
+    }
+    world.desks.close(LIMIT).await.into_result().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_counts_the_calls_made_of_it_and_its_members_what_they_were_asked() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    scripts[0].once(Step::Ask, Act::Fail(outage()));
+    desk.ask("?").await.unwrap();
+    for script in &scripts {
+        script.always(Step::Ask, Act::Fail(outage()));
+    }
+    desk.ask("?").await.unwrap_err();
+    let g = figures(&world, "g");
+    assert_eq!((g.succeeded, g.cancelled, g.failed), (1, 0, vec![(ErrorKind::Unavailable, 1)]));
+    let a = figures(&world, "a");
+    assert_eq!((a.succeeded, a.failed), (0, vec![(ErrorKind::Unavailable, 2)]));
+}
+
+fn figures(world: &World, name: &str) -> OpFigures {
+    let figures = world.desks.handle(name).unwrap().line().figures();
+    figures.into_iter().find(|figures| figures.operation == "ask").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_shows_its_members_and_its_selector() {
+    let (world, _scripts, _desk) = group(&["b", "a"], Priority);
+    let shown = world.desks.instances();
+    let [a, _, g] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!(
+        (g.members.as_slice(), g.selector),
+        (&["b".to_owned(), "a".to_owned()][..], Some("priority"))
+    );
+    assert!(a.members.is_empty() && a.selector.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_reported_by_what_its_members_answered() {
+    let (world, scripts, _desk) = group(&["x", "y"], Priority);
+    world.desks.group("around", &["g"], Priority).unwrap();
+    let statuses = async || {
+        let reports = world.desks.health(LIMIT).await;
+        let names: Vec<_> = reports.iter().map(|report| report.instance.as_str()).collect();
+        assert_eq!(names, ["around", "g", "x", "y"]);
+        (reports[0].health.status, reports[1].health.status)
+    };
+    assert_eq!(statuses().await, (Status::NotChecked, Status::NotChecked));
+    world.desks.get("x").await.unwrap();
+    assert_eq!(statuses().await, (Status::Up, Status::Up));
+    scripts[0].feel(Health::down("no ink"));
+    assert_eq!(statuses().await, (Status::Degraded, Status::Degraded));
+    world.desks.get("y").await.unwrap();
+    scripts[1].feel(Health::down("no ink"));
+    assert_eq!(statuses().await, (Status::Down, Status::Down));
 }

@@ -14,6 +14,7 @@ mod close;
 mod create;
 mod desk;
 mod dropping;
+mod gates;
 mod groups;
 mod health;
 mod instances;

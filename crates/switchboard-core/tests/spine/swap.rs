@@ -265,6 +265,33 @@ fn within(deadline: &str) -> Settings {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_swap_keeps_the_deadline_of_its_caller_also_in_the_queue_and_with_an_exclusive_driver() {
+    for (driver, queued) in [("paper", true), ("vault", true), ("paper", false), ("vault", false)] {
+        let (world, desk) = serving(driver).await;
+        let gate = Gate::closed();
+        world.script.once(Step::Init, Act::Wait(gate.clone()));
+        let first = queued.then(|| swapping(&world.desks, labelled(driver, "first")));
+        world.settle().await;
+        let begin = Clock::system().now();
+        let limit = Duration::from_secs(1);
+        let hurried = Deadline::within(&Clock::system(), limit);
+        let settings = labelled(driver, "hurried");
+        let swap = hurried.scope(world.desks.swap("a", &settings));
+        let error = Box::pin(swap).await.map(drop).unwrap_err();
+        assert_eq!(Clock::system().now() - begin, limit, "{driver} {queued}");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        gate.open();
+        if let Some(first) = first {
+            first.await.unwrap().unwrap();
+            assert_eq!(desk.ask("?").await.unwrap(), "first: ?", "the late one did nothing");
+        }
+        world.swept().await;
+        desk.ask("?").await.unwrap();
+        world.script.assert_tidy(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_has_no_driver_to_swap() {
     let world = World::with(&["a"]);
     world.desks.group("g", &["a"], Priority).unwrap();
@@ -484,6 +511,23 @@ async fn an_exclusive_driver_never_lives_twice_when_it_comes_back_while_it_still
     let at = |line: &str| journal.iter().position(|found| found == line).unwrap();
     assert!(at("old Close") < at("back Build"), "{journal:?}");
     world.script.assert_tidy(1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exclusive_driver_that_does_not_close_is_followed_by_no_other_while_it_is_used() {
+    for act in [Act::Hang, Act::Fail(outage()), Act::Panic] {
+        let (world, desk) = serving("vault").await;
+        world.script.once(Step::Ask, Act::Hang);
+        let call = asking(&desk);
+        world.script.reached(Step::Ask, 1).await;
+        world.script.once(Step::Close, act);
+        let error = swapping(&world.desks, labelled("vault", "new")).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(world.script.count(Step::Build), 1, "its file or port may still be taken");
+        call.abort();
+        assert_eq!(desk.ask("?").await.unwrap(), "old: ?", "the last use has ended");
+        world.script.assert_tidy(1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
