@@ -295,8 +295,9 @@ impl Breaker {
                 Error::refused(Gate::Breaker, "the circuit breaker is open").retry_after(left)
             }
             Mode::ForcedOpen => {
-                let error = Error::refused(Gate::Breaker, "the circuit breaker was opened by hand");
-                return error.with_hint("reset the breaker to let calls pass again");
+                let message =
+                    "the circuit breaker was opened by hand, and refuses until it is reset";
+                return Error::refused(Gate::Breaker, message);
             }
             _ => Error::refused(Gate::Breaker, "the circuit breaker is waiting for a probe"),
         };
