@@ -60,8 +60,8 @@ impl Creations {
         Ok(Waiting { creations: self.clone(), asking, asked })
     }
 
-    /// Says that the closing of the manager `asking` waits for that of `asked`, until the guard is
-    /// dropped; `None` if that one is itself waiting for this one.
+    /// Says that `asking` waits for `asked`, of which at least one is a manager being closed, until
+    /// the guard is dropped; `None` if that one is itself waiting for this one.
     pub(crate) fn wait_for_closing(&self, asking: u64, asked: u64) -> Option<Waiting> {
         let mut graph = self.0.lock();
         if graph.path(asked, asking).is_some() {

@@ -167,9 +167,9 @@ fn limits_that_cannot_be_kept_are_refused_with_the_name_of_the_setting() {
     let good = BulkheadLimit::default();
     good.check().unwrap();
     let cases = [
-        ("max", BulkheadLimit { max: 0, ..good }),
-        ("max", BulkheadLimit { max: 1 << 24, ..good }),
-        ("queue", BulkheadLimit { queue: 1 << 16, ..good }),
+        ("bulkhead.max", BulkheadLimit { max: 0, ..good }),
+        ("bulkhead.max", BulkheadLimit { max: 1 << 24, ..good }),
+        ("bulkhead.queue", BulkheadLimit { queue: 1 << 16, ..good }),
     ];
     let bulkhead = bulkhead(1, 1);
     for (setting, bad) in cases {

@@ -332,12 +332,12 @@ fn settings_that_cannot_be_kept_are_refused_with_the_name_of_the_setting() {
     let good = RateLimit::default();
     good.check().unwrap();
     let cases = [
-        ("rate", RateLimit { rate: 0, ..good }),
-        ("rate", RateLimit { per: Duration::ZERO, ..good }),
-        ("rate", RateLimit { rate: u64::MAX, ..good }),
-        ("burst", RateLimit { burst: 0, ..good }),
-        ("burst", RateLimit { burst: u64::MAX, ..good }),
-        ("burst", RateLimit { per: Duration::MAX, ..good }),
+        ("rate_limit.rate", RateLimit { rate: 0, ..good }),
+        ("rate_limit.rate", RateLimit { per: Duration::ZERO, ..good }),
+        ("rate_limit.rate", RateLimit { rate: u64::MAX, ..good }),
+        ("rate_limit.burst", RateLimit { burst: 0, ..good }),
+        ("rate_limit.burst", RateLimit { burst: u64::MAX, ..good }),
+        ("rate_limit.burst", RateLimit { per: Duration::MAX, ..good }),
     ];
     let limiter = limiter(good);
     for (setting, bad) in cases {

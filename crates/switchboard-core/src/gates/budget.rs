@@ -122,7 +122,7 @@ impl RetryBudget {
 impl BudgetPolicy {
     /// Finds out whether the settings make sense, all of them at once.
     pub fn check(&self) -> Result<()> {
-        let mut mistakes = Mistakes::of("retry_budget");
+        let mut mistakes = Mistakes::of("retry.budget");
         let affordable = 1..=self.tokens;
         mistakes.require(self.tokens > 0, "tokens", self.tokens, "at least one token is needed");
         mistakes.require(

@@ -426,10 +426,15 @@ impl<S: Subsystem> Slot<S> {
         let leaving = leaving.into_iter().map(|job| async move {
             at_latest(until, job.ended()).await.unwrap_or_else(|| Err(still_leaving()))
         });
-        // What is being built finds the instance closed, and closes what it has made.
+        // What is being built finds the instance closed, and closes what it has made. A factory that
+        // itself waits for this closing is not waited for.
+        let run = ambient::current().closing;
+        let waiting = self.environment.creations().wait_for_closing(run, self.id);
         let under_way = async {
-            drop(self.flight.lead().await);
-            drop(self.changing.lock().await);
+            if waiting.is_some() {
+                drop(self.flight.lead().await);
+                drop(self.changing.lock().await);
+            }
         };
         let building = at_latest(until, under_way);
         let closing = join(join_all(serving), join_all(leaving));

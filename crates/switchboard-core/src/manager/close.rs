@@ -58,7 +58,7 @@ impl<S: Subsystem> Manager<S> {
     /// All are tried: one that hangs takes its share of the time and is reported by name, one that
     /// panics is an error. Calls under way are waited for, half of the time at most; the rest is for
     /// closing. Drivers that a swap has taken out and that still drain are waited for as well, and
-    /// so is what is being built. Closing again, or at the same time, gives the report of the one
+    /// so is what is being built, unless that waits for this closing. Closing again, or at the same time, gives the report of the one
     /// run; the run goes on if its caller goes away. Asked from inside a driver's own `close`, also
     /// through the closing of another manager of the environment, it answers at once that closing is
     /// under way.
@@ -84,14 +84,14 @@ impl<S: Subsystem> Manager<S> {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, limit: Duration) -> CloseReport {
-        let creations = self.0.environment.creations();
-        let _waiting = match ambient::current().closing {
-            0 => None,
-            around => match creations.wait_for_closing(around, self.0.id) {
+        let around = ambient::current();
+        let mut waiting = Vec::new();
+        for asking in [around.closing, around.creating].into_iter().filter(|asking| *asking != 0) {
+            match self.0.environment.creations().wait_for_closing(asking, self.0.id) {
+                Some(waits) => waiting.push(waits),
                 None => return CloseReport::under_way(),
-                waiting => waiting,
-            },
-        };
+            }
+        }
         let mut report = self.closing_run(limit);
         match report.wait_for(Option::is_some).await.map(|report| report.clone()) {
             Ok(Some(report)) => report,

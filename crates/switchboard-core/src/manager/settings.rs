@@ -1,5 +1,6 @@
 //! What every instance has beside the settings of its driver.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -7,9 +8,9 @@ use serde::Deserialize;
 
 use super::Manager;
 use crate::line::{Limits, Plan};
-use crate::name::nearest;
-use crate::registry::listed;
-use crate::settings::{Problem, Problems, Value, duration};
+use crate::name::{nearest, shortened};
+use crate::registry::{Registered, listed};
+use crate::settings::{Node, Origin, Problem, Problems, Value, duration};
 use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
@@ -69,6 +70,7 @@ impl InstanceSettings {
 
     /// Takes what every instance has out of `settings`; the rest is the driver's.
     pub fn take(settings: &Settings, instance: &str) -> Result<(Self, Settings)> {
+        refuse_too_deep(settings, instance)?;
         let mut rest = settings.clone();
         let mut own = Settings::at(settings.origin().clone());
         for key in Self::KEYS {
@@ -90,6 +92,7 @@ impl<S: Subsystem> Manager<S> {
     /// Every mistake is found here, before anything is built.
     pub(super) fn plan(&self, name: &Name, settings: &Settings) -> Result<Plan<S>> {
         let full_name = format!("{}.{name}", S::NAME);
+        refuse_too_deep(settings, &full_name)?;
         let taken = InstanceSettings::take(settings, &full_name);
         // The driver may be known although the rest is wrong; then its mistakes are told as well.
         let driver_name = match &taken {
@@ -97,7 +100,7 @@ impl<S: Subsystem> Manager<S> {
             Err(_) => settings.child("driver").and_then(|node| node.as_str()).map(str::to_owned),
         };
         let Some(driver_name) = driver_name else {
-            return Err(taken.err().unwrap_or_else(|| no_driver(settings, &full_name)));
+            return Err(taken.err().unwrap_or_else(|| self.no_driver(settings, &full_name)));
         };
         let driver = self.0.registry.find(&driver_name).map_err(|error| {
             error
@@ -109,13 +112,17 @@ impl<S: Subsystem> Manager<S> {
             Err(_) => without_own_keys(settings),
         };
         let checked = driver.check(&rest, &full_name);
-        let (own, rest) = both(taken, checked)?;
-        for capability in &own.require {
-            if !driver.capabilities().has(capability) {
-                return Err(self.incapable(&full_name, &driver_name, capability));
-            }
-        }
-        let policy = self.policy_of(own.policy.as_ref(), &full_name, settings)?;
+        let checked = checked.map_err(|error| hint_at_own_keys(error, settings, &full_name));
+        let choice = match &taken {
+            Ok((own, _)) => own.policy.clone(),
+            Err(_) => settings.child("policy").and_then(choice_of),
+        };
+        let policy = self.policy_of(choice, &full_name, settings);
+        let required = match &taken {
+            Ok((own, _)) => self.check_required(&own.require, &driver, &full_name),
+            Err(_) => Ok(()),
+        };
+        let ((((own, rest), ()), policy), ()) = both(both(both(taken, checked), policy), required)?;
         let usual = Limits::default();
         let limits = Limits {
             build: own.build_limit.unwrap_or(usual.build),
@@ -127,49 +134,93 @@ impl<S: Subsystem> Manager<S> {
 
     fn policy_of(
         &self,
-        choice: Option<&PolicyChoice>,
+        choice: Option<PolicyChoice>,
         instance: &str,
         settings: &Settings,
     ) -> Result<Option<Policy>> {
-        let policy = match choice {
-            None => return Ok(None),
-            Some(PolicyChoice::Own(policy)) => (**policy).clone(),
-            Some(PolicyChoice::Named(name)) => {
+        let Some(choice) = choice else { return Ok(None) };
+        let node = settings.child("policy");
+        let origin = node.map(|node| node.origin().clone()).unwrap_or_default();
+        let path = format!("{instance}.policy");
+        let mistakes = match choice {
+            PolicyChoice::Own(policy) => {
+                let Err(error) = policy.check() else { return Ok(Some(*policy)) };
+                let table = node.and_then(Node::as_table);
+                let place = |setting: &str| {
+                    let origin = table.map_or(&origin, |table| origin_within(table, setting));
+                    (format!("{path}.{setting}"), origin.clone())
+                };
+                mistakes_of(&error, &place)
+            }
+            PolicyChoice::Named(name) => {
                 let policies = self.0.environment.policies();
-                policies.get(name).cloned().ok_or_else(|| {
-                    let origin = settings.child("policy").map(|node| node.origin().clone());
-                    let problem = Problem::new(
-                        format!("{instance}.policy"),
-                        origin.unwrap_or_default(),
-                        format!("there is no policy called {name:?}"),
-                    );
-                    let problem = match nearest(name, policies.keys().map(String::as_str)) {
+                let Some(policy) = policies.get(&name) else {
+                    let message = format!("there is no policy called {name:?}");
+                    let problem = Problem::new(path, origin, message);
+                    let problem = match nearest(&name, policies.keys().map(String::as_str)) {
                         Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
                         None => problem,
                     };
-                    Error::from(Problems::from_iter([problem]))
-                })?
+                    return Err(Problems::from_iter([problem]).into());
+                };
+                let Err(error) = policy.check() else { return Ok(Some(policy.clone())) };
+                return Err(error.with_context("instance", instance).with_context("policy", name));
             }
         };
-        policy.check().map_err(|error| error.with_context("instance", instance))?;
-        Ok(Some(policy))
+        Err(mistakes.into())
     }
 
-    fn incapable(&self, instance: &str, driver: &str, capability: &str) -> Error {
+    fn check_required(
+        &self,
+        required: &[String],
+        driver: &Registered<S>,
+        instance: &str,
+    ) -> Result<()> {
+        let lacking = required.iter().find(|name| !driver.capabilities().has(name));
+        lacking.map_or(Ok(()), |name| Err(self.incapable(instance, driver, name)))
+    }
+
+    #[cold]
+    fn incapable(&self, instance: &str, driver: &Registered<S>, capability: &str) -> Error {
         let capable = self.0.registry.capable_of(capability);
-        Error::new(ErrorKind::Config, "the driver cannot do what the instance requires")
-            .with_context("instance", instance)
-            .with_context("driver", driver)
-            .with_context("requires", capability)
-            .with_context("drivers that can", listed(&capable))
+        let error =
+            Error::new(ErrorKind::Config, "the driver cannot do what the instance requires")
+                .with_context("instance", instance)
+                .with_context("driver", driver.label())
+                .with_context("requires", capability)
+                .with_context("drivers that can", listed(&capable));
+        let drivers = self.0.registry.describe();
+        let declared = drivers.iter().flat_map(|driver| driver.capabilities.iter());
+        let declared: BTreeSet<_> = declared.map(|(name, _)| name).collect();
+        if declared.contains(capability) {
+            return error;
+        }
+        let error = error.with_context("known", listed(&Vec::from_iter(&declared)));
+        match nearest(capability, declared) {
+            Some(meant) => error.with_hint(format!("did you mean {meant:?}?")),
+            None => error.with_hint("no driver knows of such a capability"),
+        }
+    }
+
+    #[cold]
+    fn no_driver(&self, settings: &Settings, instance: &str) -> Error {
+        let misspelt = settings.keys().find(|key| nearest(key, ["driver"]).is_some());
+        let advice = match misspelt {
+            Some(key) => format!("did you mean `driver` where it says `{}`?", shortened(key)),
+            None => "set `driver`, or `url` with the driver as its scheme".to_owned(),
+        };
+        let hint = format!("{advice}; the drivers are {}", listed(&self.0.registry.names()));
+        let problem =
+            Problem::new(instance, settings.origin().clone(), "no driver is named").with_hint(hint);
+        Problems::from_iter([problem]).into()
     }
 }
 
 /// Both results, or the mistakes of both in one error.
-fn both<T>(one: Result<T>, other: Result<()>) -> Result<T> {
+fn both<T, U>(one: Result<T>, other: Result<U>) -> Result<(T, U)> {
     match (one, other) {
-        (Ok(value), Ok(())) => Ok(value),
-        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
         (Err(one), Err(other)) => match (one.find::<Problems>(), other.find::<Problems>()) {
             (Some(first), Some(second)) => {
                 Err(first.iter().chain(second).cloned().collect::<Problems>().into())
@@ -179,10 +230,85 @@ fn both<T>(one: Result<T>, other: Result<()>) -> Result<T> {
     }
 }
 
-fn no_driver(settings: &Settings, instance: &str) -> Error {
-    let problem = Problem::new(instance, settings.origin().clone(), "no driver is named")
-        .with_hint("set `driver`, or `url` with the driver as its scheme");
-    Problems::from_iter([problem]).into()
+/// Before anything walks the tree in a way that takes room for each level.
+fn refuse_too_deep(settings: &Settings, instance: &str) -> Result<()> {
+    if !settings.is_too_deep() {
+        return Ok(());
+    }
+    let message = format!("nested more than {} deep", crate::settings::DEPTH_MAX);
+    let problem = Problem::new(instance, settings.origin().clone(), message);
+    Err(Problems::from_iter([problem]).into())
+}
+
+/// The policy of settings whose other keys are wrong; its own mistakes are told with those.
+fn choice_of(node: &Node) -> Option<PolicyChoice> {
+    match node.value() {
+        Value::String(name) => Some(PolicyChoice::Named(name.clone())),
+        Value::Table(table) => {
+            table.decode().ok().map(|policy| PolicyChoice::Own(Box::new(policy)))
+        }
+        _ => None,
+    }
+}
+
+/// What a policy says of itself, each mistake at the place of its setting.
+fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
+    let mut problems = Problems::default();
+    let mut waiting = vec![error];
+    while let Some(error) = waiting.pop() {
+        waiting.extend(error.related());
+        let Some(setting) = error.context_value("setting") else { continue };
+        let (path, origin) = place(setting);
+        let message = match error.context_value("value") {
+            Some(value) => format!("{}, found {value}", error.message()),
+            None => error.message().to_owned(),
+        };
+        let problem = Problem::new(path, origin, message);
+        let hint = error.hints().collect::<Vec<_>>().join("; ");
+        problems.extend([if hint.is_empty() { problem } else { problem.with_hint(hint) }]);
+    }
+    problems
+}
+
+/// Where a setting was written; one that was left out is reported at the table it is missing from.
+fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
+    let mut path = setting;
+    loop {
+        if let Some(node) = table.get(path) {
+            return node.origin();
+        }
+        let Some((outer, _)) = path.rsplit_once('.') else { return table.origin() };
+        path = outer;
+    }
+}
+
+/// A key that the driver does not know may be a misspelt one of those that every instance has.
+fn hint_at_own_keys(error: Error, settings: &Settings, instance: &str) -> Error {
+    let Some(problems) = error.find::<Problems>() else { return error };
+    let hinted = problems.iter().map(|problem| {
+        let hint = own_key_meant(problem, settings, instance);
+        let hint = hint.map(|key| format!("did you mean `{key}`?"));
+        hint.into_iter().fold(problem.clone(), Problem::with_hint)
+    });
+    hinted.collect::<Problems>().into()
+}
+
+/// The key that was meant, unless the driver has one that is nearer.
+fn own_key_meant(problem: &Problem, settings: &Settings, instance: &str) -> Option<&'static str> {
+    let key = problem.path.strip_prefix(instance)?.strip_prefix('.')?;
+    if problem.message != UNKNOWN || settings.child(key).is_none() {
+        return None;
+    }
+    let keys = InstanceSettings::KEYS.iter().copied();
+    let own: &'static str = nearest(key, keys.filter(|own| settings.child(own).is_none()))?;
+    let of_driver = problem.hint.as_deref().and_then(suggested);
+    let meant = nearest(key, of_driver.into_iter().chain([own]))?;
+    (meant == own).then_some(own)
+}
+
+/// The key that a hint suggests.
+fn suggested(hint: &str) -> Option<&str> {
+    hint.strip_prefix("did you mean `")?.strip_suffix("`?")
 }
 
 fn origin_of_driver(settings: &Settings) -> String {
@@ -204,3 +330,6 @@ fn scheme_of(settings: &Settings) -> Option<String> {
     let (scheme, _) = url.split_once("://")?;
     Some(scheme.split('+').next().unwrap_or(scheme).to_owned())
 }
+
+/// What decoding says of a key that nobody knows.
+const UNKNOWN: &str = "unknown setting";

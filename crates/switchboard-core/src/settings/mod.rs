@@ -247,7 +247,7 @@ impl Settings {
     }
 
     /// Whether some value stands too deep for code that calls itself for each level.
-    fn is_too_deep(&self) -> bool {
+    pub(crate) fn is_too_deep(&self) -> bool {
         let mut level: Vec<&Node> = self.entries.iter().map(|entry| &entry.node).collect();
         for _ in 0..DEPTH_MAX {
             level = level.into_iter().flat_map(Node::children).collect();

@@ -96,7 +96,7 @@ fn settings_that_cannot_be_together_are_refused_before_anything_is_built() {
     {
         let error = station.manager.configure("main", &policy).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert_eq!(error.context_value("instance"), Some("pump.main"), "{error:?}");
+        assert!(error.to_string().contains("pump.main"), "{error}");
         assert!(!station.manager.has("main"));
     }
 }

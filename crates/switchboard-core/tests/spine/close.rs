@@ -9,8 +9,8 @@ use switchboard_core::{
 
 use crate::create::lamps;
 use crate::desk::{
-    Act, DeskDriver, Driver, Gate, Office, Script, Session, Step, Stream, World, labelled, needing,
-    outage, paper, settle,
+    Act, DeskConfig, DeskDriver, Driver, Gate, Office, Script, Session, Step, Stream, World,
+    labelled, needing, outage, paper, settle,
 };
 use crate::dropping::at_every_poll;
 
@@ -495,6 +495,32 @@ async fn a_close_from_inside_the_close_of_a_driver_answers_at_once() {
     assert!(report.errors.is_empty(), "{report:?}");
     assert!(told.lock().unwrap()[0].is_under_way);
     world.script.assert_tidy(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_factory_that_closes_its_own_manager_is_not_waited_for_by_that_closing() {
+    for indirectly in [false, true] {
+        let world = built(&["b"]).await;
+        let desks = world.desks.clone();
+        let script = world.script.clone();
+        let closing = move |_: DeskConfig, _| {
+            let (desks, script) = (desks.clone(), script.clone());
+            async move {
+                desks.close(LIMIT).await.into_result()?;
+                Ok(script.driver::<0>("late"))
+            }
+        };
+        world.desks.registry().register("closing", closing).unwrap();
+        world.desks.configure("a", &Settings::new().with("driver", "closing")).unwrap();
+        world.desks.configure("c", &needing(&["desk.a"])).unwrap();
+        let begin = Clock::system().now();
+        let asked = if indirectly { "c" } else { "a" };
+        let error = world.desks.get(asked).await.map(drop).unwrap_err();
+        assert_eq!(error.message(), "the instance is closed");
+        assert_eq!(Clock::system().now(), begin, "nobody waited for a limit");
+        world.swept().await;
+        world.script.assert_tidy(0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

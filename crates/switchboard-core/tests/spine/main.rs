@@ -20,4 +20,5 @@ mod health;
 mod instances;
 mod open;
 mod registry;
+mod settings;
 mod swap;

@@ -241,7 +241,8 @@ impl Default for BulkheadLimit {
 }
 
 fn misconfigured(setting: &'static str, message: &'static str) -> Error {
-    Error::new(ErrorKind::Config, message).with_context("setting", setting)
+    Error::new(ErrorKind::Config, message)
+        .with_context("setting", format_args!("bulkhead.{setting}"))
 }
 
 /// The longest wait: one year, which any clock can add.

@@ -325,7 +325,8 @@ fn too_soon(wait: Duration) -> Error {
 }
 
 fn misconfigured(setting: &'static str, message: &'static str) -> Error {
-    Error::new(ErrorKind::Config, message).with_context("setting", setting)
+    Error::new(ErrorKind::Config, message)
+        .with_context("setting", format_args!("rate_limit.{setting}"))
 }
 
 #[inline]
