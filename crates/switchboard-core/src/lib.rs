@@ -136,7 +136,8 @@ pub use gates::{
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
 pub use manager::{
-    CloseReport, HealthReport, InstanceInfo, InstanceSettings, Manager, Override, PolicyChoice,
+    CloseReport, GroupSettings, HealthReport, InstanceInfo, InstanceSettings, Manager, Override,
+    PolicyChoice, SelectorChoice,
 };
 pub use name::Name;
 pub use op::{Effect, Op};

@@ -3,11 +3,11 @@
 //! What an instance is and how it changes is the slot's affair; the manager knows which there are.
 
 mod close;
+mod groups;
 mod health;
 mod settings;
 
 use std::any::TypeId;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -16,16 +16,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use close::CloseReport;
 use close::Closing;
+use groups::has_more_than_a_deadline;
+pub use groups::{GroupSettings, SelectorChoice};
 pub use health::HealthReport;
 pub use settings::{InstanceSettings, PolicyChoice};
 
 use crate::creations::unique_id;
-use crate::line::{Group, Limits, Plan, Recipe, Slot};
+use crate::line::{Limits, Plan, Recipe, Slot};
 use crate::name::{NameTable, nearest, shortened};
 use crate::registry::listed;
 use crate::sync::Mutex;
 use crate::{
-    Environment, Erase, Error, ErrorKind, Line, Name, Policy, Registry, Result, Selector, Settings,
+    Environment, Erase, Error, ErrorKind, Line, Name, Policy, Registry, Result, Settings,
     Subsystem, Swapped,
 };
 
@@ -126,10 +128,14 @@ impl<S: Subsystem> Manager<S> {
     /// Declares an instance. Its settings are checked now; it is built when it is first used.
     ///
     /// `settings` names the driver and holds everything that driver takes, beside what every
-    /// instance has: see [`InstanceSettings`]. A name that is taken is an error with both places.
+    /// instance has: see [`InstanceSettings`]. Settings with `members` make a group: see
+    /// [`GroupSettings`]. A name that is taken is an error with both places.
     #[track_caller]
     pub fn configure(&self, name: &str, settings: &Settings) -> Result<()> {
         let name = Name::parse(name)?;
+        if settings.child("members").is_some() {
+            return self.configure_group(name, settings, Location::caller());
+        }
         let Plan { driver, settings, limits, policy } = self.plan(&name, settings)?;
         let recipe = Recipe::Driver { driver, settings };
         let place = Location::caller();
@@ -162,38 +168,6 @@ impl<S: Subsystem> Manager<S> {
         slot.put_ready_made(driver, READY_MADE, driver_type, place)?;
         let slot = Arc::new(slot);
         self.declare(slot.clone(), place).inspect_err(|_| slot.give_up())
-    }
-
-    /// Declares an instance that chooses among others for each call.
-    ///
-    /// The members must be declared already, so that no group can contain itself.
-    ///
-    /// ```
-    /// # mod counters {
-    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
-    /// # }
-    /// # use counters::{fixed, manager};
-    /// use switchboard_core::RoundRobin;
-    ///
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> switchboard_core::Result<()> {
-    /// let counters = manager()?;
-    /// counters.configure("left", &fixed(1))?;
-    /// counters.configure("right", &fixed(2))?;
-    /// counters.group("both", &["left", "right"], RoundRobin::new())?;
-    ///
-    /// let both = counters.handle("both")?;
-    /// assert_eq!(both.read().await? + both.read().await?, 3);
-    /// # Ok(()) }
-    /// ```
-    #[track_caller]
-    pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
-        let name = Name::parse(name)?;
-        let group = self.make_group(members, Arc::new(selector))?;
-        let recipe = Recipe::Group(group);
-        let place = Location::caller();
-        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
-        self.declare(Arc::new(slot), place)
     }
 
     /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
@@ -374,8 +348,7 @@ impl<S: Subsystem> Manager<S> {
     /// ```
     pub fn retune(&self, name: &str, policy: Policy) -> Result<()> {
         let slot = self.slot(name)?;
-        let has_more = Policy { deadline: None, ..policy.clone() } != Policy::default();
-        if slot.is_group() && has_more {
+        if slot.is_group() && has_more_than_a_deadline(&policy) {
             return Err(Error::new(ErrorKind::Config, "a group has no gate but a deadline")
                 .with_context("instance", slot.full_name())
                 .with_hint("give the gates to its members"));
@@ -403,18 +376,6 @@ impl<S: Subsystem> Manager<S> {
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
         self.0.slots.store(Arc::new(NameTable::new(named)));
         Ok(())
-    }
-
-    fn make_group(&self, members: &[&str], selector: Arc<dyn Selector>) -> Result<Arc<Group<S>>> {
-        let lines = members.iter().map(|member| self.line(member)).collect::<Result<Vec<_>>>()?;
-        let mut seen = BTreeSet::new();
-        for line in &lines {
-            if !seen.insert(line.slot.id) {
-                return Err(Error::new(ErrorKind::Config, "a group has a member twice")
-                    .with_context("member", line.slot.full_name()));
-            }
-        }
-        Ok(Arc::new(Group::new(lines, selector)?))
     }
 
     fn default_name(&self) -> Result<String> {

@@ -132,7 +132,7 @@ impl<S: Subsystem> Manager<S> {
         Ok(Plan { driver, settings: rest, limits, policy })
     }
 
-    fn policy_of(
+    pub(super) fn policy_of(
         &self,
         choice: Option<PolicyChoice>,
         instance: &str,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
-    Error, ErrorKind, Faults, Health, HealthCheck, OpFigures, Outcome, Priority, RoundRobin,
-    Selector, Status,
+    Error, ErrorKind, Faults, Health, HealthCheck, OpFigures, Outcome, Priority, Problems,
+    RoundRobin, Selector, Settings, Status,
 };
 
 use crate::desk::{Act, Desk, Script, Step, World, labelled, op, outage};
@@ -412,4 +412,51 @@ async fn a_group_is_reported_by_what_its_members_answered() {
     world.desks.get("y").await.unwrap();
     scripts[1].feel(Health::down("no ink"));
     assert_eq!(statuses().await, (Status::Down, Status::Down));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_can_be_declared_by_settings_alone() {
+    let (world, scripts, _) = group(&["a", "b"], Priority);
+    let policy = Settings::new().with("deadline", "2s");
+    let settings = Settings::new()
+        .with("members", ["b", "a"])
+        .with("select", "round_robin")
+        .with("policy", policy);
+    world.desks.configure("h", &settings).unwrap();
+    let desk = world.desks.handle("h").unwrap();
+    for _ in 0..4 {
+        desk.ask("?").await.unwrap();
+    }
+    assert_eq!(asked(&scripts), [2, 2]);
+    let gates: Vec<_> = desk.line().chain().iter().map(|step| step.gate).collect();
+    assert_eq!(gates, ["deadline", "driver"]);
+}
+
+#[test]
+fn a_group_of_settings_tells_every_member_that_is_not_there_and_where_it_was_named() {
+    let world = World::with(&["sessions"]);
+    let wrong = Settings::new().with("members", ["sesions", "sessions", "main"]);
+    let error = world.desks.configure("safe", &wrong).unwrap_err();
+    let told: Vec<_> = error.find::<Problems>().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("desk.safe.members[0]: no instance called \"sesions\""), "{told:?}");
+    assert!(told[0].contains("did you mean \"sessions\"?") && told[0].contains("groups.rs:"));
+    assert!(told[1].contains("desk.safe.members[2]"), "{told:?}");
+    assert!(!world.desks.has("safe"));
+}
+
+#[test]
+fn a_group_of_settings_has_no_driver_and_no_gate_but_a_deadline() {
+    let world = World::with(&["a"]);
+    let group = || Settings::new().with("members", ["a"]);
+    for (key, wrong) in [
+        ("driver", group().with("driver", "paper")),
+        ("select", group().with("select", "priorty")),
+        ("policy", group().with("policy", Settings::new().with("retry", Settings::new()))),
+    ] {
+        let error = world.desks.configure("g", &wrong).unwrap_err();
+        let problems = error.find::<Problems>().unwrap();
+        let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, [format!("desk.g.{key}")]);
+    }
 }
