@@ -262,6 +262,11 @@ impl Error {
         self
     }
 
+    /// Whether it is the very same error, and not one that only looks alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn inner_mut(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)
     }

@@ -12,6 +12,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
 use super::budget::{RetryBudget, Withdrawal};
 use super::bulkhead::{Bulkhead, OwnedPermit, Permit};
@@ -21,7 +23,8 @@ use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
 use super::timeout::{Limit, Limited, passed_before};
 use crate::ambient::{self, earlier, later};
-use crate::{Class, Clock, Effect, Error, ErrorKind, Event, Events, Result, Retry, Source};
+use crate::stripe::{self, Padded};
+use crate::{Class, Clock, Effect, Error, ErrorKind, Event, Events, Place, Result, Retry, Source};
 
 /// The gates of one line, built from a [`Policy`] and shared by all calls that pass them.
 ///
@@ -34,6 +37,8 @@ pub struct Gates {
     breaker: Option<Arc<Breaker>>,
     budget: Option<Arc<RetryBudget>>,
     faults: Option<Arc<Faults>>,
+    /// The refusals that each stripe handed out last, placed: a copy of one meets no other thread.
+    refusals: Box<[Padded<[ArcSwapOption<Placed>; PLACED]>]>,
     source: Source,
     clock: Clock,
     events: Events,
@@ -77,6 +82,14 @@ where
     let call = Call { operation: "execute", effect, spent: &|| false };
     let passed = gates.run(call, (), |_, limit| Limited::new(make(), limit)).await?;
     Ok(passed.value)
+}
+
+/// A refusal of the breaker, placed for one operation.
+#[derive(Debug)]
+struct Placed {
+    of: Error,
+    operation: &'static str,
+    error: Error,
 }
 
 /// What the gates need to know of a call.
@@ -165,7 +178,19 @@ impl Gates {
                 _ => Some(Arc::new(RetryBudget::new(retry.budget)?)),
             },
         };
-        Ok(Self { policy, limiter, bulkhead, breaker, budget, faults: None, source, clock, events })
+        let refusals = (0..stripe::count()).map(|_| Padded::default()).collect();
+        Ok(Self {
+            policy,
+            limiter,
+            bulkhead,
+            breaker,
+            budget,
+            faults: None,
+            refusals,
+            source,
+            clock,
+            events,
+        })
     }
 
     /// The same gates with faults inside them all.
@@ -246,9 +271,32 @@ impl Gates {
         {
             return None;
         }
-        let refusal = breaker.check_at(self.clock.now()).err()?;
+        let refusal = self.placed(breaker.check_at(self.clock.now()).err()?, operation);
         self.tell_refusal(operation, &refusal);
         Some(refusal)
+    }
+
+    /// The refusal with the operation it refused, prepared once for as long as the breaker hands out
+    /// the same.
+    fn placed(&self, refusal: Error, operation: &'static str) -> Error {
+        let stripe = &self.refusals[stripe::index(self.refusals.len())].0;
+        // Names of operations lie apart; two that share a place take turns, which only costs time.
+        let place = &stripe[(operation.as_ptr() as usize >> 2) % PLACED];
+        if let Some(known) = &*place.load()
+            && known.of.is(&refusal)
+            && known.operation == operation
+        {
+            return known.error.clone();
+        }
+        let error = refusal.clone().at(|| Place {
+            subsystem: self.source.subsystem,
+            instance: self.source.instance.clone(),
+            driver: None,
+            operation,
+        });
+        let placed = Placed { of: refusal, operation, error: error.clone() };
+        place.store(Some(Arc::new(placed)));
+        error
     }
 
     /// Takes a call through all gates. `attempt` is what one attempt does, within a limit; the first
@@ -315,6 +363,9 @@ impl Gates {
 /// The longest that one answer of a service may hold up all calls; a service that means longer says
 /// so again.
 const HEEDED_MAX: Duration = Duration::from_mins(1);
+
+/// How many operations a stripe prepares refusals for.
+const PLACED: usize = 4;
 
 /// How an attempt ended.
 enum Ended<T> {

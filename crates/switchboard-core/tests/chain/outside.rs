@@ -63,3 +63,16 @@ async fn answers_earn_the_budget_what_successes_earn() {
     ask(&line, op::PEEK).await.unwrap_err();
     assert_eq!(budget.tokens(), spent + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_of_an_open_breaker_names_its_own_operation() {
+    let station = Station::new();
+    let (line, _) = station.main(Policy { breaker: Some(breaker(1)), ..Policy::default() }).await;
+    line.gates().unwrap().breaker().unwrap().force_open();
+    for _ in 0..3 {
+        for op in [op::PEEK, op::SET, op::SEND, op::POUR] {
+            let refused = ask(&line, op).await.unwrap_err();
+            assert_eq!(refused.place().unwrap().to_string(), format!("pump.main {}", op.name()));
+        }
+    }
+}
