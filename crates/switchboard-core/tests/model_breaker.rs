@@ -12,23 +12,8 @@ use loom::thread;
 #[expect(dead_code, reason = "a model needs less of it than the breaker")]
 mod state;
 
-mod sync {
-    pub(crate) use loom::sync::atomic;
-
-    /// The library's lock, which has no poison.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap()
-        }
-    }
-}
+#[path = "over_loom/mod.rs"]
+mod sync;
 
 use state::{Change, Circuit, Host, Mode, Refusal, Rules, Ticket};
 

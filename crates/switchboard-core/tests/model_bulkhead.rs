@@ -9,29 +9,8 @@
 #[path = "../src/gates/bulkhead/slots.rs"]
 mod slots;
 
-mod sync {
-    use std::fmt;
-
-    pub(crate) use loom::sync::atomic;
-
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap()
-        }
-    }
-
-    impl<T> fmt::Debug for Mutex<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Mutex")
-        }
-    }
-}
+#[path = "over_loom/mod.rs"]
+mod sync;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

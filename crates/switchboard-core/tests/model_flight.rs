@@ -7,22 +7,8 @@
 #[path = "../src/flight.rs"]
 mod flight;
 
-/// What `crate::sync` is in the library, over loom.
-mod sync {
-    use loom::sync::MutexGuard;
-
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap()
-        }
-    }
-}
+#[path = "over_loom/mod.rs"]
+mod sync;
 
 use std::task::{Context, Poll, Waker};
 

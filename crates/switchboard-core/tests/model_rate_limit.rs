@@ -8,9 +8,8 @@
 #[path = "../src/gates/rate_limit/gcra.rs"]
 mod gcra;
 
-mod sync {
-    pub(crate) use loom::sync::atomic;
-}
+#[path = "over_loom/mod.rs"]
+mod sync;
 
 use std::sync::Arc;
 

@@ -11,20 +11,8 @@
 #[path = "../src/flight.rs"]
 mod flight;
 
-/// What `crate::sync` is in the library, over loom.
-mod sync {
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap()
-        }
-    }
-}
+#[path = "over_loom/mod.rs"]
+mod sync;
 
 use std::sync::Arc;
 

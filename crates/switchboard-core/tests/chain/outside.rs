@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use switchboard_core::{BreakerState, Error, ErrorKind, Fault, Faults, Policy, RateLimit};
+use switchboard_core::{
+    BreakerState, Cause, Error, ErrorKind, Fault, Faults, Policy, RateLimit, Result,
+};
 
 use crate::station::*;
 
@@ -75,4 +77,22 @@ async fn every_refusal_of_an_open_breaker_names_its_own_operation() {
             assert_eq!(refused.place().unwrap().to_string(), format!("pump.main {}", op.name()));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_cannot_be_served_is_answered_otherwise_and_that_is_told() {
+    let station = Station::new();
+    let (line, service) = station.main(Policy::default()).await;
+    service.will([fails(lost()), fails(Error::new(ErrorKind::NotFound, "no such pump"))]);
+    let ask = || line.call_or(op::PEEK, |pump| async move { pump.ask().await }, kept);
+    assert_eq!(ask().await.unwrap(), 99);
+    let told = station.heard();
+    assert!(told.len() == 1 && told[0].contains("FellBack"), "{told:?}");
+    assert_eq!(ask().await.unwrap_err().kind(), ErrorKind::NotFound, "an answer is an answer");
+    assert_eq!(ask().await.unwrap(), 3, "and a success needs no other");
+}
+
+async fn kept(cause: Cause, error: Error) -> Result<u32> {
+    assert_eq!((cause, error.kind()), (Cause::Failed, ErrorKind::Unavailable));
+    Ok(99)
 }
