@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use switchboard_core::{
-    Clock, Deadline, Error, ErrorKind, Health, Manager, Priority, Result, Settings,
+    Clock, Deadline, Descriptor, Error, ErrorKind, Health, Manager, Priority, Result, Settings,
+    Support,
 };
 use tokio::task::JoinHandle;
 
@@ -563,4 +564,29 @@ async fn a_thousand_swaps_under_64_callers_fail_no_call_and_leave_one_instance()
     assert_eq!(world.script.count(Step::Close), 1_000);
     assert_eq!(desk.line().in_flight(), 0);
     world.script.assert_tidy(1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_sees_who_serves_and_holds_nobody() {
+    let world = World::new();
+    world.desks.configure("a", &labelled("paper", "old")).unwrap();
+    let desk = world.desks.handle("a").unwrap();
+    assert!(desk.line().peek(|_| ()).is_none(), "nothing is built for a look");
+    desk.ask("?").await.unwrap();
+    let in_flight = desk.line().peek(|_| desk.line().in_flight());
+    assert_eq!(in_flight, Some(0));
+    world.desks.close(Duration::from_secs(1)).await.into_result().unwrap();
+    assert!(desk.line().peek(|_| ()).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_instance_can_do_follows_its_driver() {
+    let world = World::new();
+    let able = Descriptor::new("able").capability("drawer", Support::Emulated);
+    world.script.register(world.desks.registry(), able).unwrap();
+    world.desks.configure("a", &labelled("able", "old")).unwrap();
+    let desk = world.desks.handle("a").unwrap();
+    assert_eq!(desk.line().capabilities().await.unwrap().support("drawer"), Support::Emulated);
+    world.desks.swap("a", &paper()).await.unwrap().closed().await.unwrap();
+    assert!(!desk.line().capabilities().await.unwrap().has("drawer"));
 }
