@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Capabilities, Error, Reply};
 
@@ -32,6 +33,25 @@ pub trait Lifecycle: Any + Send + Sync {
     /// declared at registration.
     fn capabilities(&self) -> Option<Capabilities> {
         None
+    }
+}
+
+/// A shared driver is the driver.
+impl<T: Lifecycle + ?Sized> Lifecycle for Arc<T> {
+    fn init(&self) -> Reply<'_, ()> {
+        self.as_ref().init()
+    }
+
+    fn health(&self) -> Reply<'_, Health> {
+        self.as_ref().health()
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        self.as_ref().close()
+    }
+
+    fn capabilities(&self) -> Option<Capabilities> {
+        self.as_ref().capabilities()
     }
 }
 

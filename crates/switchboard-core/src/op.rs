@@ -46,13 +46,14 @@ pub struct Op {
     name: &'static str,
     effect: Effect,
     index: usize,
+    is_retried: bool,
 }
 
 impl Op {
     /// For [`operations!`](crate::operations): `index` is the position in the subsystem's list.
     #[doc(hidden)]
     pub const fn declared(index: usize, name: &'static str, effect: Effect) -> Self {
-        Self { name, effect, index }
+        Self { name, effect, index, is_retried: true }
     }
 
     /// The name in figures, spans and errors.
@@ -69,6 +70,19 @@ impl Op {
     #[must_use]
     pub const fn with_effect(self, effect: Effect) -> Self {
         Self { effect, ..self }
+    }
+
+    /// The same operation, never made again by its line whatever its effect: only the caller knows
+    /// what to do about a conversation that could not be opened. Another member of a group may still
+    /// be asked where the effect allows it.
+    #[must_use]
+    pub const fn without_retry(self) -> Self {
+        Self { is_retried: false, ..self }
+    }
+
+    /// Whether its line may make it again.
+    pub const fn is_retried(self) -> bool {
+        self.is_retried
     }
 
     /// The position in the subsystem's list.

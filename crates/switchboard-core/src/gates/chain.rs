@@ -79,7 +79,7 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let call = Call { operation: "execute", effect, spent: &|| false };
+    let call = Call { operation: "execute", effect, is_retried: true, spent: &|| false };
     let passed = gates.run(call, (), |_, limit| Limited::new(make(), limit)).await?;
     Ok(passed.value)
 }
@@ -97,6 +97,7 @@ struct Placed {
 pub(crate) struct Call<'c> {
     pub(crate) operation: &'static str,
     pub(crate) effect: Effect,
+    pub(crate) is_retried: bool,
     /// Whether there is nothing left to make another attempt with.
     pub(crate) spent: &'c (dyn Fn() -> bool + Sync),
 }
@@ -516,6 +517,9 @@ impl<'g> Passage<'g> {
         let (effect, clock) = (self.call.effect, &gates.clock);
         let next = retry.next(self.attempts, effect, error, self.now, self.deadline, clock);
         let Decision::RetryAfter(delay) = next else { return next };
+        if !self.call.is_retried {
+            return Decision::Stop(Why::NeverRetried);
+        }
         if (self.call.spent)() {
             return Decision::Stop(Why::BodyUsedUp);
         }

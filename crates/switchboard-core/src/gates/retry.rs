@@ -104,6 +104,8 @@ pub enum Why {
     BulkheadFull,
     /// What the call was made with is used up.
     BodyUsedUp,
+    /// The operation is never retried.
+    NeverRetried,
 }
 
 impl RetryPolicy {
@@ -287,6 +289,7 @@ impl Why {
             Self::RateLimited => "rate limited",
             Self::BulkheadFull => "bulkhead full",
             Self::BodyUsedUp => "body used up",
+            Self::NeverRetried => "never retried",
         }
     }
 }

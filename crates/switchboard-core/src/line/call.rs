@@ -187,7 +187,12 @@ impl<S: Subsystem> Slot<S> {
         ask: &A,
     ) -> Answered<A::Answer> {
         let spent = || ask.is_spent();
-        let call = Call { operation: op.name(), effect: op.effect(), spent: &spent };
+        let call = Call {
+            operation: op.name(),
+            effect: op.effect(),
+            is_retried: op.is_retried(),
+            spent: &spent,
+        };
         let attempt = |held, limit| self.attempt(Some(gates), held, op, ask, limit);
         match gates.run(call, held, attempt).await {
             Ok(passed) if A::KEEPS_SLOT => Ok(gates.keep(passed)),

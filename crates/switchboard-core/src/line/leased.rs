@@ -132,6 +132,12 @@ impl<S: Subsystem, T> Leased<S, T> {
         (&mut self.opened, Step { held: &self.held, slot: &self.slot })
     }
 
+    /// [`parts`](Self::parts) for what can do several things at the same time, such as sending while
+    /// it receives.
+    pub fn shared(&self) -> (&T, Step<'_, S>) {
+        (&self.opened, Step { held: &self.held, slot: &self.slot })
+    }
+
     /// The driver that opened it.
     pub fn driver(&self) -> &Held<S> {
         &self.held

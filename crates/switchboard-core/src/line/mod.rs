@@ -11,6 +11,7 @@ mod leaving;
 mod reported;
 mod seat;
 mod slot;
+mod standalone;
 mod swap;
 
 use std::fmt;
