@@ -145,5 +145,5 @@ pub use reaper::{Job, Reaper, ReaperFigures};
 pub use registry::{Descriptor, DriverInfo, Entry, Registry, Replacement};
 pub use reply::Reply;
 pub use select::{Candidates, HealthCheck, Priority, RoundRobin, Selector};
-pub use settings::{Origin, Problem, Problems, Secret, Settings};
+pub use settings::{NoSettings, Origin, Problem, Problems, Secret, Settings};
 pub use subsystem::{Erase, LeftOut, Subsystem};

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("switchboard-queue", 2),
     ("switchboard-storage", 2),
     ("switchboard-config", 1),
+    ("switchboard-provider", 1),
     (TESTKIT, 1),
     ("switchboard-core", 0),
 ];

@@ -1,9 +1,7 @@
 //! Takes everything and keeps nothing: a cache that is switched off.
 
 use bytes::Bytes;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use switchboard_core::{Descriptor, Lifecycle, Registry, Reply, Result};
+use switchboard_core::{Descriptor, Lifecycle, NoSettings, Registry, Reply, Result};
 
 use crate::{CacheDriver, Caches, Key, Ttl};
 
@@ -15,14 +13,9 @@ use crate::{CacheDriver, Caches, Key, Ttl};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Null;
 
-/// The settings of [`Null`]: none.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NullConfig {}
-
 pub(crate) fn register(registry: &Registry<Caches>) -> Result<()> {
     let descriptor = Descriptor::new("null").summary("Keeps nothing: a cache that is switched off");
-    registry.register(descriptor, |NullConfig {}, _context| async { Ok(Null) })
+    registry.register(descriptor, |NoSettings {}, _context| async { Ok(Null) })
 }
 
 impl CacheDriver for Null {

@@ -9,6 +9,7 @@
 
 mod decode;
 mod judge;
+mod none;
 mod number;
 mod origin;
 mod path;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Result;
 
+pub use none::NoSettings;
 pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;

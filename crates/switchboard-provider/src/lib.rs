@@ -1,0 +1,24 @@
+//! Swappable providers of an application's own: a model, a transcriber, a payment service.
+//!
+//! A provider has one of four shapes: [`RequestResponse`], [`Stream`], [`Sink`], [`Duplex`]. A family
+//! of providers of one shape is a [`Subsystem`](switchboard_core::Subsystem) like any other, so it
+//! is configured, listed, checked, guarded, selected, swapped and watched like the built-in ones.
+//!
+//! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
+//! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
+//! functions; [`guard`], the gates around a provider that no manager looks after.
+
+mod asked;
+pub mod duplex;
+pub mod function;
+pub mod guard;
+mod provider;
+pub mod request_response;
+pub mod sink;
+pub mod stream;
+
+pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
+pub use provider::Provider;
+pub use request_response::{RequestResponse, Requester};
+pub use sink::{Sender, Sink};
+pub use stream::{Items, OpenStream, Stream, Streamer};
