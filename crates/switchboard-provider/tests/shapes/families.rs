@@ -61,7 +61,10 @@ family!(
 );
 
 /// A manager with one instance, `main`, served by `provider` behind the gates of `policy`.
-pub(crate) fn serving<S: Subsystem>(provider: impl Provided<S>, policy: Policy) -> Result<Manager<S>> {
+pub(crate) fn serving<S: Subsystem>(
+    provider: impl Provided<S>,
+    policy: Policy,
+) -> Result<Manager<S>> {
     let manager = Manager::new(Registry::empty(), &Environment::new())?;
     provider.insert(&manager)?;
     manager.retune("main", policy)?;
