@@ -7,6 +7,7 @@
 //! Read in this order: [`Settings`], [`Node`] and [`Value`], the tree; [`Origin`]; [`Problem`];
 //! the values that carry a unit ([`duration`], [`ByteSize`], [`Rate`]); [`Secret`].
 
+mod anything;
 mod decode;
 mod judge;
 mod none;
