@@ -76,6 +76,16 @@ pub enum Event {
         /// Why the last attempt failed.
         error: Error,
     },
+    /// An attempt had not answered in time, so another one was started beside it.
+    #[non_exhaustive]
+    Hedged {
+        /// Whose call.
+        source: Source,
+        /// What was asked.
+        operation: &'static str,
+        /// How long the first attempt had been running.
+        after: Duration,
+    },
     /// A gate refused a call, so no backend was asked.
     #[non_exhaustive]
     Refused {
@@ -309,6 +319,7 @@ impl Event {
             | Self::BreakerForced { source, .. }
             | Self::Retrying { source, .. }
             | Self::RetryStopped { source, .. }
+            | Self::Hedged { source, .. }
             | Self::Refused { source, .. }
             | Self::FailedOver { source, .. }
             | Self::FellBack { source, .. }

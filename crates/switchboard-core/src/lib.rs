@@ -130,8 +130,9 @@ pub use figures::{Durations, OpFigures};
 pub use gates::{
     AttemptTimeout, Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy,
     BreakerState, BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, Cause, ChainStep, Decision,
-    Fault, Faults, Gates, Jitter, OwnedPermit, Permit, Policy, RateLimit, RateLimiter, Reservation,
-    RetryBudget, RetryPolicy, Verdict, Why, Withdrawal, execute_with_resilience, with_fallback,
+    Fault, Faults, Gates, HedgeAfter, HedgePolicy, Jitter, OwnedPermit, Permit, Policy, RateLimit,
+    RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why, Withdrawal,
+    execute_with_resilience, with_fallback,
 };
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};

@@ -1,6 +1,6 @@
-//! Bounds the load that retries add, over all calls of a line together.
+//! Bounds the load that retries and hedges add, over all calls of a line together.
 //!
-//! Each retry costs; success earns. While most calls succeed the budget is full and nobody
+//! Each of them costs; success earns. While most calls succeed the budget is full and nobody
 //! notices it; in an outage it runs dry, and calls fail with their first error.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,17 +17,17 @@ use crate::{Error, ErrorKind, Result};
 pub struct BudgetPolicy {
     /// How many tokens there are when nothing has failed for a while.
     pub tokens: u32,
-    /// What a retry costs.
+    /// What a retry costs, and a hedge.
     pub retry_cost: u32,
     /// What a retry after a time-out costs: more, because waiting for an answer that does not come
     /// is what a service in trouble makes everybody do.
     pub timeout_cost: u32,
 }
 
-/// A store of tokens that pays for retries.
+/// A store of tokens that pays for retries and hedges.
 ///
-/// A call that succeeds at once earns one token; one that succeeds after a retry gets back what
-/// the last retry cost. Hedged calls draw from the same store.
+/// A call that succeeds at once earns one token; one that a retry or a hedge has answered gets back
+/// what that one cost.
 ///
 /// ```
 /// use switchboard_core::{BudgetPolicy, Error, ErrorKind, RetryBudget};
@@ -48,7 +48,7 @@ pub struct RetryBudget {
     policy: BudgetPolicy,
 }
 
-/// What one retry was charged. It is spent, unless the retry succeeds.
+/// What one retry or hedge was charged. It is spent, unless that one succeeds.
 #[derive(Debug)]
 #[must_use = "a retry that succeeds earns back what it was charged"]
 pub struct Withdrawal(u32);
@@ -62,11 +62,13 @@ impl RetryBudget {
 
     /// Charges the retry that would follow `error`; `None` if there is not enough left.
     pub fn withdraw(&self, error: &Error) -> Option<Withdrawal> {
-        let cost = self.cost(error);
-        let paid = self
-            .tokens
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| tokens.checked_sub(cost));
-        paid.ok().map(|_| Withdrawal(cost))
+        self.take(self.cost(error))
+    }
+
+    /// Charges an attempt that is to start beside one that has not answered; `None` if there is not
+    /// enough left.
+    pub fn withdraw_for_hedge(&self) -> Option<Withdrawal> {
+        self.take(self.policy.retry_cost)
     }
 
     /// A call succeeded at its first attempt.
@@ -75,13 +77,13 @@ impl RetryBudget {
         self.deposit(1);
     }
 
-    /// The retry that was charged `withdrawal` was not made.
+    /// The retry or hedge that was charged `withdrawal` was not made.
     #[expect(clippy::needless_pass_by_value, reason = "consumed, so as not to be paid back twice")]
     pub fn give_back(&self, withdrawal: Withdrawal) {
         self.deposit(withdrawal.0);
     }
 
-    /// The retry that was charged `withdrawal` succeeded.
+    /// The retry or hedge that was charged `withdrawal` succeeded.
     #[expect(clippy::needless_pass_by_value, reason = "consumed, so as not to be paid back twice")]
     pub fn retry_succeeded(&self, withdrawal: Withdrawal) {
         self.deposit(withdrawal.0);
@@ -99,6 +101,13 @@ impl RetryBudget {
 
     fn full(policy: BudgetPolicy) -> Self {
         Self { tokens: AtomicU32::new(policy.tokens), policy }
+    }
+
+    fn take(&self, cost: u32) -> Option<Withdrawal> {
+        let paid = self
+            .tokens
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| tokens.checked_sub(cost));
+        paid.ok().map(|_| Withdrawal(cost))
     }
 
     fn cost(&self, error: &Error) -> u32 {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::breaker::{BreakerCounts, BreakerPolicy, BreakerWindow};
 use super::bulkhead::BulkheadLimit;
+use super::hedge::{HedgeAfter, HedgePolicy};
 use super::rate_limit::RateLimit;
 use super::retry::RetryPolicy;
 use crate::settings::duration;
@@ -41,6 +42,8 @@ pub struct Policy {
     pub breaker: Option<BreakerPolicy>,
     /// How often and how soon to try again.
     pub retry: Option<RetryPolicy>,
+    /// When an attempt that reads gets another one beside it.
+    pub hedge: Option<HedgePolicy>,
     /// The time one attempt may take.
     #[serde(with = "duration::option")]
     #[schemars(with = "Option<duration::Text>")]
@@ -71,6 +74,8 @@ impl Policy {
         errors.extend(self.breaker.as_ref().and_then(|policy| policy.check().err()));
         errors.extend(self.retry.as_ref().and_then(|policy| policy.check().err()));
         errors.extend(self.retry.as_ref().and_then(|policy| policy.budget.check().err()));
+        errors.extend(self.hedge.and_then(|policy| policy.check().err()));
+        errors.extend(self.hedge_that_never_comes());
         for (name, limit) in
             [("deadline", self.deadline), ("attempt_timeout", self.attempt_timeout)]
         {
@@ -86,6 +91,22 @@ impl Policy {
             1 => errors.pop().map_or(Ok(()), Err),
             _ => Err(Error::joined("several settings of the policy cannot be as they are", errors)),
         }
+    }
+
+    fn hedge_that_never_comes(&self) -> Option<Error> {
+        let HedgeAfter::Delay(delay) = self.hedge?.after else { return None };
+        let (name, limit) =
+            [("attempt_timeout", self.attempt_timeout), ("deadline", self.deadline)]
+                .into_iter()
+                .find_map(|(name, limit)| {
+                    limit.filter(|limit| *limit <= delay).map(|limit| (name, limit))
+                })?;
+        Some(
+            Error::new(ErrorKind::Config, "the attempt has ended before a hedge could start")
+                .with_context("setting", "hedge.after")
+                .with_context("value", format_args!("{delay:?}"))
+                .with_context(name, format_args!("{limit:?}")),
+        )
     }
 
     /// The path of a call through these gates, outermost first, the driver last.
@@ -111,6 +132,9 @@ impl Policy {
         if let Some(retry) = &self.retry {
             step("retry", describe_retry(retry, counts));
         }
+        if let Some(hedge) = &self.hedge {
+            step("hedge", self.describe_hedge(hedge));
+        }
         if let Some(timeout) = self.attempt_timeout {
             step("attempt_timeout", format!("{timeout:?} for each attempt"));
         }
@@ -119,11 +143,28 @@ impl Policy {
     }
 
     fn describe_rate_limit(&self, limit: &RateLimit) -> String {
-        let charged = match &self.retry {
-            Some(retry) if retry.charge_limiter => "one for a call, one more for each retry",
-            _ => "one for a call, none for its retries",
+        let retries_pay = self.retry.as_ref().map(|retry| retry.charge_limiter);
+        let charged = match (retries_pay, self.hedge) {
+            (Some(true), None) => "one more for each retry",
+            (Some(true), Some(_)) => "one more for each retry and hedge",
+            (None, Some(_)) => "one more for each hedge",
+            (Some(false), Some(_)) => "none for its retries and hedges",
+            (Some(false) | None, None) => "none for its retries",
         };
-        format!("{}, burst {}, waits up to {:?}; {charged}", limit.pace(), limit.burst, limit.wait)
+        let (pace, burst, wait) = (limit.pace(), limit.burst, limit.wait);
+        format!("{pace}, burst {burst}, waits up to {wait:?}; one for a call, {charged}")
+    }
+
+    fn describe_hedge(&self, hedge: &HedgePolicy) -> String {
+        let budget = self.retry.as_ref().map(|retry| retry.budget).unwrap_or_default();
+        let after = match hedge.after {
+            HedgeAfter::Delay(delay) => format!("{delay:?}"),
+            quantile @ HedgeAfter::Quantile(_) => format!("the {quantile} of late"),
+        };
+        let (max, tokens) = (hedge.max, budget.tokens);
+        format!(
+            "up to {max} beside an attempt that reads, after {after}; pays from a budget of {tokens}"
+        )
     }
 }
 
@@ -183,6 +224,7 @@ mod tests {
             .with("deadline", "500ms")
             .with("attempt_timeout", "150ms")
             .with("retry", Settings::new().with("attempts", 3).with("backoff", "20ms..1s"))
+            .with("hedge", Settings::new().with("after", "p95"))
             .with("breaker", Settings::new().with("window", 100).with("min_calls", 20))
             .with("bulkhead", Settings::new().with("max", 64).with("wait", "50ms"))
             .with("rate_limit", Settings::new().with("rate", "500/s").with("burst", 100))
@@ -194,11 +236,14 @@ mod tests {
         let expected = [
             "deadline         500ms for the call with all its waits and retries",
             "breaker: open?   refuses at once, before anything is taken",
-            "rate_limit       500/s, burst 100, waits up to 100ms; one for a call, one more for each retry",
+            "rate_limit       500/s, burst 100, waits up to 100ms; one for a call, \
+             one more for each retry and hedge",
             "bulkhead         64 at once, 256 wait up to 50ms; the slot is free between attempts",
             "breaker: permit  opens for 5s when 50% of at least 20 attempts in the last 100 failed",
             "retry            3 attempts, waits 20ms..1s (full jitter), pays from a budget of 500; \
              stops when the breaker opens",
+            "hedge            up to 1 beside an attempt that reads, after the p95 of late; \
+             pays from a budget of 500",
             "attempt_timeout  150ms for each attempt",
             "driver           translates and classifies",
         ];
@@ -210,6 +255,7 @@ mod tests {
         let mut settings = all_gates();
         settings.remove("deadline");
         settings.remove("attempt_timeout");
+        settings.remove("hedge");
         let options = Settings::new()
             .with("breaker", Settings::new().with("counts", "calls"))
             .with("retry", Settings::new().with("charge_limiter", false))
@@ -228,13 +274,30 @@ mod tests {
     }
 
     #[test]
+    fn a_hedge_that_could_never_start_is_a_mistake() {
+        let hedge = HedgePolicy { after: "50ms".parse().unwrap(), ..HedgePolicy::default() };
+        let at = |ms| Some(Duration::from_millis(ms));
+        let policy = Policy { hedge: Some(hedge), ..Policy::default() };
+        for (deadline, attempt_timeout, late) in [
+            (at(51), at(51), None),
+            (at(50), None, Some("deadline")),
+            (at(500), at(50), Some("attempt_timeout")),
+        ] {
+            let error = Policy { deadline, attempt_timeout, ..policy.clone() }.check().err();
+            let named = error.as_ref().and_then(|error| error.context_value(late?));
+            assert_eq!((error.is_some(), named), (late.is_some(), late.map(|_| "50ms")));
+        }
+    }
+
+    #[test]
     fn a_policy_names_all_that_is_wrong_with_it() {
         let wrong = Policy {
             deadline: Some(Duration::ZERO),
             breaker: Some(BreakerPolicy { failure_rate: 2.0, ..BreakerPolicy::default() }),
+            hedge: Some(HedgePolicy { max: 0, ..HedgePolicy::default() }),
             ..Policy::default()
         };
         let error = wrong.check().unwrap_err();
-        assert_eq!((error.kind(), error.related().len()), (ErrorKind::Config, 2));
+        assert_eq!((error.kind(), error.related().len()), (ErrorKind::Config, 3));
     }
 }

@@ -28,6 +28,7 @@ fn waits_everywhere(counts: BreakerCounts, hold_while_waiting: bool) -> Policy {
         }),
         breaker: Some(BreakerPolicy { counts, ..breaker(100) }),
         retry: Some(retry(3)),
+        hedge: None,
         attempt_timeout: Some(millis(20)),
     }
 }

@@ -10,6 +10,7 @@ mod drops;
 mod events;
 mod faults;
 mod groups;
+mod hedges;
 mod order;
 mod outside;
 mod permits;

@@ -309,6 +309,7 @@ fn told(event: &Event) -> String {
         Event::RetryStopped { operation, attempts, why, .. } => {
             format!("{operation} given up after {attempts}: {why}")
         }
+        Event::Hedged { operation, after, .. } => format!("{operation} hedged after {after:?}"),
         Event::Refused { operation, gate, .. } => format!("{operation} refused by the {gate}"),
         Event::FailedOver { from, to, .. } => format!("from {from} to {to}"),
         Event::Swapped { driver, generation, .. } => format!("served by {driver} {generation}"),

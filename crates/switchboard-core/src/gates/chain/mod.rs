@@ -2,27 +2,33 @@
 //!
 //! ```text
 //! deadline → breaker: open? → rate limit → bulkhead → breaker: permit →
-//!   retry { budget, wait, token, slot, permit → attempt timeout → driver → breaker: record }
+//!   retry { budget, wait, token, slot, permit →
+//!     hedge { budget, token, slot, permit } → attempt timeout → driver → breaker: record }
 //! ```
 //!
-//! Nothing here knows what is called. A gate that is not in the policy is not in the path.
+//! Nothing here knows what is called. A gate that is not in the policy is not in the path. What runs
+//! beside an attempt that is slow is in `beside`.
+
+mod beside;
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
 use super::breaker::{Breaker, BreakerCounts, BreakerPermit};
-use super::budget::{RetryBudget, Withdrawal};
+use super::budget::{BudgetPolicy, RetryBudget, Withdrawal};
 use super::bulkhead::{Bulkhead, OwnedPermit, Permit};
 use super::faults::Faults;
+use super::hedge::{Finish, Hedge, Hedging};
 use super::policy::Policy;
 use super::rate_limit::RateLimiter;
 use super::retry::{Decision, RetryPolicy, Why};
 use super::timeout::{Limit, Limited, passed_before};
-use crate::ambient::{self, earlier, later};
+use crate::ambient::{self, Ambient, earlier, later};
 use crate::stripe::{self, Padded};
 use crate::{Class, Clock, Effect, Error, ErrorKind, Event, Events, Place, Result, Retry, Source};
 
@@ -36,6 +42,7 @@ pub struct Gates {
     bulkhead: Option<Arc<Bulkhead>>,
     breaker: Option<Arc<Breaker>>,
     budget: Option<Arc<RetryBudget>>,
+    hedging: Option<Arc<Hedging>>,
     faults: Option<Arc<Faults>>,
     /// The refusals that each stripe handed out last, placed: a copy of one meets no other thread.
     refusals: Box<[Padded<[ArcSwapOption<Placed>; PLACED]>]>,
@@ -172,13 +179,20 @@ impl Gates {
                 }
             },
         };
-        let budget = match &policy.retry {
+        // Without retries there is a usual budget for hedges.
+        let own_budget = policy.retry.as_ref().map(|retry| retry.budget);
+        let budget = match own_budget.or(policy.hedge.map(|_| BudgetPolicy::default())) {
             None => None,
-            Some(retry) => match before.and_then(|before| before.budget.clone()) {
-                Some(budget) if *budget.policy() == retry.budget => Some(budget),
-                _ => Some(Arc::new(RetryBudget::new(retry.budget)?)),
+            Some(wanted) => match before.and_then(|before| before.budget.clone()) {
+                Some(budget) if *budget.policy() == wanted => Some(budget),
+                _ => Some(Arc::new(RetryBudget::new(wanted)?)),
             },
         };
+        let hedging =
+            policy.hedge.map(|wanted| match before.and_then(|before| before.hedging.clone()) {
+                Some(hedging) if hedging.policy() == wanted => hedging,
+                _ => Arc::new(Hedging::new(wanted, clock.now())),
+            });
         let refusals = (0..stripe::count()).map(|_| Padded::default()).collect();
         Ok(Self {
             policy,
@@ -186,6 +200,7 @@ impl Gates {
             bulkhead,
             breaker,
             budget,
+            hedging,
             faults: None,
             refusals,
             source,
@@ -238,7 +253,7 @@ impl Gates {
         self.bulkhead.as_deref()
     }
 
-    /// The budget that retries are paid from.
+    /// The budget that retries and hedges are paid from.
     pub fn retry_budget(&self) -> Option<&RetryBudget> {
         self.budget.as_deref()
     }
@@ -322,17 +337,27 @@ impl Gates {
             let limit = passage.begin_attempt();
             let around = ambient::current().until(passage.deadline);
             // Some work may be done already while the future is being made.
-            let mut attempt = pin!(ambient::inside(around, || attempt(at_hand.take(), limit)));
+            let first = ambient::inside(around, || attempt(at_hand.take(), limit));
+            let mut first = pin!(Some(first));
             let mut waited = false;
-            let result = poll_fn(|context| {
-                passage.at_work(true);
-                let poll = ambient::inside(around, || attempt.as_mut().poll(context));
-                passage.at_work(false);
-                waited |= poll.is_pending();
-                poll
-            })
-            .await;
-            match passage.end_attempt(result, waited) {
+            let alone = poll_fn(|context| {
+                let poll = passage.poll_first(first.as_mut(), around, context);
+                if poll.is_pending() && !waited {
+                    waited = true;
+                    if let Some(hedge) = passage.hedge() {
+                        return Poll::Ready(Alone::Slow(hedge));
+                    }
+                }
+                poll.map(Alone::Ended)
+            });
+            let (result, finish) = match alone.await {
+                Alone::Ended(result) => (result, Finish::First),
+                Alone::Slow(hedge) => {
+                    let make = |limit| ambient::inside(around, || attempt(None, limit));
+                    Box::pin(passage.race(hedge, first, around, make)).await
+                }
+            };
+            match passage.end_attempt(result, waited, finish) {
                 Ended::Answered(value) => {
                     return Ok(Passed { value, permit: passage.permit.take() });
                 }
@@ -367,6 +392,13 @@ const HEEDED_MAX: Duration = Duration::from_mins(1);
 
 /// How many operations a stripe prepares refusals for.
 const PLACED: usize = 4;
+
+/// How far an attempt came by itself.
+enum Alone<T> {
+    Ended(Result<T>),
+    /// It has to be waited for, and may get others beside it.
+    Slow(Hedge),
+}
 
 /// How an attempt ended.
 enum Ended<T> {
@@ -450,26 +482,59 @@ impl<'g> Passage<'g> {
     #[inline]
     fn begin_attempt(&mut self) -> Limit {
         self.attempts += 1;
-        let own = self.gates.policy.attempt_timeout.map(|limit| later(self.now, limit));
+        self.limit_at(self.now)
+    }
+
+    #[inline]
+    fn poll_first<T, Fut>(
+        &mut self,
+        first: Pin<&mut Option<Fut>>,
+        around: Ambient,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T>>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        let Some(first) = first.as_pin_mut() else { return Poll::Pending };
+        self.at_work(true);
+        let poll = ambient::inside(around, || first.poll(context));
+        self.at_work(false);
+        poll
+    }
+
+    /// When an attempt that begins now has to be done.
+    #[inline]
+    fn limit_at(&self, now: Instant) -> Limit {
+        let own = self.gates.policy.attempt_timeout.map(|limit| later(now, limit));
         Limit::earlier_of(self.deadline, own)
     }
 
     #[inline]
-    fn end_attempt<T>(&mut self, result: Result<T>, waited: bool) -> Ended<T> {
-        let began = self.now;
+    fn end_attempt<T>(&mut self, result: Result<T>, waited: bool, finish: Finish) -> Ended<T> {
+        let began = match finish {
+            Finish::First | Finish::Nobody => self.now,
+            Finish::Hedge { since } => since,
+        };
         if waited {
             self.now = self.gates.clock.now();
+            self.learn(&result, began);
         }
-        let took = self.now.saturating_duration_since(began);
-        if self.counts() == BreakerCounts::Attempts {
-            self.record(&result, took);
+        // Where all have failed, each has been told of already.
+        let is_told = matches!(finish, Finish::Nobody);
+        if self.counts() == BreakerCounts::Attempts && !is_told {
+            self.record(&result, self.now.saturating_duration_since(began));
         }
         match result {
             Ok(value) => {
                 self.succeeded();
                 Ended::Answered(value)
             }
-            Err(error) => self.failed(error),
+            Err(error) => {
+                if !is_told {
+                    self.heed(self.now, &error);
+                }
+                self.failed(error)
+            }
         }
     }
 
@@ -488,7 +553,6 @@ impl<'g> Passage<'g> {
 
     #[cold]
     fn failed<T>(&mut self, error: Error) -> Ended<T> {
-        self.heed(&error);
         let Some(retry) = &self.gates.policy.retry else {
             return Ended::Failed(self.stop(error, None));
         };
@@ -500,11 +564,12 @@ impl<'g> Passage<'g> {
     }
 
     /// A service that asks for time gets it from all calls, not from this one alone.
-    fn heed(&self, error: &Error) {
+    #[cold]
+    fn heed(&self, now: Instant, error: &Error) {
         if let (Some(limiter), None, ErrorKind::RateLimited, Retry::After(pause)) =
             (&self.gates.limiter, error.gate(), error.kind(), error.retry())
         {
-            limiter.drain_at(self.now, pause.min(HEEDED_MAX));
+            limiter.drain_at(now, pause.min(HEEDED_MAX));
         }
         // An answer is the end of a call that went well, so it earns what a success earns.
         if let (Some(budget), Class::Answer) = (&self.gates.budget, error.class()) {
@@ -546,10 +611,7 @@ impl<'g> Passage<'g> {
             error: error.clone(),
         });
         self.in_doubt |= self.call.effect.leaves_doubt(&error);
-        let holds = gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting);
-        if !holds {
-            self.permit = None;
-        }
+        self.free_slot();
         if self.counts() == BreakerCounts::Attempts {
             self.leave = None;
         }
@@ -561,6 +623,13 @@ impl<'g> Passage<'g> {
                 self.return_withdrawal();
                 Err(self.stop(error, Some(why)))
             }
+        }
+    }
+
+    /// Gives the slot to others while nothing runs in it.
+    fn free_slot(&mut self) {
+        if !self.gates.policy.bulkhead.is_some_and(|bulkhead| bulkhead.hold_while_waiting) {
+            self.permit = None;
         }
     }
 
