@@ -6,9 +6,11 @@
 //!
 //! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
 //! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
-//! functions; [`guard`], the gates around a provider that no manager looks after.
+//! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`], providers
+//! made of providers.
 
 mod asked;
+pub mod compose;
 pub mod duplex;
 pub mod function;
 pub mod guard;
@@ -17,6 +19,7 @@ pub mod request_response;
 pub mod sink;
 pub mod stream;
 
+pub use compose::adapt::{Adapt, AdaptStep};
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};
