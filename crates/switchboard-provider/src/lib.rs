@@ -20,6 +20,7 @@ pub mod sink;
 pub mod stream;
 
 pub use compose::adapt::{Adapt, AdaptStep};
+pub use compose::chain::Chain;
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic says what is wrong")]
 
 mod adapt;
+mod chain;
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
