@@ -4,6 +4,7 @@
 
 mod adapt;
 mod chain;
+mod fan_out;
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
