@@ -22,6 +22,7 @@ pub mod stream;
 pub use compose::adapt::{Adapt, AdaptStep};
 pub use compose::chain::Chain;
 pub use compose::fan_out::FanOut;
+pub use compose::tap::Tap;
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};

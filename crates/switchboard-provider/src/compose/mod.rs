@@ -1,4 +1,4 @@
-//! Providers made of providers: in other types, behind middleware, several as one.
+//! Providers made of providers: in other types, behind middleware, several as one, with a copy aside.
 //!
 //! What is made is a provider of the same shape, so pieces go into each other, behind gates and into
 //! managers. All of it runs in the call that asks for it: nothing is started, and a call that is
@@ -7,6 +7,7 @@
 pub mod adapt;
 pub mod chain;
 pub mod fan_out;
+pub mod tap;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

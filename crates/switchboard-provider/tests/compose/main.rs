@@ -5,6 +5,7 @@
 mod adapt;
 mod chain;
 mod fan_out;
+mod tap;
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
