@@ -6,8 +6,8 @@
 //!
 //! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
 //! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
-//! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`], providers
-//! made of providers.
+//! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`],
+//! providers made of providers.
 
 mod asked;
 pub mod compose;

@@ -139,7 +139,8 @@ impl<I: Clone + Send + 'static> Sink<I> for FanOut<I> {
 }
 
 impl<I: 'static> Lifecycle for FanOut<I> {
-    /// Starts all sinks; if one fails, all are closed again.
+    /// Starts all sinks; if one fails, all are closed again. A start that was dropped is undone by
+    /// closing, as that of any driver.
     fn init(&self) -> Reply<'_, ()> {
         Reply::run(async {
             let starts =

@@ -20,13 +20,13 @@ use crate::{Items, Provider, RequestResponse, Sink, Stream};
 /// A provider with a sink on its side, to which all that passes [`Inputs`] or [`Outputs`] is copied;
 /// made by the functions of this module.
 ///
-/// The side has a [limit](Self::with_limit) of time for each copy. A copy that fails, panics or is late is
-/// given to a [listener](Self::on_error) and to nobody else. Start, check and end are those of the
+/// The side has a [limit](Self::with_limit) of time for each copy. Of a copy that fails, panics or is
+/// late a [listener](Self::on_error) hears, and nobody else. Start, check and end are those of the
 /// provider; the side is looked after by whoever owns it.
 ///
-/// The answer waits for the copy, so it may come later by the limit, and never later than the
-/// deadline of the call that the tap is asked in. The time of an attempt is not known to it: put the
-/// tap around the gates, where it also sees each call once, and not each attempt.
+/// The answer waits for the copy, so it may come later by the limit. The copy is given up in time
+/// for the deadline of the call around it. The limit of an attempt is not known to it, so the place
+/// of a tap is around the gates; there it also sees each call once, and not each attempt.
 ///
 /// A call that is dropped drops its copy.
 pub struct Tap<P, S, Passing> {

@@ -232,12 +232,12 @@ async fn a_call_dropped_at_any_await_drops_its_copy() -> Result<()> {
     let inputs = bench.serve("inputs", inputs, Policy::default())?;
     let outputs = tap::output(slow(), working("side", &gauge)).with_limit(limit);
     let outputs = bench.serve("outputs", outputs, Policy::default())?;
-    for (numbers, least) in [(inputs, 2), (outputs, 4)] {
+    for (numbers, awaits) in [(inputs, 2), (outputs, 4)] {
         let idle = async |_| {
             assert_eq!(gauge.count(), 0);
             assert_idle(numbers.line()).await;
         };
-        assert!(drop_at_every_await(|| numbers.execute(7), idle).await >= least);
+        assert_eq!(drop_at_every_await(|| numbers.execute(7), idle).await, awaits);
     }
 
     let tapped = tap::input(working("main", &gauge), working("side", &gauge));
