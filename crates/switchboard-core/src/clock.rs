@@ -73,8 +73,10 @@ impl Clock {
     }
 }
 
-/// The finalizer of `SplitMix64`: spreads a counter over all of `u64`.
-const fn mix(state: u64) -> u64 {
+/// Lets every bit of a number decide over every other, so that a counter spreads over all of `u64`: the
+/// finalizer of `SplitMix64`. No two numbers become the same.
+#[inline]
+pub(crate) const fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     state ^ (state >> 31)

@@ -110,6 +110,38 @@ pub enum Event {
         /// Why the first one failed.
         error: Error,
     },
+    /// A member of a group kept failing, and is left out for a while.
+    #[non_exhaustive]
+    Ejected {
+        /// The group.
+        source: Source,
+        /// The member.
+        member: Arc<str>,
+        /// For how long.
+        eject_for: Duration,
+        /// The how many-th time, without those that are forgiven.
+        times: u32,
+        /// The failure that was one too many; none if that was a panic.
+        error: Option<Error>,
+    },
+    /// A member of a group that was ejected gets calls again.
+    #[non_exhaustive]
+    Returned {
+        /// The group.
+        source: Source,
+        /// The member.
+        member: Arc<str>,
+    },
+    /// A group chooses among other members, or in another way.
+    #[non_exhaustive]
+    Regrouped {
+        /// The group.
+        source: Source,
+        /// Its members now, in their order.
+        members: Arc<[Arc<str>]>,
+        /// How it chooses now.
+        selector: &'static str,
+    },
     /// A call that could not be served was answered in another way.
     #[non_exhaustive]
     FellBack {
@@ -322,6 +354,9 @@ impl Event {
             | Self::Hedged { source, .. }
             | Self::Refused { source, .. }
             | Self::FailedOver { source, .. }
+            | Self::Ejected { source, .. }
+            | Self::Returned { source, .. }
+            | Self::Regrouped { source, .. }
             | Self::FellBack { source, .. }
             | Self::Swapped { source, .. } => source,
         }

@@ -145,6 +145,9 @@ pub use op::{Effect, Op};
 pub use reaper::{Job, Reaper, ReaperFigures};
 pub use registry::{Descriptor, DriverInfo, Entry, Registry, Replacement};
 pub use reply::Reply;
-pub use select::{Candidates, HealthCheck, Priority, RoundRobin, Selector};
+pub use select::{
+    CallEnd, Candidates, EjectPolicy, Ejecting, Ending, HashByKey, HealthCheck, LeastLoaded,
+    Priority, RoundRobin, Selector, Weighted,
+};
 pub use settings::{NoSettings, Origin, Problem, Problems, Secret, Settings};
 pub use subsystem::{Erase, LeftOut, Subsystem};

@@ -1,6 +1,7 @@
 //! What a handle can ask of a driver: the operations of a subsystem and their effects.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// What doing an operation twice would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,13 +48,14 @@ pub struct Op {
     effect: Effect,
     index: usize,
     is_retried: bool,
+    key: Option<NonZeroU64>,
 }
 
 impl Op {
     /// For [`operations!`](crate::operations): `index` is the position in the subsystem's list.
     #[doc(hidden)]
     pub const fn declared(index: usize, name: &'static str, effect: Effect) -> Self {
-        Self { name, effect, index, is_retried: true }
+        Self { name, effect, index, is_retried: true, key: None }
     }
 
     /// The name in figures, spans and errors.
@@ -83,6 +85,26 @@ impl Op {
     /// Whether its line may make it again.
     pub const fn is_retried(self) -> bool {
         self.is_retried
+    }
+
+    /// The same operation, where this call is about the thing whose hash is `hash`.
+    ///
+    /// Groups that choose by key send calls of the same hash to the same member. It has nothing to do
+    /// with [`Effect::Keyed`]: nobody remembers it. Handles say it through [`Line::keyed`], which
+    /// hashes only where somebody looks at it; zero counts as another number.
+    ///
+    /// [`Line::keyed`]: crate::Line::keyed
+    #[must_use]
+    pub const fn keyed_by(self, hash: u64) -> Self {
+        Self { key: Some(crate::select::nonzero(hash)), ..self }
+    }
+
+    /// The hash of what this call is about, if it was said.
+    pub const fn key(self) -> Option<u64> {
+        match self.key {
+            Some(key) => Some(key.get()),
+            None => None,
+        }
     }
 
     /// The position in the subsystem's list.

@@ -1,22 +1,22 @@
-//! Collects what is wrong with the settings of a gate, so that all of it is reported at once.
+//! Collects what is wrong with the settings of a gate or a selector, so that all of it is reported at once.
 
 use std::fmt;
 
 use crate::{Error, ErrorKind, Result};
 
 /// The settings that cannot be as they are.
-pub(super) struct Mistakes {
+pub(crate) struct Mistakes {
     gate: &'static str,
     found: Vec<Error>,
 }
 
 impl Mistakes {
-    pub(super) fn of(gate: &'static str) -> Self {
+    pub(crate) fn of(gate: &'static str) -> Self {
         Self { gate, found: Vec::new() }
     }
 
     /// Notes that `setting` must be otherwise, unless it `holds`.
-    pub(super) fn require(
+    pub(crate) fn require(
         &mut self,
         holds: bool,
         setting: &'static str,
@@ -32,7 +32,7 @@ impl Mistakes {
     }
 
     /// The only mistake as it is, several as one error.
-    pub(super) fn into_result(mut self) -> Result<()> {
+    pub(crate) fn into_result(mut self) -> Result<()> {
         match self.found.len() {
             0 => Ok(()),
             1 => Err(self.found.remove(0)),

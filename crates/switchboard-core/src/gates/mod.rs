@@ -24,6 +24,7 @@ pub use chain::{Gates, execute_with_resilience};
 pub use fallback::{Cause, with_fallback};
 pub use faults::{Fault, Faults};
 pub use hedge::{HedgeAfter, HedgePolicy};
+pub(crate) use mistakes::Mistakes;
 pub use policy::{ChainStep, Policy};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
 pub use retry::{Backoff, Decision, Jitter, RetryPolicy, Why};

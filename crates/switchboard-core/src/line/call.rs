@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::join_all;
 use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
-use super::group::{Walk, may_move_on};
+use super::group::{Trial, Walk, may_move_on};
 use super::seat::Held;
 use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
@@ -51,6 +52,45 @@ impl<S: Subsystem> Line<S> {
         T: Send,
     {
         Ok(self.slot.call(op, &OneShot(Mutex::new(Some(ask)))).await?.0)
+    }
+
+    /// Calls every driver that the line may choose among, all at the same time.
+    ///
+    /// For what belongs to all members of a group, such as emptying them: nobody is chosen, and those
+    /// that are down are asked too. Groups inside are looked into, and an instance that is in several of
+    /// them is asked once. The answers are in the order of the members; if any failed, the error joins
+    /// those of all that did, and the others have done it all the same. Of an instance that is no group
+    /// this is a [`call`](Self::call).
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// use switchboard_core::HashByKey;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("left", &fixed(1))?;
+    /// counters.configure("right", &fixed(2))?;
+    /// counters.group("sharded", &["left", "right"], HashByKey::new())?;
+    ///
+    /// let handle = counters.handle("sharded")?;
+    /// let all = handle.line().call_all(op::READ, |driver| async move { driver.read().await });
+    /// assert_eq!(all.await?, [1, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn call_all<T, F, Fut>(&self, op: Op, ask: F) -> Result<Vec<T>>
+    where
+        F: Fn(Held<S>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        if self.slot.choice().is_none() {
+            return Ok(vec![self.call(op, ask).await?]);
+        }
+        Box::pin(self.slot.call_all(op, &Repeatable(ask))).await
     }
 
     /// Calls the driver as [`call`](Self::call) does; where it cannot be served, `instead` answers.
@@ -270,10 +310,11 @@ impl<S: Subsystem> Slot<S> {
         op: Op,
         ask: &dyn Fn(&S::Driver) -> Result<T>,
     ) -> Result<T> {
-        let mut walk = group.walk();
+        let mut walk = group.walk(op, self.environment.clock());
         let mut next = walk.next();
-        while let Some(member) = next {
-            let error = match member.slot.with(op, ask) {
+        while let Some(trial) = next {
+            let member = trial.member();
+            let error = match trial.call_at_once(|member| member.slot.with(op, ask)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -292,11 +333,12 @@ impl<S: Subsystem> Slot<S> {
         op: Op,
         ask: &A,
     ) -> Answered<A::Answer> {
-        let mut walk = group.walk();
+        let mut walk = group.walk(op, self.environment.clock());
         let mut next = walk.next();
-        while let Some(member) = next {
+        while let Some(trial) = next {
+            let member = trial.member();
             // A member may be a group itself; the box ends the recursion of types.
-            let error = match Box::pin(member.slot.call(op, ask)).await {
+            let error = match Box::pin(trial.call(member.slot.call(op, ask))).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -308,6 +350,18 @@ impl<S: Subsystem> Slot<S> {
         Err(walk.exhausted().at(|| self.place(None, op.name())))
     }
 
+    /// Every instance that calls of this group may come to, at the same time.
+    async fn call_all<A: Ask<S>>(self: &Arc<Self>, op: Op, ask: &A) -> Result<Vec<A::Answer>> {
+        let inside = ambient::current().until(self.deadline());
+        let record = self.figures.begin(op);
+        let leaves = self.leaves();
+        let asked = join_all(leaves.iter().map(|leaf| Box::pin(leaf.call(op, ask))));
+        let answered = ambient::scope(inside, Box::pin(asked)).await;
+        let all = all_of(answered).map_err(|error| error.at(|| self.place(None, op.name())));
+        record.end(&all, self.environment.clock());
+        all
+    }
+
     /// The member to try after `from` has failed; `None` when there is none left.
     #[cold]
     fn move_on<'g>(
@@ -315,10 +369,10 @@ impl<S: Subsystem> Slot<S> {
         walk: &mut Walk<'g, S>,
         from: &Line<S>,
         error: Error,
-    ) -> Option<&'g Line<S>> {
+    ) -> Option<Trial<'g, S>> {
         let next = walk.next();
-        if let Some(to) = next {
-            self.tell_failover(from, to, &error);
+        if let Some(to) = &next {
+            self.tell_failover(from, to.member(), &error);
         }
         walk.failed(error);
         next
@@ -391,6 +445,22 @@ impl<S: Subsystem> Slot<S> {
             generation = label.generation,
             outcome = field::Empty,
         )
+    }
+}
+
+/// All answers, or all errors in one.
+fn all_of<T>(answered: Vec<Answered<T>>) -> Result<Vec<T>> {
+    let (mut answers, mut errors) = (Vec::new(), Vec::new());
+    for answered in answered {
+        match answered {
+            Ok((answer, _)) => answers.push(answer),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.len() {
+        0 => Ok(answers),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::joined("several members of the group failed", errors)),
     }
 }
 

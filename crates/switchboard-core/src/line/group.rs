@@ -1,36 +1,130 @@
-//! A choice among other instances: which members there are, and how a call walks them.
+//! A choice among other instances: which members there are, how a call walks them, and how they are
+//! exchanged for others.
 
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pin_project_lite::pin_project;
 
 use super::Line;
 use super::reported::{Members, Reported};
-use crate::{Candidates, Error, ErrorKind, Outcome, Result, Selector, Subsystem};
+use super::slot::{Base, Current, Recipe, Slot, Writing};
+use crate::creations::SlotId;
+use crate::sharded::Sharded;
+use crate::{
+    CallEnd, Candidates, Clock, Ending, Environment, Error, ErrorKind, Event, Name, Op, Outcome,
+    Policy, Result, Selector, Source, Subsystem,
+};
 
 /// The members of a group and the selector that chooses among them.
 pub(crate) struct Group<S: Subsystem> {
     members: Vec<Line<S>>,
     selector: Arc<dyn Selector>,
+    /// What the selector says of itself, which never changes.
+    name: &'static str,
+    watches: bool,
+    /// Whether every instance is a member, also one that is declared later.
+    of_all: bool,
     /// Which members are down; written by whoever checks a member.
     health: Arc<Members>,
 }
 
 impl<S: Subsystem> Group<S> {
-    pub(crate) fn new(members: Vec<Line<S>>, selector: Arc<dyn Selector>) -> Result<Self> {
-        if members.is_empty() || members.len() > Candidates::MEMBERS_MAX {
-            return Err(Error::new(ErrorKind::Config, "a group has between 1 and 64 members")
-                .with_context("members", members.len()));
-        }
+    /// The group called `name`, which chooses among `members`.
+    pub(crate) fn new(
+        name: &Name,
+        environment: &Environment,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+    ) -> Result<Self> {
+        refuse_count(&members)?;
         let health = Members::new(members.len());
-        for (position, member) in members.iter().enumerate() {
-            member.slot.reported.tell_also(&health, position);
+        let group = Self::begin(name, environment, members, selector, health);
+        group.learn_health();
+        Ok(group)
+    }
+
+    /// The group called `name` of all instances; it has none yet.
+    pub(crate) fn of_all(
+        name: &Name,
+        environment: &Environment,
+        selector: Arc<dyn Selector>,
+    ) -> Self {
+        let group = Self::begin(name, environment, Vec::new(), selector, Members::new(0));
+        Self { of_all: true, ..group }
+    }
+
+    /// The same group with other members and another selector, once it is put in its place.
+    pub(crate) fn with_others(
+        &self,
+        name: &Name,
+        environment: &Environment,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+    ) -> Result<Self> {
+        refuse_count(&members)?;
+        let health = self.health.followed_by(members.len());
+        Ok(Self::begin(name, environment, members, selector, health))
+    }
+
+    /// The same group with these members after its own, as far as there is room; its selector goes on.
+    pub(crate) fn grown(&self, more: Vec<Line<S>>) -> Self {
+        let all = self.members.iter().cloned().chain(more);
+        let members: Vec<_> = all.take(Candidates::MEMBERS_MAX).collect();
+        let health = self.health.followed_by(members.len());
+        let group = Self::among(members, self.selector.clone(), health);
+        Self { of_all: self.of_all, ..group }
+    }
+
+    fn begin(
+        name: &Name,
+        environment: &Environment,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+        health: Arc<Members>,
+    ) -> Self {
+        selector.chooses_for(&Source::new(S::NAME, name.shared()), environment);
+        Self::among(members, selector, health)
+    }
+
+    fn among(members: Vec<Line<S>>, selector: Arc<dyn Selector>, health: Arc<Members>) -> Self {
+        let (name, watches) = (selector.name(), selector.watches());
+        let group = Self { members, selector, name, watches, of_all: false, health };
+        group.tell_members();
+        group
+    }
+
+    /// From now on it is told how its members are. Only of a group that certainly is not among its own
+    /// members, or the telling would go round in a circle.
+    fn learn_health(&self) {
+        for (position, member) in self.members.iter().enumerate() {
+            member.slot.reported.tell_also(&self.health, position);
         }
-        Ok(Self { members, selector, health })
+    }
+
+    /// From now on it is told no more, though calls may still be under way in it.
+    fn learn_no_more(&self) {
+        for member in &self.members {
+            member.slot.reported.tell_no_more(&self.health);
+        }
+    }
+
+    /// Tells the selector whom it chooses among.
+    pub(crate) fn tell_members(&self) {
+        let names: Vec<_> = self.members.iter().map(Line::instance).collect();
+        self.selector.members(&names);
     }
 
     /// The members of a call, in the order in which it is to try them.
-    pub(super) fn walk(&self) -> Walk<'_, S> {
+    pub(super) fn walk<'g>(&'g self, op: Op, clock: &'g Clock) -> Walk<'g, S> {
         let untried = Candidates::all(self.members.len()).with_down(self.health.down());
-        Walk { group: self, untried, errors: Vec::new() }
+        let untried = op.key().map_or(untried, |key| untried.with_key(key));
+        Walk { group: self, clock, untried, errors: Vec::new() }
     }
 
     /// Where it is said that the group itself is down, because all of its members are.
@@ -45,7 +139,26 @@ impl<S: Subsystem> Group<S> {
 
     /// The name of what chooses among them.
     pub(crate) fn selector(&self) -> &'static str {
-        self.selector.name()
+        self.name
+    }
+
+    /// Whether every instance is a member, also one that is declared later.
+    pub(crate) fn is_of_all(&self) -> bool {
+        self.of_all
+    }
+
+    /// Those of `instances` that are no members yet, in their order.
+    pub(crate) fn missing(&self, instances: &[Arc<Slot<S>>]) -> Vec<Line<S>> {
+        let members: BTreeSet<SlotId> = self.members.iter().map(|member| member.slot.id).collect();
+        let missing = instances.iter().filter(|slot| !slot.is_group && !members.contains(&slot.id));
+        missing.map(|slot| Line { slot: slot.clone() }).collect()
+    }
+
+    /// Whether calls of it may come to the instance of that number, directly or through other groups.
+    pub(crate) fn contains(&self, id: SlotId) -> bool {
+        self.members.iter().any(|member| {
+            member.slot.id == id || member.slot.group().is_some_and(|group| group.contains(id))
+        })
     }
 
     /// Why each member that is down is so.
@@ -54,22 +167,121 @@ impl<S: Subsystem> Group<S> {
     }
 }
 
+impl<S: Subsystem> Slot<S> {
+    /// What calls choose among now; `None` for what is no group, and while an override serves.
+    pub(super) fn choice(&self) -> Option<Arc<Group<S>>> {
+        match &**self.current.load() {
+            Current::Group { group, .. } => Some(group.value().clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a call goes where its key sends it, here or in a group inside.
+    pub(super) fn chooses_by_key(&self) -> bool {
+        let inside = |group: Arc<Group<S>>| {
+            group.selector.chooses_by_key()
+                || group.members.iter().any(|member| member.slot.chooses_by_key())
+        };
+        self.is_group && self.choice().is_some_and(inside)
+    }
+
+    /// Every instance with a driver that calls may come to, each once.
+    pub(super) fn leaves(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let (mut leaves, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut waiting = vec![self.clone()];
+        while let Some(slot) = waiting.pop() {
+            if !seen.insert(slot.id) {
+                continue;
+            }
+            match slot.choice() {
+                Some(group) => {
+                    waiting.extend(group.members.iter().rev().map(|member| member.slot.clone()));
+                }
+                None => leaves.push(slot),
+            }
+        }
+        leaves
+    }
+
+    /// Gives a group other members, another selector, and other gates if a policy is given. Calls
+    /// under way finish on the old ones.
+    ///
+    /// The answer is how often the group has changed, and what is gone: to be dropped outside of all
+    /// locks, because its selector may be anybody's.
+    pub(crate) fn exchange(
+        &self,
+        group: Arc<Group<S>>,
+        policy: Option<Policy>,
+    ) -> Result<(u64, impl Sized + use<S>)> {
+        let mut writing = self.writing.lock();
+        let gates = self.gates_after_swap(&writing, policy)?;
+        writing.put_gates(gates);
+        let gone = self.put_group(&mut writing, group);
+        Ok((writing.generation, gone))
+    }
+
+    /// Puts `grown` in the place of `before`; `false` if another one has come there meanwhile.
+    pub(crate) fn exchange_grown(&self, before: &Arc<Group<S>>, grown: Arc<Group<S>>) -> bool {
+        let gone = {
+            let mut writing = self.writing.lock();
+            match &writing.recipe {
+                Recipe::Group(there) if Arc::ptr_eq(there, before) => {}
+                _ => return false,
+            }
+            // A closed group stays as it is.
+            self.refuse_closed(&writing).is_ok().then(|| self.put_group(&mut writing, grown))
+        };
+        drop(gone);
+        self.environment.events().deliver();
+        true
+    }
+
+    fn put_group(&self, writing: &mut Writing<S>, group: Arc<Group<S>>) -> (Recipe<S>, Base<S>) {
+        // In this order, so that what is told goes round in no circle, not even in one that the old
+        // members would close.
+        if let Recipe::Group(old) = &writing.recipe {
+            old.learn_no_more();
+        }
+        group.learn_health();
+        group.health.take_over();
+        writing.generation += 1;
+        self.environment.events().queue(|| Event::Regrouped {
+            source: Source::new(S::NAME, self.name.shared()),
+            members: group.members.iter().map(|member| member.slot.name.shared()).collect(),
+            selector: group.selector(),
+        });
+        let base = Base::Group(Sharded::new(group.clone()));
+        let gone = (
+            std::mem::replace(&mut writing.recipe, Recipe::Group(group)),
+            std::mem::replace(&mut writing.base, base),
+        );
+        self.publish(writing);
+        gone
+    }
+}
+
 /// One call on its way through the members.
 pub(super) struct Walk<'g, S: Subsystem> {
     group: &'g Group<S>,
+    clock: &'g Clock,
     untried: Candidates,
     errors: Vec<Error>,
 }
 
 impl<'g, S: Subsystem> Walk<'g, S> {
     /// The member to try now.
-    pub(super) fn next(&mut self) -> Option<&'g Line<S>> {
-        let picked = self.group.selector.pick(self.untried)?;
+    pub(super) fn next(&mut self) -> Option<Trial<'g, S>> {
+        // Only for those that watch, because reading the clock takes longer than choosing.
+        let now = self.group.watches.then(|| self.clock.now());
+        let candidates = now.map_or(self.untried, |now| self.untried.with_now(now));
+        let picked = self.group.selector.pick(candidates)?;
         if !self.untried.contains(picked) {
             return None;
         }
         self.untried = self.untried.without(picked);
-        self.group.members.get(picked)
+        let member = self.group.members.get(picked)?;
+        let watched = now.map(|now| Watched::begin(&*self.group.selector, picked, self.clock, now));
+        Some(Trial { member, watched })
     }
 
     /// Remembers why a member did not serve the call.
@@ -83,7 +295,7 @@ impl<'g, S: Subsystem> Walk<'g, S> {
         self.errors.extend(passed_over.filter_map(|member| member.slot.down()));
         match self.errors.len() {
             0 => Error::new(ErrorKind::Unavailable, "no member of the group is in service")
-                .with_context("selector", self.group.selector.name())
+                .with_context("selector", self.group.name)
                 .not_applied(),
             1 => self.errors.remove(0),
             _ => Error::joined("no member of the group served the call", self.errors),
@@ -98,6 +310,105 @@ impl<'g, S: Subsystem> Walk<'g, S> {
     }
 }
 
+/// One member whose turn it is.
+pub(super) struct Trial<'g, S: Subsystem> {
+    member: &'g Line<S>,
+    watched: Option<Watched<'g>>,
+}
+
+impl<'g, S: Subsystem> Trial<'g, S> {
+    pub(super) fn member(&self) -> &'g Line<S> {
+        self.member
+    }
+
+    /// Its call, whose end is told to a selector that watches.
+    pub(super) fn call<F>(self, call: F) -> Called<'g, F> {
+        Called { call, watched: self.watched }
+    }
+
+    /// The end of a call that nothing has to wait for.
+    pub(super) fn call_at_once<T>(self, call: impl FnOnce(&Line<S>) -> Result<T>) -> Result<T> {
+        let Some(mut watched) = self.watched else { return call(self.member) };
+        watched.at_work = true;
+        let result = call(self.member);
+        watched.end(&result);
+        result
+    }
+}
+
+pin_project! {
+    /// The call of one member.
+    pub(super) struct Called<'g, F> {
+        #[pin]
+        call: F,
+        watched: Option<Watched<'g>>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for Called<'_, F> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        let Some(watched) = this.watched else { return this.call.poll(context) };
+        watched.at_work = true;
+        let poll = this.call.poll(context);
+        watched.at_work = false;
+        if let Poll::Ready(result) = &poll
+            && let Some(watched) = this.watched.take()
+        {
+            watched.end(result);
+        }
+        poll
+    }
+}
+
+/// A call of a member that the selector was told of. It is told of its end once, whatever that is.
+struct Watched<'g> {
+    selector: &'g dyn Selector,
+    member: usize,
+    clock: &'g Clock,
+    began: Instant,
+    /// Whether the call is running on this thread now, so that a drop is that of a panic.
+    at_work: bool,
+    ended: bool,
+}
+
+impl<'g> Watched<'g> {
+    fn begin(selector: &'g dyn Selector, member: usize, clock: &'g Clock, began: Instant) -> Self {
+        selector.began(member);
+        Self { selector, member, clock, began, at_work: false, ended: false }
+    }
+
+    fn end<T>(mut self, result: &Result<T>) {
+        self.tell(match result {
+            Ok(_) => Ending::Answered,
+            Err(error) => Ending::Failed(error),
+        });
+    }
+
+    fn tell(&mut self, ending: Ending<'_>) {
+        self.ended = true;
+        let at = self.clock.now();
+        let took = at.saturating_duration_since(self.began);
+        self.selector.ended(self.member, &CallEnd { ending, took, at });
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let ending = if self.at_work { Ending::Panicked } else { Ending::Dropped };
+        // A second panic while the first one passes would end the process.
+        let told = catch_unwind(AssertUnwindSafe(|| self.tell(ending)));
+        if told.is_err() {
+            tracing::error!(selector = self.selector.name(), "a selector panicked");
+        }
+    }
+}
+
 /// Whether a call that failed like this may be tried on another member.
 ///
 /// Only an outage, and only if nothing happened or doing it again is harmless.
@@ -108,4 +419,12 @@ pub(super) fn may_move_on(error: &Error, effect: crate::Effect) -> bool {
             Outcome::Unknown => effect.is_repeatable(),
             Outcome::Applied => false,
         }
+}
+
+fn refuse_count<S: Subsystem>(members: &[Line<S>]) -> Result<()> {
+    if (1..=Candidates::MEMBERS_MAX).contains(&members.len()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Config, "a group has between 1 and 64 members")
+        .with_context("members", members.len()))
 }

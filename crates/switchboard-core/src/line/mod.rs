@@ -24,9 +24,10 @@ pub(crate) use seat::at_latest;
 pub(crate) use slot::{Limits, Plan, Recipe, Slot};
 pub use swap::Swapped;
 
+use crate::select::hash;
 use crate::{
-    Capabilities, ChainStep, Environment, Faults, Gates, Lifecycle as _, OpFigures, Policy, Result,
-    Subsystem,
+    Capabilities, ChainStep, Environment, Faults, Gates, Lifecycle as _, Op, OpFigures, Policy,
+    Result, Subsystem,
 };
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
@@ -57,6 +58,51 @@ impl<S: Subsystem> Line<S> {
     #[inline]
     pub fn peek<T>(&self, look: impl FnOnce(&S::Driver) -> T) -> Option<T> {
         self.slot.peek(look)
+    }
+
+    /// `op`, where this call is about `key`: groups that [choose by key](Self::chooses_by_key) send it
+    /// to the member that has that key.
+    ///
+    /// For handles, so that an application shards by naming a selector. It costs one look where the
+    /// instance is no group; the bytes are hashed only where it is one. The hash is 64-bit FNV-1a
+    /// followed by the finalizer of `SplitMix64`, the same in every process and every version.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// use switchboard_core::HashByKey;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("left", &fixed(1))?;
+    /// counters.configure("right", &fixed(2))?;
+    /// counters.group("sharded", &["left", "right"], HashByKey::new())?;
+    /// let handle = counters.handle("sharded")?;
+    ///
+    /// // What the method of a handle does.
+    /// let line = handle.line();
+    /// let read = async |user: &str| {
+    ///     let op = line.keyed(op::READ, user.as_bytes());
+    ///     line.call(op, |driver| async move { driver.read().await }).await
+    /// };
+    /// assert_eq!(read("ada").await?, read("ada").await?);
+    /// # Ok(()) }
+    /// ```
+    #[inline]
+    pub fn keyed(&self, op: Op, key: &[u8]) -> Op {
+        if self.slot.is_group { op.keyed_by(hash(key)) } else { op }
+    }
+
+    /// Whether the instance is a group that sends calls where their key belongs, or has such a group
+    /// among its members.
+    ///
+    /// Then a call that spans several keys has to be made key by key, and one that is about all of
+    /// them [of all members](Self::call_all): handles see to it.
+    pub fn chooses_by_key(&self) -> bool {
+        self.slot.chooses_by_key()
     }
 
     /// The name of the driver that serves now, and the number of its generation.

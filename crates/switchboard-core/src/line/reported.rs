@@ -1,7 +1,8 @@
 //! What groups are told of the health of their members, so that no call has to ask.
 //!
 //! Whoever checks an instance says what was found. That sets a bit in each group around it, and a
-//! group whose bits are all set is down itself for the groups around that one.
+//! group whose bits are all set is down itself for the groups around that one. When the members of a
+//! group are exchanged, the old ones are told no more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -44,6 +45,12 @@ impl Reported {
         members.set(bit, state.down.is_some());
         state.to.push((Arc::downgrade(members), bit));
     }
+
+    /// From now on tells `members` no more, whoever still looks at them.
+    pub(super) fn tell_no_more(&self, members: &Arc<Members>) {
+        let members = Arc::downgrade(members);
+        self.0.lock().to.retain(|(told, _)| !told.ptr_eq(&members));
+    }
 }
 
 impl State {
@@ -59,11 +66,30 @@ impl State {
 }
 
 impl Members {
-    /// None of `count` members is down.
+    /// None of the `count` members of a new group is down.
     pub(super) fn new(count: usize) -> Arc<Self> {
+        Self::of(count, Arc::default())
+    }
+
+    /// Other members of the same group, none of them down; they speak for it once they are
+    /// [told](Reported::tell_also) and have [taken over](Self::take_over).
+    pub(super) fn followed_by(&self, count: usize) -> Arc<Self> {
+        Self::of(count, self.group.clone())
+    }
+
+    /// Says of the group what follows from these members, whatever the ones before them said.
+    pub(super) fn take_over(&self) {
+        let mut group = self.group.0.lock();
+        let down = self.reason(self.down());
+        if down.is_some() != group.down.is_some() {
+            group.tell(down);
+        }
+    }
+
+    fn of(count: usize, group: Arc<Reported>) -> Arc<Self> {
         let all = u32::try_from(count).ok().and_then(|count| 1_u64.checked_shl(count));
         let all = all.map_or(u64::MAX, |next| next - 1);
-        Arc::new(Self { down: AtomicU64::new(0), all, group: Arc::default() })
+        Arc::new(Self { down: AtomicU64::new(0), all, group })
     }
 
     /// A bit for each member that is down.
@@ -89,8 +115,14 @@ impl Members {
         };
         let after = if is_down { before | bit } else { before & !bit };
         if (before == self.all) != (after == self.all) {
-            group.tell((after == self.all).then(|| "all of its members are down".to_owned()));
+            group.tell(self.reason(after));
         }
+    }
+
+    /// Why the group is down while these of its members are; `None` if it is not.
+    fn reason(&self, down: u64) -> Option<String> {
+        let all_down = self.all != 0 && down == self.all;
+        all_down.then(|| "all of its members are down".to_owned())
     }
 }
 
@@ -131,6 +163,28 @@ mod tests {
         member.tell(None);
         assert_eq!(alone.down(), 0);
         assert!(alone.group().0.lock().to.is_empty());
+    }
+
+    #[test]
+    fn members_that_follow_others_speak_for_the_group_in_their_place() {
+        let (old, new) = (Reported::default(), Reported::default());
+        let (before, around) = (Members::new(1), Members::new(1));
+        before.group().tell_also(&around, 0);
+        old.tell_also(&before, 0);
+        old.tell(Some(reason()));
+        let after = before.followed_by(1);
+        assert_eq!(around.down(), 1, "not yet");
+        old.tell_no_more(&before);
+        new.tell_also(&after, 0);
+        after.take_over();
+        assert_eq!(around.down(), 0);
+        old.tell(None);
+        old.tell(Some(reason()));
+        assert_eq!(around.down(), 0, "no more");
+        new.tell(Some(reason()));
+        assert_eq!(around.down(), 1);
+        after.followed_by(0).take_over();
+        assert_eq!(around.down(), 0, "a group of nobody is not down");
     }
 
     #[test]

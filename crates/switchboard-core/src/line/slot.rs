@@ -39,6 +39,8 @@ pub(crate) struct Slot<S: Subsystem> {
     pub(crate) id: SlotId,
     pub(crate) name: Name,
     pub(crate) environment: Environment,
+    /// Whether it is a choice among other instances. That never changes.
+    pub(crate) is_group: bool,
     pub(crate) figures: Figures,
     pub(super) current: ArcSwap<Current<S>>,
     pub(super) writing: Mutex<Writing<S>>,
@@ -150,6 +152,7 @@ impl<S: Subsystem> Slot<S> {
             }
             _ => (Base::Vacant, Arc::default()),
         };
+        let is_group = matches!(recipe, Recipe::Group(_));
         let writing = Writing {
             recipe,
             declared_at,
@@ -166,6 +169,7 @@ impl<S: Subsystem> Slot<S> {
             id: unique_id(),
             name,
             environment: environment.clone(),
+            is_group,
             figures: Figures::new(S::OPERATIONS),
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
@@ -332,7 +336,7 @@ impl<S: Subsystem> Slot<S> {
 
     /// Lets faults happen to the calls of this instance, or stops that.
     pub(crate) fn set_faults(&self, faults: Option<Arc<Faults>>) -> Result<()> {
-        if faults.is_some() && self.is_group() {
+        if faults.is_some() && self.is_group {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "faults happen to members, not to groups",
@@ -526,10 +530,6 @@ impl<S: Subsystem> Slot<S> {
             members: members.map(|member| member.instance().to_owned()).collect(),
             selector: group.as_ref().map(|group| group.selector()),
         }
-    }
-
-    pub(crate) fn is_group(&self) -> bool {
-        self.group().is_some()
     }
 
     /// What it chooses among, if it is a choice.

@@ -32,6 +32,11 @@ pub(super) enum Old {
 }
 
 impl Swapped {
+    /// Of what has no old driver to close.
+    pub(crate) fn at_once(generation: u64) -> Self {
+        Self { generation, old: Old::Closed(Ok(())) }
+    }
+
     /// Ends when the old driver has been drained and closed.
     pub async fn closed(self) -> Result<()> {
         match self.old {

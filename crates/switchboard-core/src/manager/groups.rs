@@ -1,19 +1,20 @@
 //! Instances that choose among others: which members, which selector, by code or by settings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Manager, PolicyChoice};
+use super::settings::{both, mistakes_of, origin_within};
+use super::{Declared, Manager, PolicyChoice};
 use crate::line::{Group, Limits, Recipe, Slot};
 use crate::name::{nearest, shortened};
 use crate::settings::{Problem, Problems};
 use crate::{
-    Error, ErrorKind, HealthCheck, Name, Policy, Priority, Result, RoundRobin, Selector, Settings,
-    Subsystem,
+    Candidates, EjectPolicy, Ejecting, Error, ErrorKind, HashByKey, HealthCheck, LeastLoaded, Line,
+    Name, Policy, Priority, Result, RoundRobin, Selector, Settings, Subsystem, Swapped, Weighted,
 };
 
 /// The settings of an instance that chooses among others.
@@ -30,7 +31,11 @@ use crate::{
 /// let counters = manager()?;
 /// counters.configure("main", &fixed(1))?;
 /// counters.configure("spare", &fixed(2))?;
-/// let safe = Settings::new().with("members", ["main", "spare"]).with("select", "priority");
+/// let safe = Settings::new()
+///     .with("members", ["main", "spare"])
+///     .with("select", "weighted")
+///     .with("weights", Settings::new().with("spare", 0))
+///     .with("eject", Settings::new().with("outages", 3));
 /// counters.configure("safe", &safe)?;
 /// assert_eq!(counters.handle("safe")?.read().await?, 1);
 /// # Ok(()) }
@@ -45,6 +50,12 @@ pub struct GroupSettings {
     /// How it chooses.
     #[serde(default)]
     pub select: SelectorChoice,
+    /// How often each member is chosen beside the others, for `select = "weighted"`; one that is not
+    /// named has a weight of 1, one of weight 0 is a spare.
+    #[serde(default)]
+    pub weights: BTreeMap<String, u32>,
+    /// Leaves out members that keep failing; `{}` does so with the usual settings.
+    pub eject: Option<EjectPolicy>,
     /// Its only gate, a deadline: the members have gates of their own, so that retries never
     /// multiply.
     pub policy: Option<PolicyChoice>,
@@ -62,6 +73,20 @@ pub enum SelectorChoice {
     RoundRobin,
     /// [`HealthCheck`].
     HealthCheck,
+    /// [`Weighted`].
+    Weighted,
+    /// [`LeastLoaded`].
+    LeastLoaded,
+    /// [`HashByKey`].
+    HashByKey,
+}
+
+/// All that settings say of a group, found to make sense.
+struct GroupPlan<S: Subsystem> {
+    members: Vec<Line<S>>,
+    selector: Arc<dyn Selector>,
+    /// `None` keeps the gates in force.
+    policy: Option<Policy>,
 }
 
 impl<S: Subsystem> Manager<S> {
@@ -90,11 +115,75 @@ impl<S: Subsystem> Manager<S> {
     #[track_caller]
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
-        let group = self.make_group(members, Arc::new(selector))?;
-        let recipe = Recipe::Group(group);
-        let place = Location::caller();
-        let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
-        self.declare(Arc::new(slot), place)
+        let members = self.members_called(members)?;
+        let group = Group::new(&name, &self.0.environment, members, Arc::new(selector))?;
+        self.declare_group(name, group, None, Location::caller())
+    }
+
+    /// Declares an instance that chooses among every other one of this manager, for each call: "any
+    /// of my providers".
+    ///
+    /// Its members are all instances with a driver, in the order in which they were declared, also
+    /// those that are declared later: they are added at the end, and the selector goes on. Groups are
+    /// no members of it. There is room for [`Candidates::MEMBERS_MAX`]; the declaration that would
+    /// exceed it is an error.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::RoundRobin;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.group_of_all("any", RoundRobin::new())?;
+    /// counters.configure("left", &fixed(1))?;
+    /// counters.configure("right", &fixed(2))?;
+    ///
+    /// let any = counters.handle("any")?;
+    /// assert_eq!(any.read().await? + any.read().await?, 3);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn group_of_all(&self, name: &str, selector: impl Selector) -> Result<()> {
+        let name = Name::parse(name)?;
+        let group = Group::of_all(&name, &self.0.environment, Arc::new(selector));
+        self.declare_group(name, group, None, Location::caller())
+    }
+
+    /// Gives a group other members and another selector, while calls are running.
+    ///
+    /// Calls under way finish on the old ones; handles follow, and the deadline of the group stays. A
+    /// group of all instances becomes an ordinary one. A member that contains the group, directly or
+    /// through others, is an error, and an error leaves everything as it was.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::Priority;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("left", &fixed(1))?;
+    /// counters.configure("right", &fixed(2))?;
+    /// counters.group("chosen", &["left"], Priority)?;
+    /// let chosen = counters.handle("chosen")?;
+    ///
+    /// counters.regroup("chosen", &["right", "left"], Priority)?;
+    /// assert_eq!(chosen.read().await?, 2);
+    /// assert!(counters.regroup("chosen", &["chosen"], Priority).is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn regroup(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
+        let slot = self.slot(name)?;
+        let members = self.members_called(members)?;
+        let plan = GroupPlan { members, selector: Arc::new(selector), policy: None };
+        self.put_group(&slot, plan).map(drop)
     }
 
     pub(super) fn configure_group(
@@ -103,21 +192,43 @@ impl<S: Subsystem> Manager<S> {
         settings: &Settings,
         place: &'static Location<'static>,
     ) -> Result<()> {
-        let full_name = format!("{}.{name}", S::NAME);
-        let own: GroupSettings = settings.decode_at(&full_name)?;
-        self.refuse_unknown_members(&own.members, settings, &full_name)?;
-        let policy = self.policy_of(own.policy, &full_name, settings)?;
-        if policy.as_ref().is_some_and(has_more_than_a_deadline) {
-            let origin = settings.child("policy").map(|node| node.origin().clone());
-            let message = "a group has no gate but a deadline";
-            let path = format!("{full_name}.policy");
-            let problem = Problem::new(path, origin.unwrap_or_default(), message)
-                .with_hint("give the gates to its members");
-            return Err(Problems::from_iter([problem]).into());
+        let GroupPlan { members, selector, policy } = self.group_plan(&name, settings)?;
+        let group = Group::new(&name, &self.0.environment, members, selector)?;
+        self.declare_group(name, group, policy, place)
+    }
+
+    /// [`swap`](Self::swap), where the instance is a group or the settings are those of one.
+    pub(super) fn swap_group(&self, slot: &Arc<Slot<S>>, settings: &Settings) -> Result<Swapped> {
+        let unsupported = |message: &'static str| {
+            let error = Error::new(ErrorKind::Unsupported, message);
+            Err(error.with_context("instance", slot.full_name()))
+        };
+        if !slot.is_group {
+            return unsupported("an instance with a driver does not become a group");
         }
-        let members: Vec<&str> = own.members.iter().map(String::as_str).collect();
-        let group = self.make_group(&members, own.select.selector())?;
-        let recipe = Recipe::Group(group);
+        if settings.child("members").is_none() {
+            return unsupported("a group has no driver to swap");
+        }
+        let plan = self.group_plan(&slot.name, settings)?;
+        Ok(Swapped::at_once(self.put_group(slot, plan)?))
+    }
+
+    /// Adds to the groups of all instances whoever is not a member yet.
+    pub(super) fn grow_groups_of_all(&self) {
+        let slots = self.0.declared.lock().slots.clone();
+        for slot in slots.iter().filter(|slot| slot.is_group) {
+            grow(slot, &slots);
+        }
+    }
+
+    fn declare_group(
+        &self,
+        name: Name,
+        group: Group<S>,
+        policy: Option<Policy>,
+        place: &'static Location<'static>,
+    ) -> Result<()> {
+        let recipe = Recipe::Group(Arc::new(group));
         let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
         if let Some(policy) = policy {
             slot.retune(policy)?;
@@ -125,55 +236,230 @@ impl<S: Subsystem> Manager<S> {
         self.declare(Arc::new(slot), place)
     }
 
-    /// All members that are not there, each with its place in the settings.
-    fn refuse_unknown_members(
-        &self,
-        members: &[String],
-        settings: &Settings,
-        instance: &str,
-    ) -> Result<()> {
-        let known = self.names();
-        let mut problems = Vec::new();
-        for (position, member) in members.iter().enumerate() {
-            if self.has(member) {
-                continue;
-            }
-            let path = format!("members[{position}]");
-            let origin = settings.get(&path).map(|node| node.origin().clone());
-            let message = format!("no instance called {:?} is declared", shortened(member));
-            let path = format!("{instance}.{path}");
-            let problem = Problem::new(path, origin.unwrap_or_default(), message);
-            problems.push(match nearest(member, known.iter().map(String::as_str)) {
-                Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
-                None => problem.with_hint("declare the members before the group"),
-            });
-        }
-        if problems.is_empty() { Ok(()) } else { Err(Problems::from_iter(problems).into()) }
+    /// The flip of a group: from now on calls choose as the plan says. The answer is how often the
+    /// group has changed.
+    fn put_group(&self, slot: &Arc<Slot<S>>, plan: GroupPlan<S>) -> Result<u64> {
+        let Some(before) = slot.group() else {
+            return Err(Error::new(ErrorKind::Unsupported, "the instance is no group")
+                .with_context("instance", slot.full_name()));
+        };
+        let GroupPlan { members, selector, policy } = plan;
+        let group = before.with_others(&slot.name, &self.0.environment, members, selector)?;
+        // Two groups that take each other for members at the same time would both find no circle.
+        let one_at_a_time = self.0.declared.lock();
+        refuse_circle(slot, &group)?;
+        let regrouped = slot.exchange(Arc::new(group), policy);
+        drop(one_at_a_time);
+        let (generation, gone) = regrouped?;
+        drop(gone);
+        self.0.environment.events().deliver();
+        Ok(generation)
     }
 
-    fn make_group(&self, members: &[&str], selector: Arc<dyn Selector>) -> Result<Arc<Group<S>>> {
-        let lines = members.iter().map(|member| self.line(member)).collect::<Result<Vec<_>>>()?;
-        let mut seen = BTreeSet::new();
-        for line in &lines {
-            if !seen.insert(line.slot.id) {
-                return Err(Error::new(ErrorKind::Config, "a group has a member twice")
-                    .with_context("member", line.slot.full_name()));
+    /// How a group is to be made. Every mistake is found here.
+    fn group_plan(&self, name: &Name, settings: &Settings) -> Result<GroupPlan<S>> {
+        let full_name = format!("{}.{name}", S::NAME);
+        let members = self.members_named_in(settings, &full_name);
+        let decoded = settings.decode_at::<GroupSettings>(&full_name);
+        let (members, own) = both(members, decoded)?;
+        let weights = refuse_wrong_weights(&own, settings, &full_name);
+        let eject = refuse_wrong_ejection(&own, settings, &full_name);
+        let policy = self.policy_of_group(own.policy.clone(), settings, &full_name);
+        let (((), ()), policy) = both(both(weights, eject), policy)?;
+        Ok(GroupPlan { members, selector: own.selector(), policy })
+    }
+
+    /// The members that settings name. All mistakes are told, each with its place; what is no list of
+    /// texts is the affair of decoding.
+    fn members_named_in(&self, settings: &Settings, instance: &str) -> Result<Vec<Line<S>>> {
+        let known = self.names();
+        let (mut members, mut problems) = (Vec::<Line<S>>::new(), Vec::new());
+        let named = settings.child("members").and_then(|node| node.as_list()).unwrap_or_default();
+        for (position, node) in named.iter().enumerate() {
+            let Some(member) = node.as_str() else { continue };
+            let problem = |message| {
+                let path = format!("{instance}.members[{position}]");
+                Problem::new(path, node.origin().clone(), message)
+            };
+            let Ok(line) = self.line(member) else {
+                let message = format!("no instance called {:?} is declared", shortened(member));
+                let problem = problem(message);
+                problems.push(match nearest(member, known.iter().map(String::as_str)) {
+                    Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
+                    None => problem.with_hint("declare the members before the group"),
+                });
+                continue;
+            };
+            if members.iter().any(|earlier| earlier.slot.id == line.slot.id) {
+                problems.push(problem("a group has a member only once".to_owned()));
             }
+            members.push(line);
         }
-        Ok(Arc::new(Group::new(lines, selector)?))
+        if problems.is_empty() { Ok(members) } else { Err(Problems::from_iter(problems).into()) }
+    }
+
+    fn policy_of_group(
+        &self,
+        choice: Option<PolicyChoice>,
+        settings: &Settings,
+        instance: &str,
+    ) -> Result<Option<Policy>> {
+        let policy = self.policy_of(choice, instance, settings)?;
+        if !policy.as_ref().is_some_and(has_more_than_a_deadline) {
+            return Ok(policy);
+        }
+        let origin = settings.child("policy").map(|node| node.origin().clone());
+        let message = "a group has no gate but a deadline";
+        let problem =
+            Problem::new(format!("{instance}.policy"), origin.unwrap_or_default(), message)
+                .with_hint("give the gates to its members");
+        Err(Problems::from_iter([problem]).into())
+    }
+
+    fn members_called(&self, names: &[&str]) -> Result<Vec<Line<S>>> {
+        let members = names.iter().map(|name| self.line(name)).collect::<Result<Vec<_>>>()?;
+        let mut seen = BTreeSet::new();
+        let twice = members.iter().find(|member| !seen.insert(member.slot.id));
+        let Some(twice) = twice else { return Ok(members) };
+        Err(Error::new(ErrorKind::Config, "a group has a member twice")
+            .with_context("member", twice.slot.full_name()))
     }
 }
 
-impl SelectorChoice {
-    fn selector(self) -> Arc<dyn Selector> {
-        match self {
-            Self::Priority => Arc::new(Priority),
-            Self::RoundRobin => Arc::new(RoundRobin::new()),
-            Self::HealthCheck => Arc::new(HealthCheck),
+impl GroupSettings {
+    fn selector(&self) -> Arc<dyn Selector> {
+        let selector: Arc<dyn Selector> = match self.select {
+            SelectorChoice::Priority => Arc::new(Priority),
+            SelectorChoice::RoundRobin => Arc::new(RoundRobin::new()),
+            SelectorChoice::HealthCheck => Arc::new(HealthCheck),
+            SelectorChoice::Weighted => Arc::new(Weighted::new(self.weights_by_name())),
+            SelectorChoice::LeastLoaded => Arc::new(LeastLoaded::new()),
+            SelectorChoice::HashByKey => Arc::new(HashByKey::new()),
+        };
+        match &self.eject {
+            Some(policy) => Arc::new(Ejecting::new(selector, *policy)),
+            None => selector,
         }
     }
+
+    /// The weights under the names of the members as they are compared.
+    fn weights_by_name(&self) -> impl Iterator<Item = (String, u32)> {
+        self.weights.iter().map(|(name, weight)| (as_compared(name), *weight))
+    }
+}
+
+impl<S: Subsystem> Declared<S> {
+    /// An error if a group of all instances would have too many members with `next`.
+    pub(super) fn refuse_beyond_all(&self, next: &Slot<S>) -> Result<()> {
+        let groups = self.slots.iter().filter_map(|slot| Some((slot, slot.group()?)));
+        let groups = groups.filter(|(_, group)| group.is_of_all() && !next.is_group);
+        let full = groups
+            .map(|(slot, group)| {
+                (slot.full_name(), group.members().len() + group.missing(&self.slots).len() + 1)
+            })
+            .chain(
+                next.group()
+                    .filter(|group| group.is_of_all())
+                    .map(|group| (next.full_name(), group.missing(&self.slots).len())),
+            )
+            .find(|(_, count)| *count > Candidates::MEMBERS_MAX);
+        let Some((group, _)) = full else { return Ok(()) };
+        Err(Error::new(ErrorKind::Config, "a group of all instances has no room for so many")
+            .with_context("group", group)
+            .with_context("members_max", Candidates::MEMBERS_MAX))
+    }
+}
+
+/// The groups, none before one that is a member of it.
+pub(super) fn inner_first<S: Subsystem>(
+    mut slots: Vec<&Arc<Slot<S>>>,
+) -> Vec<(&Slot<S>, Arc<Group<S>>)> {
+    let mut ordered = Vec::with_capacity(slots.len());
+    while !slots.is_empty() {
+        let has_inner = |slot: &Arc<Slot<S>>| {
+            let group = slot.group();
+            slots.iter().any(|other| group.as_ref().is_some_and(|group| group.contains(other.id)))
+        };
+        // Groups never contain each other in a circle, but may change while one looks.
+        let next = slots.iter().position(|slot| !has_inner(slot)).unwrap_or(0);
+        let slot = slots.remove(next);
+        ordered.extend(slot.group().map(|group| (&**slot, group)));
+    }
+    ordered
 }
 
 pub(super) fn has_more_than_a_deadline(policy: &Policy) -> bool {
     Policy { deadline: None, ..policy.clone() } != Policy::default()
+}
+
+/// Adds to a group of all instances whoever is not a member yet.
+fn grow<S: Subsystem>(slot: &Slot<S>, instances: &[Arc<Slot<S>>]) {
+    while let Some(group) = slot.group().filter(|group| group.is_of_all()) {
+        let more = group.missing(instances);
+        if more.is_empty() || slot.exchange_grown(&group, Arc::new(group.grown(more))) {
+            return;
+        }
+        tell_again(slot);
+    }
+}
+
+/// Two that grow a group at the same time both tell its selector; what is in force is told last.
+fn tell_again<S: Subsystem>(slot: &Slot<S>) {
+    while let Some(group) = slot.group() {
+        group.tell_members();
+        if slot.group().is_some_and(|now| Arc::ptr_eq(&now, &group)) {
+            return;
+        }
+    }
+}
+
+fn refuse_circle<S: Subsystem>(slot: &Slot<S>, group: &Group<S>) -> Result<()> {
+    let around = group.members().iter().find(|member| {
+        let inside = member.slot.group().is_some_and(|group| group.contains(slot.id));
+        member.slot.id == slot.id || inside
+    });
+    let Some(around) = around else { return Ok(()) };
+    Err(Error::new(ErrorKind::Config, "a group cannot contain itself")
+        .with_context("group", slot.full_name())
+        .with_context("member", around.slot.full_name()))
+}
+
+fn refuse_wrong_weights(own: &GroupSettings, settings: &Settings, instance: &str) -> Result<()> {
+    let Some(node) = settings.child("weights") else { return Ok(()) };
+    let mut problems = Vec::new();
+    if own.select != SelectorChoice::Weighted {
+        let message = "only a weighted group has weights";
+        let problem = Problem::new(format!("{instance}.weights"), node.origin().clone(), message);
+        problems.push(problem.with_hint("set `select = \"weighted\"`"));
+    }
+    let members: Vec<_> = own.members.iter().map(|member| as_compared(member)).collect();
+    for (name, node) in node.as_table().into_iter().flat_map(Settings::iter) {
+        let problem = |message| {
+            let path = format!("{instance}.weights.{}", shortened(name));
+            Problem::new(path, node.key_origin().clone(), message)
+        };
+        if !members.contains(&as_compared(name)) {
+            let problem = problem("the group has no such member".to_owned());
+            problems.push(match nearest(name, members.iter().map(String::as_str)) {
+                Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
+                None => problem,
+            });
+        }
+        if own.weights.get(name).is_some_and(|weight| *weight > Weighted::WEIGHT_MAX) {
+            problems.push(problem(format!("a weight is at most {}", Weighted::WEIGHT_MAX)));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems::from_iter(problems).into()) }
+}
+
+fn refuse_wrong_ejection(own: &GroupSettings, settings: &Settings, instance: &str) -> Result<()> {
+    let Some(Err(error)) = own.eject.as_ref().map(EjectPolicy::check) else { return Ok(()) };
+    let place =
+        |setting: &str| (format!("{instance}.{setting}"), origin_within(settings, setting).clone());
+    Err(mistakes_of(&error, &place).into())
+}
+
+/// A name as names are compared.
+fn as_compared(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
 }

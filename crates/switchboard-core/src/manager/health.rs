@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Manager;
+use super::groups::inner_first;
 use crate::ambient::later;
 use crate::line::Group;
 use crate::{Health, Status, Subsystem};
@@ -49,7 +50,7 @@ impl<S: Subsystem> Manager<S> {
         let clock = self.0.environment.clock();
         let begin = clock.now();
         let slots = self.0.declared.lock().slots.clone();
-        let (groups, others): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.is_group());
+        let (groups, others): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.is_group);
         let checks = others.into_iter().map(|slot| async move {
             let health = slot.health(later(begin, limit)).await;
             HealthReport {
@@ -59,9 +60,7 @@ impl<S: Subsystem> Manager<S> {
             }
         });
         let mut reports = join_all(checks).await;
-        // In the order of declaration a group comes after its members.
-        for slot in groups {
-            let Some(group) = slot.group() else { continue };
+        for (slot, group) in inner_first(groups) {
             let report = of_group(slot.name.as_str(), &group, &reports);
             reports.push(report);
         }
@@ -78,7 +77,9 @@ fn of_group<S: Subsystem>(name: &str, group: &Group<S>, reports: &[HealthReport]
     let members: Vec<_> = reports.iter().filter(is_member).collect();
     let with_status = |status| members.iter().filter(|r| r.health.status == status).count();
     let down = with_status(Status::Down);
-    let health = if down == members.len() {
+    let health = if members.is_empty() {
+        Health::not_checked()
+    } else if down == members.len() {
         Health::down("all of its members are down")
     } else if down + with_status(Status::Degraded) > 0 {
         Health::degraded(format!("{down} of its {} members are down", members.len()))

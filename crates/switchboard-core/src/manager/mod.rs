@@ -81,7 +81,7 @@ pub struct InstanceInfo {
     pub driver: Option<String>,
     /// Whether something serves now.
     pub is_ready: bool,
-    /// How often it has been given a driver.
+    /// How often it has been given a driver; of a group, how often it was given other members.
     pub generation: u64,
     /// Calls and opened things that use a driver of it now; for the moment that a swap takes, it
     /// may be too high.
@@ -286,7 +286,8 @@ impl<S: Subsystem> Manager<S> {
     /// The new driver is built, initialised and checked first; until it serves, any failure leaves
     /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
     /// settings without a policy keep the one in force. The old driver is closed when its last call
-    /// has ended, or at the drain limit it was declared with.
+    /// has ended, or at the drain limit it was declared with. A group is given the members and the
+    /// selector of other [`GroupSettings`] in the same way; neither becomes the other.
     ///
     /// ```
     /// # mod counters {
@@ -312,11 +313,10 @@ impl<S: Subsystem> Manager<S> {
     /// ```
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
-        let plan = self.plan(&slot.name, settings)?;
-        if slot.is_group() {
-            return Err(Error::new(ErrorKind::Unsupported, "a group has no driver to swap")
-                .with_context("instance", slot.full_name()));
+        if slot.is_group || settings.child("members").is_some() {
+            return self.swap_group(&slot, settings);
         }
+        let plan = self.plan(&slot.name, settings)?;
         slot.swap(plan).await
     }
 
@@ -348,7 +348,7 @@ impl<S: Subsystem> Manager<S> {
     /// ```
     pub fn retune(&self, name: &str, policy: Policy) -> Result<()> {
         let slot = self.slot(name)?;
-        if slot.is_group() && has_more_than_a_deadline(&policy) {
+        if slot.is_group && has_more_than_a_deadline(&policy) {
             return Err(Error::new(ErrorKind::Config, "a group has no gate but a deadline")
                 .with_context("instance", slot.full_name())
                 .with_hint("give the gates to its members"));
@@ -372,9 +372,12 @@ impl<S: Subsystem> Manager<S> {
         if let Some(first) = self.0.slots.load().find(slot.name.as_str()) {
             return Err(first.taken(place));
         }
+        declared.refuse_beyond_all(&slot)?;
         declared.slots.push(slot);
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
         self.0.slots.store(Arc::new(NameTable::new(named)));
+        drop(declared);
+        self.grow_groups_of_all();
         Ok(())
     }
 

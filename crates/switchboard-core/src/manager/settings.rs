@@ -217,7 +217,7 @@ impl<S: Subsystem> Manager<S> {
 }
 
 /// Both results, or the mistakes of both in one error.
-fn both<T, U>(one: Result<T>, other: Result<U>) -> Result<(T, U)> {
+pub(super) fn both<T, U>(one: Result<T>, other: Result<U>) -> Result<(T, U)> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
@@ -252,7 +252,7 @@ fn choice_of(node: &Node) -> Option<PolicyChoice> {
 }
 
 /// What a policy says of itself, each mistake at the place of its setting.
-fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
+pub(super) fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
     let mut problems = Problems::default();
     let mut waiting = vec![error];
     while let Some(error) = waiting.pop() {
@@ -271,7 +271,7 @@ fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Probl
 }
 
 /// Where a setting was written; one that was left out is reported at the table it is missing from.
-fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
+pub(super) fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
     let mut path = setting;
     loop {
         if let Some(node) = table.get(path) {
