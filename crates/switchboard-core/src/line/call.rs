@@ -17,7 +17,7 @@ use crate::ambient;
 use crate::figures::Record;
 use crate::gates::{Call, Cause, Limit, Limited, with_fallback};
 use crate::sync::Mutex;
-use crate::{Error, ErrorKind, Event, Gates, Op, OwnedPermit, Result, Source, Subsystem};
+use crate::{Effect, Error, ErrorKind, Event, Gates, Op, OwnedPermit, Result, Source, Subsystem};
 
 impl<S: Subsystem> Line<S> {
     /// Calls the driver through all gates.
@@ -357,7 +357,7 @@ impl<S: Subsystem> Slot<S> {
         let leaves = self.leaves();
         let asked = join_all(leaves.iter().map(|leaf| Box::pin(leaf.call(op, ask))));
         let answered = ambient::scope(inside, Box::pin(asked)).await;
-        let all = all_of(answered).map_err(|error| error.at(|| self.place(None, op.name())));
+        let all = all_of(answered, op).map_err(|error| error.at(|| self.place(None, op.name())));
         record.end(&all, self.environment.clock());
         all
     }
@@ -449,7 +449,7 @@ impl<S: Subsystem> Slot<S> {
 }
 
 /// All answers, or all errors in one.
-fn all_of<T>(answered: Vec<Answered<T>>) -> Result<Vec<T>> {
+fn all_of<T>(answered: Vec<Answered<T>>, op: Op) -> Result<Vec<T>> {
     let (mut answers, mut errors) = (Vec::new(), Vec::new());
     for answered in answered {
         match answered {
@@ -457,11 +457,14 @@ fn all_of<T>(answered: Vec<Answered<T>>) -> Result<Vec<T>> {
             Err(error) => errors.push(error),
         }
     }
-    match errors.len() {
-        0 => Ok(answers),
-        1 => Err(errors.remove(0)),
-        _ => Err(Error::joined("several members of the group failed", errors)),
-    }
+    let error = match errors.len() {
+        0 => return Ok(answers),
+        1 => errors.remove(0),
+        _ => Error::joined("several members of the group failed", errors),
+    };
+    // Who failed may have changed nothing, but the others have.
+    let others_did = !answers.is_empty() && op.effect() != Effect::Read;
+    Err(if others_did { error.in_doubt() } else { error })
 }
 
 fn not_ready() -> Error {
