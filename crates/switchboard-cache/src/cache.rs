@@ -3,13 +3,15 @@
 //! It checks keys, and sees to it that a value under work is made once and never stored late. All
 //! else is the line's and the driver's affair.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use switchboard_core::{Error, LeftOut, Line, Op, Place, Registry, Result, Subsystem};
+use futures_util::future::join_all;
+use switchboard_core::{Error, LeftOut, Line, Op, Outcome, Place, Registry, Result, Subsystem};
 
 use crate::flights::{Boarding, Flights, Job, Making, Written};
 use crate::{CacheDriver, Key, Ttl, Typed, drivers};
@@ -56,6 +58,35 @@ impl Subsystem for Caches {
 /// bytes here; [`typed`](Self::typed) gives a view of values of one type.
 ///
 /// A cache may lose any value at any time. It never serves one that has expired or was forgotten.
+///
+/// # Sharding
+///
+/// A group of caches with `select = "hash_by_key"` is one cache whose values are spread over its
+/// members: whatever is asked about a key goes to the member that the key belongs to. What spans
+/// several keys is then asked key by key, and counted so, some of them at a time;
+/// [`flush`](Self::flush) empties every member. While a member is down, its keys are with the others;
+/// when it comes back it may still have what was replaced or forgotten there meanwhile, and so may a
+/// member that a key comes back to after [regrouping](switchboard_core::Manager::regroup). Where that
+/// matters, values have a short time to live, or the member is flushed before it returns.
+///
+/// ```
+/// # use switchboard_cache::Caches;
+/// # use switchboard_core::{Environment, HashByKey, Manager, Registry, Settings};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+/// # runtime.block_on(async {
+/// # let caches = Manager::<Caches>::new(Registry::with_built_ins()?, &Environment::new())?;
+/// for shard in ["east", "west"] {
+///     caches.configure(shard, &Settings::new().with("driver", "memory"))?;
+/// }
+/// caches.group("all", &["east", "west"], HashByKey::new())?;
+///
+/// let all = caches.handle("all")?;
+/// all.forever("user-7", "Ada").await?;
+/// assert_eq!(all.get("user-7").await?.as_deref(), Some(&b"Ada"[..]));
+/// let (east, west) = (caches.handle("east")?, caches.handle("west")?);
+/// assert!(east.has("user-7").await? ^ west.has("user-7").await?, "one of them has it");
+/// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cache {
     line: Line<Caches>,
@@ -84,19 +115,28 @@ impl Cache {
     #[inline]
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let key = self.key(op::GET, key)?;
-        self.line.call(op::GET, |driver| async move { driver.get(key).await }).await
+        let get = |driver: Held| async move { driver.get(key).await };
+        self.line.call(self.about(op::GET, key), get).await
     }
 
     /// The value under each of `keys`, in their order.
     pub async fn get_many(&self, keys: &[impl AsRef<str>]) -> Result<Vec<Option<Bytes>>> {
         let keys = &self.keys(op::GET_MANY, keys)?[..];
+        if self.line.chooses_by_key() {
+            let mut found = Vec::with_capacity(keys.len());
+            for few in keys.chunks(KEYS_AT_ONCE) {
+                found.extend(join_all(few.iter().map(|key| self.get(key.as_str()))).await);
+            }
+            return together(found);
+        }
         self.line.call(op::GET_MANY, |driver| async move { driver.get_many(keys).await }).await
     }
 
     /// Whether a value is under `key`.
     pub async fn has(&self, key: &str) -> Result<bool> {
         let key = self.key(op::HAS, key)?;
-        self.line.call(op::HAS, |driver| async move { driver.has(key).await }).await
+        let has = |driver: Held| async move { driver.has(key).await };
+        self.line.call(self.about(op::HAS, key), has).await
     }
 
     /// Stores `value` under `key` for `ttl`, and replaces what was there.
@@ -104,7 +144,7 @@ impl Cache {
         let key = self.key(op::PUT, key)?;
         let value = value.as_ref();
         let _writing = self.flights.write(Written::One(key)).await;
-        self.line.call(op::PUT, |driver| async move { driver.put(key, value, ttl).await }).await
+        self.put_one(key, value, ttl).await
     }
 
     /// Stores each value under its key for `ttl`; of equal keys the last counts.
@@ -119,6 +159,16 @@ impl Cache {
         let values = entries.iter().map(|(_, value)| value.as_ref());
         let entries = &keys.iter().copied().zip(values).collect::<Vec<_>>()[..];
         let _writing = self.flights.write(Written::Many(&keys)).await;
+        if self.line.chooses_by_key() {
+            // Made at the same time, of equal keys any could be the last.
+            let last: HashMap<_, _> = entries.iter().copied().collect();
+            let (last, mut put) = (last.into_iter().collect::<Vec<_>>(), Vec::new());
+            for few in last.chunks(KEYS_AT_ONCE) {
+                let few = few.iter().map(|(key, value)| self.put_one(*key, value, ttl));
+                put.extend(join_all(few).await);
+            }
+            return together(put).map(drop);
+        }
         let put = |driver: Held| async move { driver.put_many(entries, ttl).await };
         self.line.call(op::PUT_MANY, put).await
     }
@@ -137,7 +187,8 @@ impl Cache {
         let key = self.key(op::ADD, key)?;
         let value = value.as_ref();
         let _writing = self.flights.write(Written::One(key)).await;
-        self.line.call(op::ADD, |driver| async move { driver.add(key, value, ttl).await }).await
+        let add = |driver: Held| async move { driver.add(key, value, ttl).await };
+        self.line.call(self.about(op::ADD, key), add).await
     }
 
     /// Removes what is under `key`; that nothing is there is fine.
@@ -146,13 +197,20 @@ impl Cache {
     pub async fn forget(&self, key: &str) -> Result<bool> {
         let key = self.key(op::FORGET, key)?;
         let _writing = self.flights.write(Written::One(key)).await;
-        self.line.call(op::FORGET, |driver| async move { driver.forget(key).await }).await
+        self.forget_one(key).await
     }
 
     /// Removes what is under each of `keys`, and says how many were there.
     pub async fn forget_many(&self, keys: &[impl AsRef<str>]) -> Result<usize> {
         let keys = &self.keys(op::FORGET_MANY, keys)?[..];
         let _writing = self.flights.write(Written::Many(keys)).await;
+        if self.line.chooses_by_key() {
+            let mut forgotten = Vec::with_capacity(keys.len());
+            for few in keys.chunks(KEYS_AT_ONCE) {
+                forgotten.extend(join_all(few.iter().map(|key| self.forget_one(*key))).await);
+            }
+            return Ok(together(forgotten)?.into_iter().filter(|was_there| *was_there).count());
+        }
         let forget = |driver: Held| async move { driver.forget_many(keys).await };
         self.line.call(op::FORGET_MANY, forget).await
     }
@@ -160,7 +218,11 @@ impl Cache {
     /// Removes everything in this cache, and nothing else that its service may hold.
     pub async fn flush(&self) -> Result<()> {
         let _writing = self.flights.write(Written::All).await;
-        self.line.call(op::FLUSH, |driver| async move { driver.flush().await }).await
+        let flush = |driver: Held| async move { driver.flush().await };
+        if self.line.chooses_by_key() {
+            return self.line.call_all(op::FLUSH, flush).await.map(drop);
+        }
+        self.line.call(op::FLUSH, flush).await
     }
 
     /// Adds `by` to the counter under `key` in one step, and answers the sum.
@@ -172,7 +234,7 @@ impl Cache {
         let key = self.key(op::INCREMENT, key)?;
         let _writing = self.flights.write(Written::One(key)).await;
         let count = |driver: Held| async move { driver.increment(key, by, ttl_on_create).await };
-        self.line.call(op::INCREMENT, count).await
+        self.line.call(self.about(op::INCREMENT, key), count).await
     }
 
     /// The value under `key`, made by `factory` and stored for `ttl` if it is not there.
@@ -237,6 +299,24 @@ impl Cache {
         waiting.landed().await
     }
 
+    /// `put` of a key that is known to be one, and that is being written.
+    async fn put_one(&self, key: Key<'_>, value: &[u8], ttl: Ttl) -> Result<()> {
+        let put = |driver: Held| async move { driver.put(key, value, ttl).await };
+        self.line.call(self.about(op::PUT, key), put).await
+    }
+
+    /// `forget` of a key that is known to be one, and that is being written.
+    async fn forget_one(&self, key: Key<'_>) -> Result<bool> {
+        let forget = |driver: Held| async move { driver.forget(key).await };
+        self.line.call(self.about(op::FORGET, key), forget).await
+    }
+
+    /// `op`, where it is about `key`: in a sharded cache it goes to the member that has it.
+    #[inline]
+    fn about(&self, op: Op, key: Key<'_>) -> Op {
+        self.line.keyed(op, key.as_bytes())
+    }
+
     #[inline]
     fn key<'k>(&self, op: Op, written: &'k str) -> Result<Key<'k>> {
         Key::parse(written).map_err(|error| self.refused(op, error))
@@ -261,5 +341,27 @@ impl Cache {
         })
     }
 }
+
+/// All answers in their order, or all errors in one.
+fn together<T>(ended: Vec<Result<T>>) -> Result<Vec<T>> {
+    let all = ended.len();
+    let (mut answers, mut errors) = (Vec::with_capacity(all), Vec::new());
+    for ended in ended {
+        match ended {
+            Ok(answer) => answers.push(answer),
+            Err(error) => errors.push(error),
+        }
+    }
+    let error = match errors.len() {
+        0 => return Ok(answers),
+        1 => errors.remove(0),
+        _ => Error::joined("several keys of the call failed", errors),
+    };
+    // What failed may have changed nothing, but the others may have.
+    Err(if answers.is_empty() { error } else { error.with_outcome(Outcome::Unknown) })
+}
+
+/// Of how many keys a sharded cache asks its members at once.
+const KEYS_AT_ONCE: usize = 32;
 
 type Held = switchboard_core::Held<Caches>;

@@ -288,7 +288,8 @@ impl Drop for Pilot {
 impl Job {
     /// The value, if one has come meanwhile. That it cannot be looked up is no reason to give up.
     async fn look(&self, key: Key<'_>) -> Option<Bytes> {
-        let found = self.line.call(op::GET, |driver| async move { driver.get(key).await });
+        let op = self.line.keyed(op::GET, key.as_bytes());
+        let found = self.line.call(op, |driver| async move { driver.get(key).await });
         let found = tokio::time::timeout(LOOK_LIMIT, found).await.ok()?.ok()?;
         found.filter(self.usable)
     }
@@ -299,10 +300,10 @@ impl Job {
         let stored = async {
             if self.replaces {
                 let put = |driver: Held| async move { driver.put(key, value, ttl).await };
-                self.line.call(op::PUT, put).await
+                self.line.call(self.line.keyed(op::PUT, key.as_bytes()), put).await
             } else {
                 let add = |driver: Held| async move { driver.add(key, value, ttl).await };
-                self.line.call(op::ADD, add).await.map(drop)
+                self.line.call(self.line.keyed(op::ADD, key.as_bytes()), add).await.map(drop)
             }
         };
         tokio::time::timeout(STORE_LIMIT, stored).await.ok();

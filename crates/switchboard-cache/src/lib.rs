@@ -144,6 +144,8 @@ mod key;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
+mod sharded;
+#[cfg(test)]
 mod tests;
 mod ttl;
 mod typed;
