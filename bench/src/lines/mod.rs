@@ -4,6 +4,7 @@ mod cache;
 mod call;
 mod gates;
 mod handle;
+mod least_loaded;
 mod lookup;
 mod refusal;
 mod select;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Line> {
         gates::line(),
         refusal::line(),
         select::line(),
+        least_loaded::line(),
         cache::line(),
     ]
 }

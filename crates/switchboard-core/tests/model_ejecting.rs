@@ -91,7 +91,9 @@ fn a_run_ejects_once_however_many_see_its_end() {
     check(2, 2, |group| {
         let others = [(); 2].map(|()| spawn(&group, |group| group.fail(0, 0)));
         group.fail(0, 0);
-        others.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in others {
+            thread.join().unwrap();
+        }
         assert_eq!((group.ledger.ejected(), group.told()), (0b01, 1));
         group.agrees();
     });

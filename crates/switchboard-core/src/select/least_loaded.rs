@@ -189,9 +189,10 @@ impl Selector for LeastLoaded {
                 (Some(known), Verdict::Failure) => Estimate { cost: took.max(known.cost), tick },
                 (Some(known), _) => self.decay.measured(known, took, tick),
             };
-            next.pack()
+            // Most calls are no peak and follow each other closely: then there is nothing to write.
+            Some(next.pack()).filter(|next| *next != known)
         };
-        member.0.estimate.update(Ordering::Relaxed, Ordering::Relaxed, estimate);
+        member.0.estimate.try_update(Ordering::Relaxed, Ordering::Relaxed, estimate).ok();
     }
 }
 
