@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::poll_immediate;
 use switchboard_core::{
-    Candidates, ErrorKind, Event, Health, HealthCheck, Policy, Priority, RoundRobin, Selector,
-    Settings, Status,
+    Candidates, ErrorKind, Event, Health, HealthCheck, Manager, Policy, Priority, RoundRobin,
+    Selector, Settings, Status,
 };
 
-use crate::desk::{Act, Desk, Gate, Script, Step, World, labelled, outage, paper};
+use crate::desk::{Act, Desk, Desks, Gate, Script, Step, World, labelled, outage, paper};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -150,6 +150,33 @@ async fn a_group_is_as_well_as_its_new_members_and_so_are_the_groups_around_it()
 }
 
 #[tokio::test(start_paused = true)]
+async fn members_that_were_exchanged_say_nothing_of_the_group_though_a_call_still_uses_them() {
+    let (world, scripts) = members(&["a", "b"]);
+    world.desks.group("inner", &["a"], Priority).unwrap();
+    world.desks.group("outer", &["inner"], HealthCheck).unwrap();
+    let (inner, outer) = (desk(&world, "inner"), desk(&world, "outer"));
+    inner.ask("?").await.unwrap();
+    let gate = Gate::closed();
+    scripts[0].once(Step::Ask, Act::Wait(gate.clone()));
+    let mut under_way = std::pin::pin!(inner.ask("?"));
+    assert!(poll_immediate(under_way.as_mut()).await.is_none());
+    world.desks.regroup("inner", &["b"], Priority).unwrap();
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    assert_eq!(outer.ask("?").await.unwrap(), "b: ?");
+
+    // The other way round: what the old members say would come back to them in a circle.
+    world.desks.regroup("inner", &["outer"], Priority).unwrap_err();
+    world.desks.regroup("outer", &["b"], Priority).unwrap();
+    world.desks.regroup("inner", &["outer"], Priority).unwrap();
+    world.desks.get("b").await.unwrap();
+    scripts[1].feel(Health::down("no paper"));
+    world.desks.health(LIMIT).await;
+    gate.open();
+    under_way.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_is_reported_from_the_inside_out_whatever_the_order_of_declaration() {
     let (world, _scripts) = members(&["a"]);
     world.desks.group("early", &["a"], Priority).unwrap();
@@ -261,6 +288,41 @@ async fn the_declaration_that_a_group_of_all_has_no_room_for_is_an_error() {
     }
     let error = crowded.desks.group_of_all("any", Priority).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+/// Declares one more instance while it is told of its members, as if somebody else did meanwhile.
+struct Declaring {
+    desks: Manager<Desks>,
+    told: Arc<Told>,
+}
+
+impl Selector for Declaring {
+    fn name(&self) -> &'static str {
+        "declaring"
+    }
+
+    fn pick(&self, candidates: Candidates) -> Option<usize> {
+        candidates.first()
+    }
+
+    fn members(&self, names: &[&str]) {
+        if names == ["first"] {
+            // Once; it is told of the first one again.
+            self.desks.configure("second", &paper()).ok();
+        }
+        self.told.members(names);
+    }
+}
+
+#[test]
+fn a_selector_may_declare_what_it_is_then_told_of_and_what_is_in_force_is_told_last() {
+    let world = World::new();
+    let told = Arc::new(Told::default());
+    let selector = Declaring { desks: world.desks.clone(), told: told.clone() };
+    world.desks.group_of_all("any", selector).unwrap();
+    world.desks.configure("first", &paper()).unwrap();
+    let last = told.0.lock().unwrap().last().cloned();
+    assert_eq!(last.unwrap(), ["first", "second"]);
 }
 
 #[test]
