@@ -17,9 +17,9 @@ use crate::rig::{block_on, each, each_async};
 pub fn line() -> Line {
     Line {
         name: "least_loaded",
-        about: "Choose the less loaded of two of 4 members, and follow one call that takes no time: \
-                choose, begin, end. Whoever measures how long calls take reads the clock twice; \
-                where it says \"moments given\" it is read for it.",
+        about: "Choose the less loaded of two of 4 members, and follow one call of it that takes no time: \
+                choose, begin, end. Whoever measures how long calls take reads the clock twice; where it \
+                says \"moments given\" it is read for it.",
         reference: COUNTED,
         threads: &[1, 4],
         figure: None,
@@ -185,8 +185,8 @@ fn measured_service() -> PeakEwma<impl Service<(), Response = u64, Error = (), F
 
 fn two_of(dice: &Clock) -> (usize, usize) {
     let random = dice.random();
-    let one = (((random & 0xFFFF_FFFF) * MEMBERS as u64) >> 32) as usize;
-    let other = (((random >> 32) * (MEMBERS as u64 - 1)) >> 32) as usize;
+    let one = ((random & 0xFFFF_FFFF) * MEMBERS as u64 >> 32) as usize;
+    let other = ((random >> 32) * (MEMBERS as u64 - 1) >> 32) as usize;
     (one, if other >= one { other + 1 } else { other })
 }
 

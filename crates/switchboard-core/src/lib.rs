@@ -137,12 +137,12 @@ pub use gates::{
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
 pub use manager::{
-    CloseReport, GroupSettings, HealthReport, InstanceInfo, InstanceSettings, Manager, Override,
-    PolicyChoice, SelectorChoice,
+    CloseReport, GroupSettings, HealthReport, HealthWatch, InstanceInfo, InstanceSettings, Manager,
+    Override, PolicyChoice, SelectorChoice,
 };
 pub use name::Name;
 pub use op::{Effect, Op};
-pub use reaper::{Job, Reaper, ReaperFigures};
+pub use reaper::{Job, Reaper, ReaperFigures, Running};
 pub use registry::{Descriptor, DriverInfo, Entry, Registry, Replacement};
 pub use reply::Reply;
 pub use select::{

@@ -1,5 +1,4 @@
-//! Collects what is wrong with the settings of a gate or a selector, so that all of it is reported
-//! at once.
+//! Collects what is wrong with the settings of a gate or a selector, so that all of it is reported at once.
 
 use std::fmt;
 

@@ -8,25 +8,35 @@ use std::time::Duration;
 
 use super::leaving::Leaving;
 use super::seat::{at_latest, close_driver};
-use super::slot::{Base, Plan, Recipe, Slot, Standing, taken};
+use super::slot::{Base, Plan, Recipe, Slot, Standing, Wrap, taken};
+use super::swap::in_time;
 use crate::ambient::{self, Ambient, later};
+use crate::creations::Waiting;
 use crate::environment::CLEANUP_LIMIT;
 use crate::flight::{Boarding, Leader, Outcome};
 use crate::panics::contained;
 use crate::reaper::Job;
-use crate::registry::Registered;
 use crate::{
-    BuildContext, Environment, Error, ErrorKind, Health, Lifecycle as _, Result, Settings, Status,
-    Subsystem,
+    BuildContext, Environment, Error, ErrorKind, Health, Lifecycle as _, Result, Status, Subsystem,
 };
 
 /// A driver that was built; unless it is handed over it is closed, even by a drop.
 pub(super) struct Built<S: Subsystem> {
+    /// The driver itself, which is started, checked and closed.
+    pub(super) own: Arc<S::Driver>,
+    /// What calls will go to: the driver, or what it is wrapped in.
     pub(super) driver: Arc<S::Driver>,
     pub(super) driver_type: TypeId,
     pub(super) environment: Environment,
     pub(super) leaving: Leaving,
     pub(super) handed_over: bool,
+}
+
+/// Whether a driver must show that it works before it serves.
+#[derive(Clone, Copy)]
+pub(super) enum Probe {
+    Yes,
+    No,
 }
 
 /// Why a driver was not built. Those who wait for a builder that panicked may try themselves.
@@ -58,10 +68,7 @@ impl<S: Subsystem> Slot<S> {
             creations.depend(ambient.creating, self.id);
             return Ok(());
         }
-        let _waiting = match ambient.creating {
-            0 => None,
-            asking => Some(creations.wait(asking, self.id, &self.full_name())?),
-        };
+        let _waiting = self.awaited()?;
         let leads = Arc::new(AtomicBool::new(false));
         let mut readying = Box::pin(self.clone().become_ready(ambient, leads.clone()));
         let result = match ambient.deadline {
@@ -77,6 +84,44 @@ impl<S: Subsystem> Slot<S> {
         });
         // Whatever happened while building, the call that wanted it was not made.
         result.map_err(|error| error.not_applied().at(|| self.place(None, "build")))
+    }
+
+    /// Says that the creation this runs in, if it runs in one, waits for this instance until the
+    /// answer is dropped; an error where that would be a circle.
+    pub(crate) fn awaited(&self) -> Result<Option<Waiting>> {
+        match ambient::current().creating {
+            0 => Ok(None),
+            asking => {
+                let creations = self.environment.creations();
+                creations.wait(asking, self.id, &self.full_name()).map(Some)
+            }
+        }
+    }
+
+    /// Gives an instance that nobody has seen yet its first driver, and with it all that the plan
+    /// says; asked by whoever has the turn. It is as if this had not been asked if that fails.
+    pub(crate) async fn initialise(
+        &self,
+        plan: Plan<S>,
+        declared_at: &'static Location<'static>,
+    ) -> Result<()> {
+        self.environment.reaper().remember_runtime();
+        self.refuse_closed(&self.writing.lock())?;
+        let building = self.build(&plan, Probe::No);
+        let building = self.within_build_limit(ambient::current(), plan.limits.build, building);
+        let built = match in_time(building).await {
+            Some(built) => built.map_err(Unbuilt::into_error),
+            None => Err(self.initialised_late()),
+        };
+        let built = built.map_err(|error| error.at(|| self.place(None, "build")))?;
+        self.writing.lock().declared_at = declared_at;
+        self.serve_planned(built, plan).await.map(drop)
+    }
+
+    pub(crate) fn initialised_late(&self) -> Error {
+        Error::new(ErrorKind::Timeout, "the deadline passed before the instance was initialised")
+            .not_applied()
+            .at(|| self.place(None, "build"))
     }
 
     pub(super) async fn become_ready(
@@ -122,15 +167,15 @@ impl<S: Subsystem> Slot<S> {
         let installed = match self.plan() {
             // A ready-made driver is in its place from the start; it is gone only after `close`.
             None => Err(self.closed()),
-            Some(Plan { driver, settings, limits, .. }) => {
-                let building = self.build(&driver, &settings);
-                match self.within_build_limit(around, limits.build, building).await {
+            Some(plan) => {
+                let building = self.build(&plan, Probe::No);
+                match self.within_build_limit(around, plan.limits.build, building).await {
                     Err(Unbuilt::Panicked(error)) => {
                         leader.land(Outcome::Abandoned);
                         return Err(error);
                     }
                     Err(Unbuilt::Failed(error)) => Err(error),
-                    Ok(built) => self.install(built, driver.label()).await,
+                    Ok(built) => self.install(built, plan.driver.label()).await,
                 }
             }
         };
@@ -165,34 +210,40 @@ impl<S: Subsystem> Slot<S> {
     /// How the driver of this instance is made; `None` where it cannot be made again.
     pub(super) fn plan(&self) -> Option<Plan<S>> {
         let writing = self.writing.lock();
-        let Recipe::Driver { driver, settings } = &writing.recipe else { return None };
-        let (driver, settings) = (driver.clone(), settings.clone());
-        Some(Plan { driver, settings, limits: writing.limits, policy: None })
+        let Recipe::Driver { driver, settings, wrap } = &writing.recipe else { return None };
+        let (driver, settings, wrap) = (driver.clone(), settings.clone(), wrap.clone());
+        Some(Plan { driver, settings, limits: writing.limits, policy: None, wrap })
     }
 
-    /// Builds and initialises a driver. Whatever becomes of the caller, it is closed or handed out.
-    pub(super) async fn build(
-        &self,
-        driver: &Registered<S>,
-        settings: &Settings,
-    ) -> Result<Built<S>> {
+    /// Builds and initialises a driver, and wraps it last of all, when nothing else can fail.
+    /// Whatever becomes of the caller, it is closed or handed out.
+    pub(super) async fn build(&self, plan: &Plan<S>, probe: Probe) -> Result<Built<S>> {
+        let driver = &plan.driver;
         if driver.is_exclusive() {
             self.leaving.gone(driver.driver_type()).await;
         }
         let context = BuildContext::of_slot(&self.environment, self.name.clone(), self.id);
         let at = |error: Error| error.at(|| self.place(Some(driver.label()), "build"));
-        let made = driver.build(settings, context).await.map_err(at)?;
+        let made = driver.build(&plan.settings, context).await.map_err(at)?;
         let built = self.built(made, driver.driver_type());
-        match built.driver.init().await {
-            Ok(()) => Ok(built),
-            Err(error) => Err(at(built.discard(error).await)),
+        if let Err(error) = built.own.init().await {
+            return Err(at(built.discard(error).await));
+        }
+        let built = match probe {
+            Probe::Yes => built.probed().await?,
+            Probe::No => built,
+        };
+        match &plan.wrap {
+            Some(wrap) => built.wrapped(wrap).await.map_err(at),
+            None => Ok(built),
         }
     }
 
     /// A driver that is closed unless it is handed over.
     pub(super) fn built(&self, driver: Arc<S::Driver>, driver_type: TypeId) -> Built<S> {
         let (environment, leaving) = (self.environment.clone(), self.leaving.clone());
-        Built { driver, driver_type, environment, leaving, handed_over: false }
+        let own = driver.clone();
+        Built { own, driver, driver_type, environment, leaving, handed_over: false }
     }
 
     /// Puts a driver that was created into its place, unless that was taken meanwhile.
@@ -238,11 +289,13 @@ impl<S: Subsystem> Slot<S> {
                     .with_hint("swap it, or override it in a test"));
             }
         }
-        writing.recipe = Recipe::ReadyMade { driver_type };
+        let recipe = std::mem::replace(&mut writing.recipe, Recipe::ReadyMade { driver_type });
         writing.declared_at = place;
         writing.serve(given, label);
         self.publish(&writing);
         drop(writing);
+        // Its wrap is the application's, and is let go of outside of the lock.
+        drop(recipe);
         self.flight.overtake();
         Ok(())
     }
@@ -259,7 +312,7 @@ impl<S: Subsystem> Slot<S> {
 impl<S: Subsystem> Built<S> {
     /// Itself, unless it says that it does not work.
     pub(super) async fn probed(self) -> Result<Self> {
-        match self.driver.health().await {
+        match self.own.health().await {
             Ok(Health { status: Status::Down, reason }) => {
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
                 let error = Error::new(ErrorKind::Unavailable, "the new driver is not healthy")
@@ -272,9 +325,26 @@ impl<S: Subsystem> Built<S> {
         }
     }
 
-    pub(super) fn hand_over(mut self) -> Arc<S::Driver> {
+    /// What calls go to is what `wrap` makes of the driver, which stays what is closed.
+    async fn wrapped(mut self, wrap: &Wrap<S>) -> Result<Self> {
+        let own = self.own.clone();
+        match contained(async { wrap(own) }).await {
+            Ok(driver) => {
+                self.driver = driver;
+                Ok(self)
+            }
+            Err(panic) => {
+                let error = panic.into_error("wrap").not_applied();
+                let hint = "the panic came from the function that the instance is wrapped with";
+                Err(self.discard(error.with_hint(hint)).await)
+            }
+        }
+    }
+
+    /// The driver itself, and what calls go to; closing it is the receiver's affair from now on.
+    pub(super) fn hand_over(mut self) -> (Arc<S::Driver>, Arc<S::Driver>) {
         self.handed_over = true;
-        self.driver.clone()
+        (self.own.clone(), self.driver.clone())
     }
 
     /// Closes it because of `error`; that it did not close either is kept beside it.
@@ -287,7 +357,7 @@ impl<S: Subsystem> Built<S> {
 
     pub(super) fn close_in_background(&mut self) -> Job {
         self.handed_over = true;
-        let driver = self.driver.clone();
+        let driver = self.own.clone();
         let clock = self.environment.clock().clone();
         let limit = CLEANUP_LIMIT + Duration::from_secs(1);
         let reaper = self.environment.reaper();

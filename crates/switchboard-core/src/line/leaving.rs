@@ -40,6 +40,20 @@ impl Leaving {
         jobs.push((driver_type, job));
     }
 
+    /// Whether any driver has not gone yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.jobs.lock().iter().any(|(_, job)| !job.has_ended())
+            || self.0.given_up.lock().iter().any(|(_, last_use)| last_use.peek().is_none())
+    }
+
+    /// The drivers of `other` are leaving here as well.
+    pub(super) fn follow(&self, other: &Self) {
+        let jobs = other.0.jobs.lock().clone();
+        self.0.jobs.lock().extend(jobs);
+        let given_up = other.0.given_up.lock().clone();
+        self.0.given_up.lock().extend(given_up);
+    }
+
     /// Those that are being closed now, which may drain no longer than `until`.
     pub(super) fn hurry(&self, until: Instant) -> Vec<Job> {
         self.0.hurry.send_replace(Some(until));

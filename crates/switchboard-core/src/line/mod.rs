@@ -21,7 +21,7 @@ pub(crate) use group::Group;
 pub use leased::{Leased, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
-pub(crate) use slot::{Limits, Plan, Recipe, Slot};
+pub(crate) use slot::{Checked, Limits, Plan, Recipe, Slot, Wrap};
 pub use swap::Swapped;
 
 use crate::select::hash;
@@ -113,7 +113,7 @@ impl<S: Subsystem> Line<S> {
     /// What the driver that serves now can do beyond the core of its contract.
     pub async fn capabilities(&self) -> Result<Capabilities> {
         let held = self.slot.seated().await?;
-        Ok(held.capabilities().unwrap_or_else(|| self.slot.declared_capabilities()))
+        Ok(held.own().capabilities().unwrap_or_else(|| self.slot.declared_capabilities()))
     }
 
     /// The gates every call passes, to look at them or to force the breaker; `None` without a policy.

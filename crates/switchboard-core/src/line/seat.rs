@@ -10,13 +10,17 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::build::Built;
 use crate::panics::contained;
 use crate::sharded::{Hold, Sharded, Watch};
 use crate::{Error, ErrorKind, Lifecycle as _, Result, Subsystem};
 
 /// What a call needs to know of the driver that serves it.
 pub(crate) struct Seat<S: Subsystem> {
+    /// What calls go to: the driver, or what it is wrapped in.
     pub(super) driver: Arc<S::Driver>,
+    /// The driver itself, which is started, checked and closed.
+    pub(super) own: Arc<S::Driver>,
     pub(super) label: &'static str,
     pub(super) generation: u64,
     pub(super) revoked: Arc<Revoked>,
@@ -39,6 +43,11 @@ impl<S: Subsystem> Held<S> {
     /// How often the instance had been given a driver when this one came.
     pub fn generation(&self) -> u64 {
         self.0.generation
+    }
+
+    /// The driver itself, whatever it is wrapped in: for its lifecycle.
+    pub(super) fn own(&self) -> &S::Driver {
+        &self.0.own
     }
 }
 
@@ -76,7 +85,10 @@ pub(crate) struct Serving<S: Subsystem> {
 
 /// A driver out of service, that still has to be drained and closed.
 pub(crate) struct Retiring<S: Subsystem> {
-    driver: Arc<S::Driver>,
+    own: Arc<S::Driver>,
+    /// What calls went to. Kept here so that the slot's lock is never the place where the last of
+    /// it goes: a wrapper is the application's, and may do anything when it is dropped.
+    _driver: Arc<S::Driver>,
     driver_type: TypeId,
     revoked: Arc<Revoked>,
     /// Told of the last use; `None` after it.
@@ -84,15 +96,12 @@ pub(crate) struct Retiring<S: Subsystem> {
 }
 
 impl<S: Subsystem> Serving<S> {
-    pub(super) fn new(
-        driver: Arc<S::Driver>,
-        driver_type: TypeId,
-        label: &'static str,
-        generation: u64,
-    ) -> Self {
+    pub(super) fn new(built: Built<S>, label: &'static str, generation: u64) -> Self {
         let (alive, drained) = oneshot::channel();
-        let seat =
-            Seat { driver, label, generation, revoked: Arc::default(), alive: Arc::new(alive) };
+        let driver_type = built.driver_type;
+        let (own, driver) = built.hand_over();
+        let (revoked, alive) = (Arc::default(), Arc::new(alive));
+        let seat = Seat { driver, own, label, generation, revoked, alive };
         Self { seats: Sharded::new(seat), driver_type, drained }
     }
 
@@ -103,8 +112,13 @@ impl<S: Subsystem> Serving<S> {
     /// Takes it out of service. Calls that hold it go on.
     pub(super) fn retire(self) -> Retiring<S> {
         let seat = self.seats.value();
-        let (driver, revoked) = (seat.driver.clone(), seat.revoked.clone());
-        Retiring { driver, driver_type: self.driver_type, revoked, drained: Some(self.drained) }
+        Retiring {
+            own: seat.own.clone(),
+            _driver: seat.driver.clone(),
+            driver_type: self.driver_type,
+            revoked: seat.revoked.clone(),
+            drained: Some(self.drained),
+        }
     }
 }
 
@@ -125,7 +139,7 @@ impl<S: Subsystem> Retiring<S> {
     /// Closes the driver. What is still open in it answers `Unavailable` from now on.
     pub(super) async fn close(&self, until: Instant) -> Result<()> {
         self.revoked.revoke();
-        close_driver::<S>(&self.driver, until).await
+        close_driver::<S>(&self.own, until).await
     }
 
     /// Lets go of the driver; the answer ends when everybody else has.
@@ -183,6 +197,7 @@ impl<S: Subsystem> Clone for Seat<S> {
     fn clone(&self) -> Self {
         Self {
             driver: self.driver.clone(),
+            own: self.own.clone(),
             label: self.label,
             generation: self.generation,
             revoked: self.revoked.clone(),

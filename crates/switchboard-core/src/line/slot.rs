@@ -91,6 +91,8 @@ pub(super) struct Writing<S: Subsystem> {
     pub(super) generation: u64,
     /// Generations out of service that calls may still hold.
     pub(super) retired: Vec<Watch<Seat<S>>>,
+    /// What was last found of a driver that served then.
+    checked: Option<Checked>,
 }
 
 pub(super) enum Base<S: Subsystem> {
@@ -104,12 +106,17 @@ pub(super) enum Base<S: Subsystem> {
 /// How the driver of an instance is made.
 pub(crate) enum Recipe<S: Subsystem> {
     /// By a registered factory.
-    Driver { driver: Arc<Registered<S>>, settings: Settings },
+    Driver { driver: Arc<Registered<S>>, settings: Settings, wrap: Option<Wrap<S>> },
     /// It was handed in, and cannot be made again.
     ReadyMade { driver_type: TypeId },
     /// It is a choice among other instances.
     Group(Arc<Group<S>>),
 }
+
+/// Puts something of the application's around a driver that is ready to serve.
+pub(crate) type Wrap<S> = Arc<dyn Fn(Driver<S>) -> Driver<S> + Send + Sync>;
+
+type Driver<S> = Arc<<S as Subsystem>::Driver>;
 
 /// All that settings say of an instance. A swap puts all of it in force at once, or nothing.
 pub(crate) struct Plan<S: Subsystem> {
@@ -118,6 +125,25 @@ pub(crate) struct Plan<S: Subsystem> {
     pub(crate) limits: Limits,
     /// The gates; `None` keeps those in force.
     pub(crate) policy: Option<Policy>,
+    /// What goes around the driver; `None` keeps what is in force.
+    pub(crate) wrap: Option<Wrap<S>>,
+}
+
+/// What a health check has found.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) health: Health,
+    pub(crate) took: Duration,
+    pub(crate) at: Instant,
+    generation: u64,
+}
+
+impl Checked {
+    /// Why it is down, if it is.
+    fn down(&self) -> Option<String> {
+        let reason = || self.health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+        (self.health.status == Status::Down).then(reason)
+    }
 }
 
 /// How long the driver of an instance may take to come and to go.
@@ -164,6 +190,7 @@ impl<S: Subsystem> Slot<S> {
             faults: None,
             generation: 0,
             retired: Vec::new(),
+            checked: None,
         };
         Self {
             id: unique_id(),
@@ -214,6 +241,16 @@ impl<S: Subsystem> Slot<S> {
         taken("an instance of that name is declared already", self.full_name())
             .with_context("first", self.declared_at())
             .with_context("second", place)
+    }
+
+    /// Whether a driver that does not serve is still being closed.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_busy()
+    }
+
+    /// Takes over the waiting for drivers of another instance of this name, which is no more.
+    pub(crate) fn follow(&self, other: &Self) {
+        self.leaving.follow(&other.leaving);
     }
 
     /// Where the program said what this instance is.
@@ -412,14 +449,14 @@ impl<S: Subsystem> Slot<S> {
         // Draining may not eat the time that closing needs; what it leaves is for closing.
         let now = self.environment.clock().now();
         let drained_by = now + until.saturating_duration_since(now) / 2;
-        let (serving, leaving) = {
+        let (serving, leaving, _wrap) = {
             let mut writing = self.writing.lock();
             let overrides = std::mem::take(&mut writing.overrides);
             let mut serving: Vec<_> =
                 overrides.into_iter().map(|(_, serving)| writing.retire(serving)).collect();
             serving.extend(writing.replace_base(Base::Closed));
             self.publish(&writing);
-            (serving, self.leaving.hurry(drained_by))
+            (serving, self.leaving.hurry(drained_by), writing.take_wrap())
         };
         self.flight.overtake();
         self.environment.creations().forget(self.id);
@@ -459,21 +496,48 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Asks the driver how it is, no longer than `until`; builds nothing. Groups are told.
-    pub(crate) async fn health(&self, until: Instant) -> Option<Health> {
+    pub(crate) async fn health(&self, until: Instant) -> Option<Checked> {
+        let clock = self.environment.clock();
+        let begin = clock.now();
         let held = Held::<S>(self.seat()?);
-        let health = match at_latest(until, contained(async { held.health().await })).await {
+        let health = match at_latest(until, contained(async { held.own().health().await })).await {
             Some(Ok(Ok(health))) => health,
             Some(Ok(Err(error))) => error.into(),
             Some(Err(panic)) => panic.into_error("health").into(),
             None => Health::down("no answer in time"),
         };
-        self.report(&health);
-        Some(health)
+        let at = clock.now();
+        let took = at.saturating_duration_since(begin);
+        let checked = Checked { health, took, at, generation: held.generation() };
+        self.report(checked.clone());
+        Some(checked)
     }
 
-    pub(super) fn report(&self, health: &Health) {
-        let reason = || health.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-        self.reported.tell((health.status == Status::Down).then(reason));
+    fn report(&self, checked: Checked) {
+        let mut writing = self.writing.lock();
+        // Under the lock, because what was found of a driver that has gone does not hold for the
+        // one that has come.
+        if self.serves(checked.generation) {
+            self.reported.tell(checked.down());
+            writing.checked = Some(checked);
+        }
+    }
+
+    /// What was last found of the driver that serves.
+    pub(crate) fn checked(&self) -> Option<Checked> {
+        let writing = self.writing.lock();
+        writing.checked.clone().filter(|checked| self.serves(checked.generation))
+    }
+
+    /// Whether something serves that was not down when it was last checked.
+    pub(crate) fn is_available(&self) -> bool {
+        match &**self.current.load() {
+            Current::Serving { .. } => self.checked().is_none_or(|found| found.down().is_none()),
+            Current::Group { group, .. } => {
+                group.value().members().iter().any(|member| member.slot.is_available())
+            }
+            Current::Vacant | Current::Changing | Current::Closed => false,
+        }
     }
 
     /// Why a group passes over this instance, if it does.
@@ -611,6 +675,7 @@ impl<S: Subsystem> Drop for Slot<S> {
             self.publish(&writing);
             retiring
         };
+        self.environment.creations().forget(self.id);
         let limits = self.limits();
         for retiring in retiring {
             drop(self.retire_in_background(retiring, limits));
@@ -662,14 +727,21 @@ impl<S: Subsystem> Writing<S> {
 
     pub(super) fn generation(&mut self, built: Built<S>, label: &'static str) -> Serving<S> {
         self.generation += 1;
-        let driver_type = built.driver_type;
-        Serving::new(built.hand_over(), driver_type, label, self.generation)
+        Serving::new(built, label, self.generation)
     }
 
     /// Makes `built` the one that serves; the answer is the one before.
     pub(super) fn serve(&mut self, built: Built<S>, label: &'static str) -> Option<Retiring<S>> {
         let serving = self.generation(built, label);
         self.replace_base(Base::Serving(serving))
+    }
+
+    /// What the application wraps drivers in, which nothing needs any more once they are closed.
+    fn take_wrap(&mut self) -> Option<Wrap<S>> {
+        match &mut self.recipe {
+            Recipe::Driver { wrap, .. } => wrap.take(),
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => None,
+        }
     }
 
     pub(super) fn put_gates(&mut self, gates: Option<Arc<Gates>>) {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use super::build::{Built, Unbuilt};
+use super::build::{Built, Probe, Unbuilt};
 use super::seat::at_latest;
-use super::slot::{Base, Plan, Recipe, Slot, Writing};
+use super::slot::{Base, Plan, Recipe, Slot, Wrap, Writing};
 use crate::ambient::{self};
 use crate::reaper::Job;
 use crate::registry::Registered;
 use crate::{Error, ErrorKind, Event, Gates, Policy, Result, Source, Subsystem};
+
+/// The right to change an instance; given back when dropped.
+pub(crate) type Turn = OwnedMutexGuard<()>;
 
 /// The result of a swap: the new generation serves.
 #[derive(Debug)]
@@ -51,11 +54,27 @@ impl<S: Subsystem> Slot<S> {
     ///
     /// Until the flip any failure leaves everything as it was: driver, settings, limits and gates.
     pub(crate) async fn swap(self: &Arc<Self>, plan: Plan<S>) -> Result<Swapped> {
+        let turn = self.turn().await.ok_or_else(|| self.swap_late().not_applied())?;
+        Box::pin(self.swap_in_turn(turn, plan)).await
+    }
+
+    /// The right to change the instance, in the order in which it is asked for; `None` if the
+    /// deadline comes first.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        in_time(self.changing.clone().lock_owned()).await
+    }
+
+    /// A swap by whoever may change the instance.
+    pub(crate) async fn swap_in_turn(
+        self: &Arc<Self>,
+        turn: Turn,
+        plan: Plan<S>,
+    ) -> Result<Swapped> {
         self.environment.reaper().remember_runtime();
-        let turn = self.changing.clone().lock_owned();
-        let one_at_a_time = in_time(turn).await.ok_or_else(|| self.swap_late().not_applied())?;
+        // Not before it is this one's turn: the swap before may have brought another wrap.
+        let plan = Plan { wrap: plan.wrap.or_else(|| self.wrap()), ..plan };
         if self.must_close_first(&plan.driver) {
-            return self.swap_exclusive(one_at_a_time, plan).await;
+            return self.swap_exclusive(turn, plan).await;
         }
         let built = self.create_apart(&plan, Probe::Yes).await?;
         let (generation, old) = self.serve_swapped(built, plan).await?;
@@ -70,7 +89,7 @@ impl<S: Subsystem> Slot<S> {
     /// Runs to its end even if the caller goes away, because half-way nothing serves.
     pub(super) async fn swap_exclusive(
         self: &Arc<Self>,
-        one_at_a_time: OwnedMutexGuard<()>,
+        turn: Turn,
         plan: Plan<S>,
     ) -> Result<Swapped> {
         let before = self.limits();
@@ -80,7 +99,7 @@ impl<S: Subsystem> Slot<S> {
         let slot = self.clone();
         let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
-            let _one_at_a_time = one_at_a_time;
+            let _turn = turn;
             let _no_creation = slot.flight.lead().await;
             let old = slot.begin_change()?;
             let _resumed = Resume(&*slot);
@@ -106,6 +125,13 @@ impl<S: Subsystem> Slot<S> {
         Ok(Swapped { generation, old: Old::Closed(closed) })
     }
 
+    fn wrap(&self) -> Option<Wrap<S>> {
+        match &self.writing.lock().recipe {
+            Recipe::Driver { wrap, .. } => wrap.clone(),
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => None,
+        }
+    }
+
     fn swap_late(&self) -> Error {
         Error::new(ErrorKind::Timeout, "the deadline passed before the swap was done")
             .at(|| self.place(None, "swap"))
@@ -126,24 +152,41 @@ impl<S: Subsystem> Slot<S> {
         }
     }
 
-    /// The flip: `built` serves from now on, with all that the plan says. The answer is its number
-    /// and the closing of who served before.
-    ///
-    /// What can fail is done before the flip; then `built` is closed and nothing has changed.
+    /// The flip, told to whoever listens.
     pub(super) async fn serve_swapped(
         &self,
         built: Built<S>,
         plan: Plan<S>,
     ) -> Result<(u64, Option<Job>)> {
-        let Plan { driver, settings, limits, policy } = plan;
+        let driver = plan.driver.label();
+        let (generation, old) = self.serve_planned(built, plan).await?;
+        self.environment.events().emit(|| Event::Swapped {
+            source: Source::new(S::NAME, self.name.shared()),
+            driver: driver.into(),
+            generation,
+        });
+        Ok((generation, old))
+    }
+
+    /// The flip: `built` serves from now on, with all that the plan says. The answer is its number
+    /// and the closing of who served before.
+    ///
+    /// What can fail is done before the flip; then `built` is closed and nothing has changed.
+    pub(super) async fn serve_planned(
+        &self,
+        built: Built<S>,
+        plan: Plan<S>,
+    ) -> Result<(u64, Option<Job>)> {
+        let Plan { driver, settings, limits, policy, wrap } = plan;
         let label = driver.label();
+        let recipe = Recipe::Driver { driver, settings, wrap };
         let refused = {
             let mut writing = self.writing.lock();
             match self.gates_after_swap(&writing, policy) {
                 Err(error) => error,
                 Ok(gates) => {
                     let limits_before = std::mem::replace(&mut writing.limits, limits);
-                    writing.recipe = Recipe::Driver { driver, settings };
+                    let recipe_before = std::mem::replace(&mut writing.recipe, recipe);
                     writing.put_gates(gates);
                     let old = writing.serve(built, label);
                     let old = old.map(|old| self.retire_in_background(old, limits_before));
@@ -156,11 +199,8 @@ impl<S: Subsystem> Slot<S> {
                     self.reported.tell(None);
                     let generation = writing.generation;
                     drop(writing);
-                    self.environment.events().emit(|| Event::Swapped {
-                        source: Source::new(S::NAME, self.name.shared()),
-                        driver: label.into(),
-                        generation,
-                    });
+                    // Its wrap is the application's, and is let go of outside of the lock.
+                    drop(recipe_before);
                     return Ok((generation, old));
                 }
             }
@@ -205,15 +245,9 @@ impl<S: Subsystem> Slot<S> {
 
     /// Creates a driver beside what serves now, as a creation of this instance and within a limit.
     pub(super) async fn create_apart(&self, plan: &Plan<S>, probe: Probe) -> Result<Built<S>> {
-        let probed = async {
-            let built = self.build(&plan.driver, &plan.settings).await?;
-            match probe {
-                Probe::Yes => built.probed().await,
-                Probe::No => Ok(built),
-            }
-        };
         let ambient = ambient::current();
-        let building = self.within_build_limit(ambient, plan.limits.build, probed);
+        let building = self.build(plan, probe);
+        let building = self.within_build_limit(ambient, plan.limits.build, building);
         let built = match ambient.deadline {
             None => building.await,
             Some(deadline) => at_latest(deadline, building).await.unwrap_or_else(|| {
@@ -224,13 +258,6 @@ impl<S: Subsystem> Slot<S> {
         let at = || self.place(Some(plan.driver.label()), "swap");
         built.map_err(|unbuilt| unbuilt.into_error().at(at))
     }
-}
-
-/// Whether a driver must show that it works before it serves.
-#[derive(Clone, Copy)]
-pub(super) enum Probe {
-    Yes,
-    No,
 }
 
 /// Lets calls go on after an exclusive swap, however it ended.
@@ -247,7 +274,7 @@ impl<S: Subsystem> Drop for Resume<'_, S> {
 }
 
 /// The output of `future`, unless the deadline of the caller comes first.
-async fn in_time<F: Future>(future: F) -> Option<F::Output> {
+pub(super) async fn in_time<F: Future>(future: F) -> Option<F::Output> {
     match ambient::current().deadline {
         None => Some(future.await),
         Some(deadline) => at_latest(deadline, future).await,

@@ -52,7 +52,8 @@ pub(super) struct Closing(Mutex<Option<watch::Receiver<Option<CloseReport>>>>);
 type Run<'r> = (usize, Pin<Box<dyn Future<Output = (String, Result<bool>)> + Send + 'r>>);
 
 impl<S: Subsystem> Manager<S> {
-    /// Closes every instance, within `limit`, and lets no new one come.
+    /// Closes every instance, within `limit`, and lets no new one come. Watches of their health end
+    /// first.
     ///
     /// The last one created is closed first, and none before those that were built with its help.
     /// All are tried: one that hangs takes its share of the time and is reported by name, one that
@@ -125,8 +126,13 @@ impl<S: Subsystem> Manager<S> {
 
 impl<S: Subsystem> ManagerCore<S> {
     async fn close_all(&self, until: Instant) -> CloseReport {
-        let order = self.in_closing_order();
+        self.declared.lock().closed = true;
         let clock = self.environment.clock();
+        let now = clock.now();
+        // Ends at once, unless a driver blocks the thread that asks it how it is.
+        let half = now + until.saturating_duration_since(now) / 2;
+        at_latest(half, self.watches.end()).await;
+        let order = self.in_closing_order();
         let mut report =
             CloseReport { closed: Vec::new(), errors: Vec::new(), is_under_way: false };
         let mut running: Vec<Run<'_>> = Vec::new();
@@ -145,9 +151,9 @@ impl<S: Subsystem> ManagerCore<S> {
     /// The last created first, but none before those that depend on it.
     fn in_closing_order(&self) -> Vec<Arc<Slot<S>>> {
         let mut left = {
-            let mut declared = self.declared.lock();
-            declared.closed = true;
-            declared.slots.clone()
+            let declared = self.declared.lock();
+            let beginning = declared.beginning.iter().map(|beginning| beginning.slot.clone());
+            declared.slots.iter().cloned().chain(beginning).collect::<Vec<_>>()
         };
         left.sort_by_key(|slot| std::cmp::Reverse(slot.created_as()));
         let creations = self.environment.creations();

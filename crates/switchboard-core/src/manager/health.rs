@@ -1,13 +1,14 @@
-//! How all instances are, asked in parallel.
+//! How all instances are, asked in parallel, and how they were when somebody last asked.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use super::Manager;
 use super::groups::inner_first;
 use crate::ambient::later;
-use crate::line::Group;
+use crate::line::{Checked, Group, Slot};
 use crate::{Health, Status, Subsystem};
 
 /// How one instance is.
@@ -20,6 +21,9 @@ pub struct HealthReport {
     pub health: Health,
     /// How long the driver took to answer; for a group the longest of its members.
     pub took: Duration,
+    /// How long ago that was; for a group the longest of its members. `None` where nobody has looked
+    /// at the driver that serves now.
+    pub age: Option<Duration>,
 }
 
 impl<S: Subsystem> Manager<S> {
@@ -47,19 +51,55 @@ impl<S: Subsystem> Manager<S> {
     /// # Ok(()) }
     /// ```
     pub async fn health(&self, limit: Duration) -> Vec<HealthReport> {
-        let clock = self.0.environment.clock();
-        let begin = clock.now();
+        let until = later(self.0.environment.clock().now(), limit);
         let slots = self.0.declared.lock().slots.clone();
-        let (groups, others): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.is_group);
-        let checks = others.into_iter().map(|slot| async move {
-            let health = slot.health(later(begin, limit)).await;
-            HealthReport {
-                instance: slot.name.to_string(),
-                health: health.unwrap_or_else(Health::not_checked),
-                took: clock.now().saturating_duration_since(begin),
+        let asked = slots
+            .iter()
+            .map(|slot| async move { if slot.is_group { None } else { slot.health(until).await } });
+        let found = join_all(asked).await;
+        self.reports(slots.iter().zip(found))
+    }
+
+    /// How all instances were when they were last checked, by [`health`](Self::health) or by a
+    /// [watch](Self::watch_health). Nobody is asked, so it is there at once.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.initialise("visits", &fixed(7)).await?;
+    /// assert_eq!(counters.last_health()[0].age, None);
+    ///
+    /// counters.health(Duration::from_secs(1)).await;
+    /// tokio::time::advance(Duration::from_secs(5)).await;
+    /// assert_eq!(counters.last_health()[0].age, Some(Duration::from_secs(5)));
+    /// # Ok(()) }
+    /// ```
+    pub fn last_health(&self) -> Vec<HealthReport> {
+        let slots = self.0.declared.lock().slots.clone();
+        self.reports(slots.iter().map(|slot| (slot, slot.checked())))
+    }
+
+    /// The reports of what was found of all slots, sorted by name.
+    fn reports<'s>(
+        &self,
+        found: impl Iterator<Item = (&'s Arc<Slot<S>>, Option<Checked>)>,
+    ) -> Vec<HealthReport> {
+        let now = self.0.environment.clock().now();
+        let (mut reports, mut groups) = (Vec::new(), Vec::new());
+        for (slot, found) in found {
+            if slot.is_group {
+                groups.push(slot);
+            } else {
+                reports.push(of_instance(slot.name.as_str(), found, now));
             }
-        });
-        let mut reports = join_all(checks).await;
+        }
         for (slot, group) in inner_first(groups) {
             let report = of_group(slot.name.as_str(), &group, &reports);
             reports.push(report);
@@ -67,6 +107,23 @@ impl<S: Subsystem> Manager<S> {
         reports.sort_by(|one, other| one.instance.cmp(&other.instance));
         reports
     }
+
+    /// The names of the instances that are built and were not down when they were last checked,
+    /// sorted; a group is one of them when a member is. Nobody is asked.
+    pub fn available(&self) -> Vec<String> {
+        let slots = self.0.slots.load();
+        let available = slots.sorted().into_iter().filter(|(_, slot)| slot.is_available());
+        available.map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+fn of_instance(name: &str, found: Option<Checked>, now: Instant) -> HealthReport {
+    let instance = name.to_owned();
+    let Some(Checked { health, took, at, .. }) = found else {
+        let (health, took) = (Health::not_checked(), Duration::ZERO);
+        return HealthReport { instance, health, took, age: None };
+    };
+    HealthReport { instance, health, took, age: Some(now.saturating_duration_since(at)) }
 }
 
 /// How a group is, by the reports of its members.
@@ -89,5 +146,6 @@ fn of_group<S: Subsystem>(name: &str, group: &Group<S>, reports: &[HealthReport]
         Health::up()
     };
     let took = members.iter().map(|report| report.took).max().unwrap_or_default();
-    HealthReport { instance: name.to_owned(), health, took }
+    let age = members.iter().filter_map(|report| report.age).max();
+    HealthReport { instance: name.to_owned(), health, took, age }
 }

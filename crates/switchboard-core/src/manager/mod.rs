@@ -5,12 +5,14 @@
 mod close;
 mod groups;
 mod health;
+mod initialise;
 mod settings;
+mod watch;
 
 use std::any::TypeId;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -19,7 +21,10 @@ use close::Closing;
 use groups::has_more_than_a_deadline;
 pub use groups::{GroupSettings, SelectorChoice};
 pub use health::HealthReport;
+use initialise::Beginning;
 pub use settings::{InstanceSettings, PolicyChoice};
+pub use watch::HealthWatch;
+use watch::Watches;
 
 use crate::creations::unique_id;
 use crate::line::{Limits, Plan, Recipe, Slot};
@@ -63,11 +68,14 @@ pub(crate) struct ManagerCore<S: Subsystem> {
     default: ArcSwapOption<Name>,
     /// Instances in the order in which they were declared, and whether more may come.
     declared: Mutex<Declared<S>>,
+    watches: Watches,
     closing: Closing,
 }
 
 struct Declared<S: Subsystem> {
     slots: Vec<Arc<Slot<S>>>,
+    /// Those that will be declared once they have a driver.
+    beginning: Vec<Beginning<S>>,
     closed: bool,
 }
 
@@ -104,7 +112,8 @@ impl<S: Subsystem> Manager<S> {
             registry,
             slots: ArcSwap::default(),
             default: ArcSwapOption::empty(),
-            declared: Mutex::new(Declared { slots: Vec::new(), closed: false }),
+            declared: Mutex::default(),
+            watches: Watches::default(),
             closing: Closing::default(),
         });
         environment.introduce(&core)?;
@@ -125,7 +134,8 @@ impl<S: Subsystem> Manager<S> {
         &self.0.environment
     }
 
-    /// Declares an instance. Its settings are checked now; it is built when it is first used.
+    /// Declares an instance. Its settings are checked now; it is built when it is first used, or at
+    /// once by [`initialise`](Self::initialise).
     ///
     /// `settings` names the driver and holds everything that driver takes, beside what every
     /// instance has: see [`InstanceSettings`]. Settings with `members` make a group: see
@@ -136,9 +146,73 @@ impl<S: Subsystem> Manager<S> {
         if settings.child("members").is_some() {
             return self.configure_group(name, settings, Location::caller());
         }
-        let Plan { driver, settings, limits, policy } = self.plan(&name, settings)?;
-        let recipe = Recipe::Driver { driver, settings };
-        let place = Location::caller();
+        let plan = self.plan(&name, settings)?;
+        self.configure_by(name, plan, Location::caller())
+    }
+
+    /// Declares an instance as [`configure`](Self::configure) does, and puts something of the
+    /// application's around its driver.
+    ///
+    /// `wrap` is given each driver of the instance once it is built and initialised, also after a
+    /// swap, and calls go to what it answers. Start, health checks and end go to the driver itself,
+    /// each as if it were not wrapped, so that a wrapper need not pass them on. A `wrap` that panics
+    /// is a driver that could not be built. Ready-made drivers and overrides are not wrapped, and a
+    /// group has no driver to wrap.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, CountersDriver, Watch};
+    /// use std::sync::Arc;
+    /// use switchboard_core::{Lifecycle, Reply};
+    ///
+    /// /// Counts one more than there is.
+    /// struct OneMore(Arc<dyn CountersDriver>);
+    ///
+    /// impl Lifecycle for OneMore {}
+    ///
+    /// impl CountersDriver for OneMore {
+    ///     fn read(&self) -> Reply<'_, u64> {
+    ///         Reply::run(async { Ok(self.0.read().await? + 1) })
+    ///     }
+    /// #   fn watch(&self) -> Reply<'_, Watch> { self.0.watch() }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure_wrapped("visits", &fixed(7), |driver| Arc::new(OneMore(driver)))?;
+    /// let visits = counters.get("visits").await?;
+    /// assert_eq!(visits.read().await?, 8);
+    ///
+    /// counters.swap("visits", &fixed(20)).await?.closed().await?;
+    /// assert_eq!(visits.read().await?, 21);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn configure_wrapped(
+        &self,
+        name: &str,
+        settings: &Settings,
+        wrap: impl Fn(Arc<S::Driver>) -> Arc<S::Driver> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let name = Name::parse(name)?;
+        if settings.child("members").is_some() {
+            return Err(refused_to_group::<S>("a group has no driver to wrap", &name));
+        }
+        let plan = Plan { wrap: Some(Arc::new(wrap)), ..self.plan(&name, settings)? };
+        self.configure_by(name, plan, Location::caller())
+    }
+
+    fn configure_by(
+        &self,
+        name: Name,
+        plan: Plan<S>,
+        place: &'static Location<'static>,
+    ) -> Result<()> {
+        let Plan { driver, settings, limits, policy, wrap } = plan;
+        let recipe = Recipe::Driver { driver, settings, wrap };
         let slot = Slot::new(name, recipe, limits, &self.0.environment, place);
         if let Some(policy) = policy {
             slot.retune(policy)?;
@@ -170,7 +244,8 @@ impl<S: Subsystem> Manager<S> {
         self.declare(slot.clone(), place).inspect_err(|_| slot.give_up())
     }
 
-    /// Says which instance [`get_default`](Self::get_default) means. It must be declared.
+    /// Says which instance [`get_default`](Self::get_default) means. It must be declared; one whose
+    /// first [`initialise`](Self::initialise) has failed is not.
     pub fn set_default(&self, name: &str) -> Result<()> {
         let slot = self.slot(name)?;
         self.0.default.store(Some(Arc::new(slot.name.clone())));
@@ -285,9 +360,10 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// The new driver is built, initialised and checked first; until it serves, any failure leaves
     /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
-    /// settings without a policy keep the one in force. The old driver is closed when its last call
-    /// has ended, or at the drain limit it was declared with. A group is given the members and the
-    /// selector of other [`GroupSettings`] in the same way; neither becomes the other.
+    /// settings without a policy keep the one in force, and what drivers are wrapped in stays. The
+    /// old driver is closed when its last call has ended, or at the drain limit it was declared with.
+    /// A group is given the members and the selector of other [`GroupSettings`] in the same way; neither
+    /// becomes the other.
     ///
     /// ```
     /// # mod counters {
@@ -365,6 +441,8 @@ impl<S: Subsystem> Manager<S> {
     }
 
     fn declare(&self, slot: Arc<Slot<S>>, place: &Location<'_>) -> Result<()> {
+        // Goes after the lock does, because the last of a factory may go with it.
+        let _before;
         let mut declared = self.0.declared.lock();
         if declared.closed {
             return Err(closed::<S>());
@@ -373,12 +451,18 @@ impl<S: Subsystem> Manager<S> {
             return Err(first.taken(place));
         }
         declared.refuse_beyond_all(&slot)?;
+        _before = declared.replace_beginning(&slot, place)?;
+        self.publish(declared, slot);
+        Ok(())
+    }
+
+    /// From now on `slot` is an instance like any other.
+    fn publish(&self, mut declared: MutexGuard<'_, Declared<S>>, slot: Arc<Slot<S>>) {
         declared.slots.push(slot);
         let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
         self.0.slots.store(Arc::new(NameTable::new(named)));
         drop(declared);
         self.grow_groups_of_all();
-        Ok(())
     }
 
     fn default_name(&self) -> Result<String> {
@@ -428,6 +512,12 @@ impl<S: Subsystem> Manager<S> {
     }
 }
 
+impl<S: Subsystem> Default for Declared<S> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), beginning: Vec::new(), closed: false }
+    }
+}
+
 /// Keeps an override in force until it is dropped.
 #[must_use = "the override ends as soon as this is dropped"]
 pub struct Override<S: Subsystem> {
@@ -460,6 +550,11 @@ impl<S: Subsystem> fmt::Debug for Override<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Override").field("instance", &self.slot.full_name()).finish_non_exhaustive()
     }
+}
+
+fn refused_to_group<S: Subsystem>(message: &'static str, name: &Name) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+        .with_context("instance", format_args!("{}.{name}", S::NAME))
 }
 
 fn closed<S: Subsystem>() -> Error {

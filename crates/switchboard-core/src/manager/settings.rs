@@ -91,6 +91,16 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// Every mistake is found here, before anything is built.
     pub(super) fn plan(&self, name: &Name, settings: &Settings) -> Result<Plan<S>> {
+        self.plan_or(name, settings, None)
+    }
+
+    /// The same, where the driver is called `usual` if the settings name none.
+    pub(super) fn plan_or(
+        &self,
+        name: &Name,
+        settings: &Settings,
+        usual: Option<&str>,
+    ) -> Result<Plan<S>> {
         let full_name = format!("{}.{name}", S::NAME);
         refuse_too_deep(settings, &full_name)?;
         let taken = InstanceSettings::take(settings, &full_name);
@@ -99,6 +109,7 @@ impl<S: Subsystem> Manager<S> {
             Ok((own, _)) => own.driver.clone(),
             Err(_) => settings.child("driver").and_then(|node| node.as_str()).map(str::to_owned),
         };
+        let driver_name = driver_name.or_else(|| usual.map(str::to_owned));
         let Some(driver_name) = driver_name else {
             return Err(taken.err().unwrap_or_else(|| self.no_driver(settings, &full_name)));
         };
@@ -129,7 +140,7 @@ impl<S: Subsystem> Manager<S> {
             drain: own.drain_limit.unwrap_or(usual.drain),
             close: own.close_limit.unwrap_or(usual.close),
         };
-        Ok(Plan { driver, settings: rest, limits, policy })
+        Ok(Plan { driver, settings: rest, limits, policy, wrap: None })
     }
 
     pub(super) fn policy_of(

@@ -10,10 +10,10 @@ use crate::clock::mix;
 
 /// The member that the key of the call belongs to: rendezvous hashing on the names of the members.
 ///
-/// Each member draws a number for each key from its name, and the highest wins. So when a member
-/// goes, only its keys move, and one that comes takes an even share from all; the order of the members
-/// does not matter, and groups with the same members agree. When the member of a key is down or fails,
-/// the call goes to the one with the next highest number; later calls come back when it is well.
+/// Each member draws a number for each key from its name, and the highest wins. So when a member goes,
+/// only its keys move, and one that comes takes an even share from all; the order of the members does not matter, and
+/// groups with the same members agree. When the member of a key is down or fails, the call goes to the
+/// one with the next highest number, and comes back when that one is well.
 ///
 /// Which key a call has its handle says: see [`Line::keyed`](crate::Line::keyed). A call without one
 /// goes to the members in turn.
@@ -107,9 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_member_that_goes_moves_only_its_own_keys(
-            names in names(), gone in any::<prop::sample::Index>(),
-        ) {
+        fn a_member_that_goes_moves_only_its_own_keys(names in names(), gone in any::<prop::sample::Index>()) {
             let gone = gone.index(names.len());
             let mut left = names.clone();
             let gone = left.remove(gone);

@@ -141,8 +141,7 @@ mod tests {
                 }
                 for (member, picked) in picks.into_iter().enumerate() {
                     let share = f64::from(turns) * weight(member) / total;
-                    let apart = (f64::from(picked) - share).abs();
-                    prop_assert!(apart < 1.000_001, "{member}: {picked} of {share}");
+                    prop_assert!((f64::from(picked) - share).abs() < 1.000_001, "{member}: {picked} of {share}");
                 }
             }
         }
