@@ -61,6 +61,12 @@ impl Deadline {
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         scope(current().until(Some(self.0)), pin!(future)).await
     }
+
+    /// Runs `future` so that calls in it inherit no deadline at all: for work that others wait for
+    /// too, and that has a limit of its own.
+    pub async fn lifted<F: Future>(future: F) -> F::Output {
+        scope(Ambient { deadline: None, ..current() }, pin!(future)).await
+    }
 }
 
 /// Everything that is inherited. Zero stands for "none" where a number is meant.
@@ -147,6 +153,18 @@ mod tests {
             })
             .await;
         assert_eq!(Deadline::current(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_lifted_out_of_a_deadline_has_none_and_what_is_around_it_keeps_it() {
+        let clock = Clock::system();
+        let deadline = Deadline::within(&clock, Duration::from_secs(1));
+        deadline
+            .scope(async {
+                Deadline::lifted(async { assert_eq!(Deadline::current(), None) }).await;
+                assert_eq!(Deadline::current(), Some(deadline));
+            })
+            .await;
     }
 
     #[tokio::test]

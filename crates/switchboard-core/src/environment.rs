@@ -199,6 +199,11 @@ impl BuildContext {
         &self.instance
     }
 
+    /// What the instance shares with all others: for what a driver makes that needs one itself.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Where time and randomness come from.
     pub fn clock(&self) -> &Clock {
         self.environment.clock()

@@ -104,6 +104,7 @@ mod events;
 mod figures;
 mod flight;
 mod gates;
+mod kept;
 mod lifecycle;
 mod line;
 mod manager;
@@ -134,6 +135,7 @@ pub use gates::{
     RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why, Withdrawal,
     execute_with_resilience, with_fallback,
 };
+pub use kept::{Kept, Unmade};
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Step, Swapped};
 pub use manager::{
