@@ -7,6 +7,7 @@
 pub mod adapt;
 pub mod chain;
 pub mod fan_out;
+pub(crate) mod several;
 pub mod tap;
 
 use std::any::Any;
@@ -16,12 +17,12 @@ use futures_util::FutureExt;
 use switchboard_core::{Error, ErrorKind, Result};
 
 /// The end of `future`; a panic in it is an error, so that it cuts off nothing that runs beside it.
-async fn contained<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn contained<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let ended = AssertUnwindSafe(future).catch_unwind().await;
     ended.unwrap_or_else(|payload| Err(panicked(&*payload)))
 }
 
-fn panicked(payload: &(dyn Any + Send)) -> Error {
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
     let words = payload.downcast_ref::<&str>().copied();
     let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     Error::new(ErrorKind::Unexpected, "the provider panicked")

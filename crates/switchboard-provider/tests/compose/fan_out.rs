@@ -138,7 +138,7 @@ fn a_fan_out_has_sinks_not_too_many_and_each_its_own_name() {
     for names in [Vec::new(), numbered(FanOut::<u64>::SINKS_MAX + 1)] {
         let error = made(names.clone()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert_eq!(error.context_value("sinks"), Some(names.len().to_string().as_str()));
+        assert_eq!(error.context_value("members"), Some(names.len().to_string().as_str()));
     }
     let twins = made(vec!["a".to_owned(), "b".to_owned(), "a".to_owned()]).unwrap_err();
     assert_eq!((twins.kind(), twins.context_value("sink")), (ErrorKind::Config, Some("a")));
