@@ -7,13 +7,14 @@
 //! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
 //! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
 //! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`],
-//! providers made of providers.
+//! providers made of providers; [`hold`], clients that providers hold on to.
 
 mod asked;
 pub mod compose;
 pub mod duplex;
 pub mod function;
 pub mod guard;
+pub mod hold;
 mod provider;
 pub mod request_response;
 pub mod sink;
@@ -24,6 +25,7 @@ pub use compose::chain::Chain;
 pub use compose::fan_out::FanOut;
 pub use compose::tap::Tap;
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
+pub use hold::connector::{Connected, Connector};
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};
 pub use sink::{Sender, Sink};

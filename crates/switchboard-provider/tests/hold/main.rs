@@ -1,0 +1,5 @@
+//! What providers hold on to: clients that are connected when needed.
+
+#![allow(clippy::unwrap_used, reason = "what helps a test stops at the first surprise as it does")]
+
+mod connector;
