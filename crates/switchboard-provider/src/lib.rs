@@ -7,7 +7,7 @@
 //! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
 //! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
 //! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`],
-//! providers made of providers; [`hold`], clients that providers hold on to.
+//! providers made of providers; [`hold`], clients and memories that providers hold on to.
 
 mod asked;
 pub mod compose;
@@ -26,6 +26,8 @@ pub use compose::fan_out::FanOut;
 pub use compose::tap::Tap;
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
 pub use hold::connector::{Connected, Connector};
+pub use hold::context::{ContextStore, MemoryContexts};
+pub use hold::stateful::{Answered, NextContext, Stateful, Turn};
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};
 pub use sink::{Sender, Sink};
