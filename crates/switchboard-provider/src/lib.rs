@@ -7,11 +7,13 @@
 //! Read in this order: [`Provider`], the base of all; the four shapes, each with the handle of its
 //! families ([`Requester`], [`Streamer`], [`Sender`], [`Dialer`]); [`function`], providers from
 //! functions; [`guard`], the gates around a provider that no manager looks after; [`compose`],
-//! providers made of providers; [`hold`], clients and memories that providers hold on to.
+//! providers made of providers; [`flow`], streams in windows, as a whole and merged; [`hold`], clients
+//! and memories that providers hold on to.
 
 mod asked;
 pub mod compose;
 pub mod duplex;
+pub mod flow;
 pub mod function;
 pub mod guard;
 pub mod hold;
@@ -25,6 +27,9 @@ pub use compose::chain::Chain;
 pub use compose::fan_out::FanOut;
 pub use compose::tap::Tap;
 pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
+pub use flow::drain::{Drained, drain};
+pub use flow::fan_out::{FanOutStream, Sourced};
+pub use flow::windows::{Windowed, Windows, windows};
 pub use hold::connector::{Connected, Connector};
 pub use hold::context::{ContextStore, MemoryContexts};
 pub use hold::stateful::{Answered, NextContext, Stateful, Turn};
