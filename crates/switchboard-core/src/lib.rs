@@ -131,8 +131,8 @@ pub use figures::{Durations, OpFigures};
 pub use gates::{
     AttemptTimeout, Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy,
     BreakerState, BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, Cause, ChainStep, Decision,
-    Fault, Faults, Gates, HedgeAfter, HedgePolicy, Jitter, OwnedPermit, Permit, Policy, RateLimit,
-    RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why, Withdrawal,
+    Fault, Faults, Gates, Gradient, HedgeAfter, HedgePolicy, Jitter, OwnedPermit, Permit, Policy,
+    RateLimit, RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why, Withdrawal,
     execute_with_resilience, with_fallback,
 };
 pub use kept::{Kept, Unmade};

@@ -18,7 +18,7 @@ pub use breaker::{
     BreakerWindow, Verdict,
 };
 pub use budget::{BudgetPolicy, RetryBudget, Withdrawal};
-pub use bulkhead::{Bulkhead, BulkheadLimit, OwnedPermit, Permit};
+pub use bulkhead::{Bulkhead, BulkheadLimit, Gradient, OwnedPermit, Permit};
 pub(crate) use chain::Call;
 pub use chain::{Gates, execute_with_resilience};
 pub use fallback::{Cause, with_fallback};

@@ -170,10 +170,12 @@ impl Policy {
 
 fn describe_bulkhead(limit: &BulkheadLimit) -> String {
     let between = if limit.hold_while_waiting { "kept" } else { "free" };
-    format!(
-        "{} at once, {} wait up to {:?}; the slot is {between} between attempts",
-        limit.max, limit.queue, limit.wait
-    )
+    let slots = match limit.adaptive {
+        Some(gradient) => format!("{} to {} at once, as answers tell,", gradient.min, limit.max),
+        None => format!("{} at once,", limit.max),
+    };
+    let (queue, wait) = (limit.queue, limit.wait);
+    format!("{slots} {queue} wait up to {wait:?}; the slot is {between} between attempts")
 }
 
 fn describe_breaker(breaker: &BreakerPolicy) -> String {

@@ -3,18 +3,22 @@
 //! Calls that find no free slot queue in the order of their arrival, up to a number and for a time.
 //! When a slot is taken and given back is decided by the line.
 
+mod gradient;
 mod slots;
 
 use std::future::{Future as _, poll_fn};
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::gradient::Gradient;
+use self::gradient::{Learner, Sample};
 use self::slots::{Full, PLACES_MAX, SLOTS_MAX, Slots};
 use crate::settings::duration;
 use crate::stripe::Padded;
@@ -22,7 +26,7 @@ use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Gate, Result};
 
 /// How many calls run at the same time, how many wait, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BulkheadLimit {
     /// How many calls run at the same time; at most 16 777 215.
@@ -35,6 +39,8 @@ pub struct BulkheadLimit {
     pub wait: Duration,
     /// Whether a call keeps its slot while it waits for its next attempt.
     pub hold_while_waiting: bool,
+    /// Where given, the bulkhead finds out by itself how many calls are right, up to `max`.
+    pub adaptive: Option<Gradient>,
 }
 
 /// Lets a bounded number of calls run at the same time.
@@ -55,6 +61,9 @@ pub struct BulkheadLimit {
 pub struct Bulkhead {
     slots: Padded<Slots>,
     limit: Mutex<BulkheadLimit>,
+    /// Taken before the lock of the limit, where both are.
+    learner: Mutex<Option<Learner>>,
+    learns: AtomicBool,
     clock: Clock,
 }
 
@@ -80,8 +89,15 @@ impl Bulkhead {
     /// [`ErrorKind::Config`] for a limit that [`BulkheadLimit::check`] refuses.
     pub fn new(limit: BulkheadLimit, clock: Clock) -> Result<Self> {
         limit.check()?;
-        let slots = Padded(Slots::new(limit.max, limit.queue));
-        Ok(Self { slots, limit: Mutex::new(limit), clock })
+        let learner = limit.adaptive.map(|gradient| Learner::new(gradient, limit.max));
+        let slots_max = learner.as_ref().map_or(limit.max, Learner::limit);
+        Ok(Self {
+            slots: Padded(Slots::new(slots_max, limit.queue)),
+            limit: Mutex::new(limit),
+            learns: AtomicBool::new(learner.is_some()),
+            learner: Mutex::new(learner),
+            clock,
+        })
     }
 
     /// The right to run, as soon as a slot is free and everybody who came before has one.
@@ -123,9 +139,58 @@ impl Bulkhead {
         self.slots.0.waiting()
     }
 
-    /// The limit in force.
+    /// The limit in force, as it was set.
     pub fn limit(&self) -> BulkheadLimit {
         *self.limit.lock()
+    }
+
+    /// How many calls may run at the same time now: the `max` of the limit, or what was found to be
+    /// right.
+    pub fn slots_max(&self) -> u32 {
+        self.slots.0.max()
+    }
+
+    /// How a call ended that had a slot, and how long it took: what an [adaptive](Gradient) bulkhead
+    /// learns from. Others take no notice.
+    ///
+    /// A line says it by itself, for every attempt that had to wait for its answer. Never waits: while
+    /// another call is being learnt from, this one is not.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard_core::{Bulkhead, BulkheadLimit, Clock, Error, ErrorKind, Gradient};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread()
+    /// #     .enable_time().start_paused(true).build().unwrap();
+    /// # runtime.block_on(async {
+    /// let adaptive = Gradient { start: 20, ..Gradient::default() };
+    /// let limit = BulkheadLimit { adaptive: Some(adaptive), ..BulkheadLimit::default() };
+    /// let bulkhead = Bulkhead::new(limit, Clock::system())?;
+    /// assert_eq!(bulkhead.slots_max(), 20);
+    ///
+    /// for _ in 0..10 {
+    ///     let _permit = bulkhead.try_acquire()?;
+    ///     tokio::time::advance(Duration::from_millis(100)).await;
+    ///     let late = Err::<(), _>(Error::new(ErrorKind::Timeout, "no answer"));
+    ///     bulkhead.ended(&late, Duration::from_millis(100));
+    /// }
+    /// assert_eq!(bulkhead.slots_max(), 18, "too much for the service");
+    /// # switchboard_core::Result::<()>::Ok(()) }).unwrap();
+    /// ```
+    pub fn ended<T>(&self, result: &Result<T>, took: Duration) {
+        if self.learns.load(Ordering::Relaxed) {
+            self.ended_at(self.clock.now(), result, took);
+        }
+    }
+
+    /// [`ended`](Self::ended) for a caller that has read the clock already.
+    #[inline]
+    pub fn ended_at<T>(&self, now: Instant, result: &Result<T>, took: Duration) {
+        if self.learns.load(Ordering::Relaxed)
+            && let Some(sample) = Sample::of(result, took)
+        {
+            self.learn(now, sample);
+        }
     }
 
     /// Goes on under another limit.
@@ -139,12 +204,35 @@ impl Bulkhead {
     pub fn retune(&self, limit: BulkheadLimit) -> Result<()> {
         limit.check()?;
         {
+            let mut learner = self.learner.lock();
             let mut current = self.limit.lock();
-            self.slots.0.set_bounds(limit.max, limit.queue);
+            *learner = limit.adaptive.map(|gradient| match learner.take() {
+                Some(mut learner) => {
+                    learner.retune(gradient, limit.max);
+                    learner
+                }
+                None => Learner::new(gradient, limit.max),
+            });
+            self.learns.store(learner.is_some(), Ordering::Relaxed);
+            let slots_max = learner.as_ref().map_or(limit.max, Learner::limit);
+            self.slots.0.set_bounds(slots_max, limit.queue);
             *current = limit;
         }
         self.slots.0.hand_out();
         Ok(())
+    }
+
+    fn learn(&self, now: Instant, sample: Sample) {
+        {
+            let Some(mut learner) = self.learner.try_lock() else { return };
+            let Some(learner) = &mut *learner else { return };
+            if !learner.add(now, sample, self.in_use()) {
+                return;
+            }
+            self.slots.0.set_bounds(learner.limit(), self.limit.lock().queue);
+        }
+        // Outside the locks: waking runs code of whoever made the waker.
+        self.slots.0.hand_out();
     }
 
     async fn acquire_in_turn(&self, until: Option<Instant>) -> Result<Permit<'_>> {
@@ -229,14 +317,20 @@ impl BulkheadLimit {
             return Err(misconfigured("queue", "the queue is longer than it can count")
                 .with_context("largest", PLACES_MAX));
         }
-        Ok(())
+        self.adaptive.map_or(Ok(()), |gradient| gradient.check(self.max))
     }
 }
 
 impl Default for BulkheadLimit {
     /// Sixty-four calls at the same time, four times as many waiting, a tenth of a second at most.
     fn default() -> Self {
-        Self { max: 64, queue: 256, wait: Duration::from_millis(100), hold_while_waiting: false }
+        Self {
+            max: 64,
+            queue: 256,
+            wait: Duration::from_millis(100),
+            hold_while_waiting: false,
+            adaptive: None,
+        }
     }
 }
 

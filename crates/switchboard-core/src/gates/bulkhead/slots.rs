@@ -64,6 +64,10 @@ impl Slots {
         self.load().in_use()
     }
 
+    pub(crate) fn max(&self) -> u32 {
+        self.load().slots_max()
+    }
+
     pub(crate) fn waiting(&self) -> u32 {
         self.load().waiting()
     }

@@ -518,6 +518,9 @@ impl<'g> Passage<'g> {
         if waited {
             self.now = self.gates.clock.now();
             self.learn(&result, began);
+            if let Some(bulkhead) = &self.gates.bulkhead {
+                bulkhead.ended_at(self.now, &result, self.now.saturating_duration_since(began));
+            }
         }
         // Where all have failed, each has been told of already.
         let is_told = matches!(finish, Finish::Nobody);

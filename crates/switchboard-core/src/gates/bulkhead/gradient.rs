@@ -1,0 +1,411 @@
+//! Finds how many calls a service takes at once, by how long its answers take.
+//!
+//! Knows samples and moments, nothing of slots, locks or clocks. A window of samples that is complete
+//! moves the limit once: down while answers take clearly longer than they usually do, down at once when
+//! the service said that it was too much, and up while the slots are really used.
+
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::gates::mistakes::Mistakes;
+use crate::settings::duration;
+use crate::{Class, Error, ErrorKind, Gate, Result};
+
+/// Between which bounds a bulkhead finds its own limit, and how eagerly.
+///
+/// Answers that take longer than they usually do are the first sign that a service has too much to do.
+/// Where that is so the limit goes down in proportion, and where calls end for want of time or because
+/// the service refuses them it goes down at once. Where neither is so and at least half of the slots are
+/// used it goes up, a little at a time, as far as the `max` of the bulkhead.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gradient {
+    /// How many calls may run at the same time whatever is measured.
+    pub min: u32,
+    /// How many may run before anything is known; brought between `min` and the `max` of the bulkhead.
+    pub start: u32,
+    /// How many times as long as usual answers may take before that counts as too much.
+    pub tolerance: f64,
+    /// How far one window moves the limit: 1 all the way at once, 0 not at all.
+    pub smoothing: f64,
+    /// How many more than were found are aimed at while answers take no longer than usual.
+    pub headroom: u32,
+    /// How long a window lasts at least.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text")]
+    pub window: Duration,
+    /// How many answers a window has at least.
+    pub samples: u32,
+}
+
+/// What has been learnt so far.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    gradient: Gradient,
+    max: u32,
+    /// With its fraction, or small steps would never add up to a slot.
+    limit: f64,
+    /// How long answers usually take, in nanoseconds; `None` before the first window.
+    usual: Option<f64>,
+    window: Option<Window>,
+}
+
+/// What one call says of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// It took so long to answer, or longer.
+    Took(Duration),
+    /// It had too much to do.
+    Overloaded,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    answers: u32,
+    overloads: u32,
+    nanos: f64,
+    /// The most calls that were seen running at the same time.
+    busiest: u32,
+}
+
+impl Sample {
+    /// What a call that ended like this says; `None` where it says nothing.
+    ///
+    /// A refusal or time-out is a sign of overload; where the time was the caller's, all that is known
+    /// is that no answer came until then. Other outages say nothing about how much a service takes, and
+    /// neither does a mistake of the program, nor a caller that went away.
+    pub(crate) fn of<T>(result: &Result<T>, took: Duration) -> Option<Self> {
+        let Err(error) = result else { return Some(Self::Took(took)) };
+        match (error.class(), error.kind()) {
+            (Class::Answer, _) => Some(Self::Took(took)),
+            _ if error.gate() == Some(Gate::Deadline) => Some(Self::Took(took)),
+            (_, ErrorKind::Timeout | ErrorKind::Overloaded | ErrorKind::RateLimited) => {
+                Some(Self::Overloaded)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Learner {
+    pub(crate) fn new(gradient: Gradient, max: u32) -> Self {
+        let limit = f64::from(gradient.start.clamp(gradient.min, max));
+        Self { gradient, max, limit, usual: None, window: None }
+    }
+
+    /// Goes on between other bounds, with what has been learnt.
+    pub(crate) fn retune(&mut self, gradient: Gradient, max: u32) {
+        self.gradient = gradient;
+        self.max = max;
+        self.limit = self.bounded(self.limit);
+    }
+
+    /// How many calls may run at the same time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it lies between two numbers that fit"
+    )]
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit as u32
+    }
+
+    /// Adds a sample, taken while so many calls were running; says so when that moved the limit.
+    pub(crate) fn add(&mut self, now: Instant, sample: Sample, in_use: u32) -> bool {
+        let before = self.limit();
+        let window = self.window.get_or_insert_with(|| Window::new(now));
+        window.add(sample, in_use);
+        let is_complete = window.answers + window.overloads >= self.gradient.samples
+            && now.saturating_duration_since(window.began) >= self.gradient.window;
+        if let Some(window) = self.window.take_if(|_| is_complete) {
+            self.learn(&window);
+        }
+        self.limit() != before
+    }
+
+    fn learn(&mut self, window: &Window) {
+        if window.overloads > 0 {
+            self.limit = self.bounded(self.limit * OVERLOADED);
+            return;
+        }
+        let lately = window.nanos / f64::from(window.answers.max(1));
+        let usual =
+            self.usual.map_or(lately, |usual| usual + (lately - usual) * self.share(usual, lately));
+        self.usual = Some(usual);
+        let gradient = (self.gradient.tolerance * usual / lately.max(1.0)).clamp(GRADIENT_MIN, 1.0);
+        let target = if gradient < 1.0 {
+            self.limit * gradient
+        } else if f64::from(window.busiest) >= self.limit / 2.0 {
+            self.limit + f64::from(self.gradient.headroom)
+        } else {
+            // Slots that nobody uses say nothing about how many there could be.
+            return;
+        };
+        let smoothing = self.gradient.smoothing;
+        self.limit = self.bounded(self.limit * (1.0 - smoothing) + target * smoothing);
+    }
+
+    /// How much a window in which answers took `lately` counts towards what is usual.
+    ///
+    /// Faster ones count at once, because no answer comes faster than the service can give it. Slower
+    /// ones count little, or what comes of too many calls would soon be taken as usual; and not at all
+    /// beyond what is tolerated, unless there are no fewer calls to be had: then it is not their doing.
+    fn share(&self, usual: f64, lately: f64) -> f64 {
+        if lately < usual {
+            FASTER
+        } else if self.limit() <= self.gradient.min {
+            FEWEST
+        } else if lately <= usual * self.gradient.tolerance {
+            SLOWER
+        } else {
+            0.0
+        }
+    }
+
+    fn bounded(&self, limit: f64) -> f64 {
+        limit.clamp(f64::from(self.gradient.min), f64::from(self.max))
+    }
+}
+
+impl Window {
+    fn new(began: Instant) -> Self {
+        Self { began, answers: 0, overloads: 0, nanos: 0.0, busiest: 0 }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a mean of nanoseconds need not be exact")]
+    fn add(&mut self, sample: Sample, in_use: u32) {
+        self.busiest = self.busiest.max(in_use);
+        match sample {
+            Sample::Took(took) => {
+                self.answers = self.answers.saturating_add(1);
+                self.nanos += took.as_nanos() as f64;
+            }
+            Sample::Overloaded => self.overloads = self.overloads.saturating_add(1),
+        }
+    }
+}
+
+impl Gradient {
+    /// Finds out whether the settings make sense beside the `max` of a bulkhead, all of them at once.
+    pub(super) fn check(&self, max: u32) -> Result<(), Error> {
+        let mut mistakes = Mistakes::of("bulkhead.adaptive");
+        let share = 0.0..=1.0;
+        mistakes.require(
+            (1..=max).contains(&self.min),
+            "min",
+            self.min,
+            "at least one slot, and no more than the bulkhead has, must be left",
+        );
+        mistakes.require(
+            self.tolerance.is_finite() && self.tolerance >= 1.0,
+            "tolerance",
+            self.tolerance,
+            "below 1 even the usual time would count as too long",
+        );
+        mistakes.require(
+            self.smoothing > 0.0 && share.contains(&self.smoothing),
+            "smoothing",
+            self.smoothing,
+            "a window moves the limit by a share above 0 and up to 1",
+        );
+        mistakes.require(
+            !self.window.is_zero(),
+            "window",
+            self.window,
+            "a window without length holds nothing",
+        );
+        mistakes.require(
+            self.samples > 0,
+            "samples",
+            self.samples,
+            "one answer is needed at least",
+        );
+        mistakes.into_result()
+    }
+}
+
+impl Default for Gradient {
+    /// From 4 slots up, beginning with 20; half again as long as usual is too long.
+    fn default() -> Self {
+        Self {
+            min: 4,
+            start: 20,
+            tolerance: 1.5,
+            smoothing: 0.2,
+            headroom: 4,
+            window: Duration::from_millis(500),
+            samples: 10,
+        }
+    }
+}
+
+/// What is left of the limit after a window with overload in it.
+const OVERLOADED: f64 = 0.9;
+/// The least that one window leaves of the limit, before it is smoothed.
+const GRADIENT_MIN: f64 = 0.5;
+/// How much of a window counts towards what is usual: one that was faster, one that was slower, and one
+/// that was slower although no fewer calls could have been running.
+const FASTER: f64 = 0.5;
+const SLOWER: f64 = 2.0 / 601.0;
+const FEWEST: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Clock;
+
+    /// A service that answers in `base` while it has no more than `capacity` calls, and shares itself
+    /// among them above that.
+    struct Service {
+        base: Duration,
+        capacity: u32,
+    }
+
+    impl Service {
+        fn answer(&self, in_use: u32) -> Sample {
+            let share = f64::from(in_use) / f64::from(self.capacity);
+            Sample::Took(self.base.mul_f64(share.max(1.0)))
+        }
+    }
+
+    fn learner(start: u32) -> Learner {
+        Learner::new(Gradient { start, ..Gradient::default() }, 1000)
+    }
+
+    /// So many windows in which all slots are used, or `load` if that is less.
+    fn run(learner: &mut Learner, service: &Service, windows: u32, load: u32, now: &mut Instant) {
+        for _ in 0..windows {
+            for _ in 0..learner.gradient.samples {
+                let in_use = learner.limit().min(load);
+                learner.add(*now, service.answer(in_use), in_use);
+                *now += learner.gradient.window / learner.gradient.samples;
+            }
+            *now += learner.gradient.window / 2;
+        }
+    }
+
+    fn service(capacity: u32) -> Service {
+        Service { base: Duration::from_millis(10), capacity }
+    }
+
+    #[test]
+    fn the_limit_comes_near_to_what_the_service_takes_from_below_and_from_above() {
+        for start in [4, 600] {
+            let mut now = Clock::system().now();
+            let mut learner = learner(start);
+            // What is usual is learnt while there is little to do.
+            run(&mut learner, &service(100), 5, 10, &mut now);
+            run(&mut learner, &service(100), 1000, u32::MAX, &mut now);
+            let limit = learner.limit();
+            assert!((100..=200).contains(&limit), "from {start}: {limit}");
+        }
+    }
+
+    #[test]
+    fn it_backs_off_when_the_service_slows_down_and_comes_back_afterwards() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(4);
+        run(&mut learner, &service(100), 200, u32::MAX, &mut now);
+        let before = learner.limit();
+        run(&mut learner, &service(20), 30, u32::MAX, &mut now);
+        let during = learner.limit();
+        assert!(during < before / 2, "{before} then {during}");
+        run(&mut learner, &service(100), 200, u32::MAX, &mut now);
+        assert!(learner.limit() >= before * 9 / 10, "{before} then {}", learner.limit());
+    }
+
+    #[test]
+    fn a_service_that_is_slower_for_good_is_taken_as_it_is() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(4);
+        run(&mut learner, &service(100), 200, u32::MAX, &mut now);
+        let slower = Service { base: Duration::from_millis(50), capacity: 100 };
+        run(&mut learner, &slower, 400, u32::MAX, &mut now);
+        assert!((100..=200).contains(&learner.limit()), "{}", learner.limit());
+    }
+
+    #[test]
+    fn slots_that_nobody_uses_do_not_raise_the_limit() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(40);
+        run(&mut learner, &service(100), 100, 19, &mut now);
+        assert_eq!(learner.limit(), 40);
+        run(&mut learner, &service(100), 100, 30, &mut now);
+        assert!((50..=60).contains(&learner.limit()), "{}", learner.limit());
+    }
+
+    #[test]
+    fn one_sign_of_overload_in_a_window_takes_a_tenth_off() {
+        let now = Clock::system().now();
+        let mut learner = learner(100);
+        for second in 0..10 {
+            let sample = match second {
+                5 => Sample::Overloaded,
+                _ => Sample::Took(Duration::from_millis(1)),
+            };
+            learner.add(now + Duration::from_secs(second), sample, 100);
+        }
+        assert_eq!(learner.limit(), 90);
+    }
+
+    #[test]
+    fn other_bounds_keep_what_was_learnt_within_them() {
+        let mut learner = learner(100);
+        learner.retune(Gradient::default(), 60);
+        assert_eq!(learner.limit(), 60);
+        learner.retune(Gradient { min: 80, ..Gradient::default() }, 1000);
+        assert_eq!(learner.limit(), 80);
+    }
+
+    #[test]
+    fn what_a_call_says_follows_from_how_it_ended() {
+        let took = Duration::from_millis(3);
+        let sample = |kind| Sample::of::<()>(&Err(Error::new(kind, "said so")), took);
+        assert_eq!(Sample::of(&Ok(()), took), Some(Sample::Took(took)));
+        assert_eq!(sample(ErrorKind::NotFound), Some(Sample::Took(took)));
+        assert_eq!(sample(ErrorKind::Timeout), Some(Sample::Overloaded));
+        assert_eq!(sample(ErrorKind::Overloaded), Some(Sample::Overloaded));
+        let impatient = Err::<(), _>(Error::refused(Gate::Deadline, "late"));
+        assert_eq!(Sample::of(&impatient, took), Some(Sample::Took(took)));
+        for silent in [ErrorKind::Unavailable, ErrorKind::Cancelled, ErrorKind::Config] {
+            assert_eq!(sample(silent), None, "{silent}");
+        }
+    }
+
+    fn samples() -> impl Strategy<Value = Vec<(u64, Option<u64>, u32)>> {
+        let sample = (0..2_000_u64, prop::option::weighted(0.9, any::<u64>()), any::<u32>());
+        prop::collection::vec(sample, 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn the_limit_never_leaves_its_bounds(
+            samples in samples(),
+            min in 1..50_u32,
+            more in 0..500_u32,
+            start in any::<u32>(),
+            smoothing in 0.01..=1.0_f64,
+        ) {
+            let max = min + more;
+            let gradient = Gradient { min, start, smoothing, ..Gradient::default() };
+            prop_assert!(gradient.check(max).is_ok());
+            let mut learner = Learner::new(gradient, max);
+            let mut now = Clock::system().now();
+            for (later, nanos, in_use) in samples {
+                now += Duration::from_millis(later);
+                let sample = nanos.map_or(Sample::Overloaded, |nanos| {
+                    Sample::Took(Duration::from_nanos(nanos))
+                });
+                let before = learner.limit();
+                let moved = learner.add(now, sample, in_use);
+                prop_assert_eq!(moved, before != learner.limit());
+                prop_assert!((min..=max).contains(&learner.limit()));
+            }
+        }
+    }
+}
