@@ -55,6 +55,13 @@ impl Deadline {
         self.0
     }
 
+    /// Runs `work` so that calls made in it inherit this deadline, or an earlier one around it: one
+    /// poll of a future that is written by hand, or what makes a future.
+    #[inline]
+    pub fn inside<T>(self, work: impl FnOnce() -> T) -> T {
+        inside(current().until(Some(self.0)), work)
+    }
+
     /// Runs `future` so that calls in it inherit this deadline, or an earlier one around it.
     ///
     /// It does not end the future itself; the calls in it end.

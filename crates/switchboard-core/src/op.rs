@@ -23,7 +23,7 @@ impl Effect {
     }
 
     /// Whether something may have changed in a call that failed with `error`.
-    pub(crate) fn leaves_doubt(self, error: &crate::Error) -> bool {
+    pub fn leaves_doubt(self, error: &crate::Error) -> bool {
         self != Self::Read && error.outcome() != crate::Outcome::NotApplied
     }
 }

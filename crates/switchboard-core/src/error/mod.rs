@@ -246,7 +246,8 @@ impl Error {
     }
 
     /// The same error of a call that was tried before, when that may have had its effect.
-    pub(crate) fn in_doubt(self) -> Self {
+    #[must_use]
+    pub fn in_doubt(self) -> Self {
         match self.outcome() {
             Outcome::NotApplied => self.with_outcome(Outcome::Unknown),
             _ => self,

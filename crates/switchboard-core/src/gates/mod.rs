@@ -28,5 +28,5 @@ pub(crate) use mistakes::Mistakes;
 pub use policy::{ChainStep, Policy};
 pub use rate_limit::{RateLimit, RateLimiter, Reservation};
 pub use retry::{Backoff, Decision, Jitter, RetryPolicy, Why};
-pub use timeout::AttemptTimeout;
-pub(crate) use timeout::{Limit, Limited};
+pub(crate) use timeout::Limit;
+pub use timeout::{AttemptTimeout, Limited};

@@ -2,11 +2,13 @@
 
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use switchboard_core::{
-    Deadline, Effect, Environment, Error, Gate, Gates, Outcome, Policy, Result, Source,
-    execute_with_resilience,
+    BulkheadLimit, Deadline, Effect, Environment, Error, Gate, Gates, Outcome, Policy, Result,
+    Source, execute_with_resilience,
 };
 
 use crate::station::{breaker, lost, millis, retry, slots, tokens};
@@ -76,6 +78,29 @@ async fn nothing_is_made_when_a_gate_refuses() {
     let late = over.scope(execute_with_resilience(&gates, Effect::Unsafe, || provider.pay())).await;
     assert_eq!(late.unwrap_err().gate(), Some(Gate::Deadline));
     assert_eq!(provider.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_at_hand_serves_the_first_attempt_unless_a_gate_has_to_wait() {
+    let bulkhead = BulkheadLimit { queue: 1, wait: millis(50), ..slots(1) };
+    let policy = Policy { bulkhead: Some(bulkhead), retry: Some(retry(2)), ..Policy::default() };
+    let gates = gates(policy);
+    let given = Mutex::new(Vec::new());
+    let attempt = |at_hand: Option<Arc<()>>| {
+        given.lock().unwrap().push(at_hand.is_some());
+        ready(Err::<(), _>(lost()))
+    };
+    gates.execute(Effect::Read, Arc::new(()), attempt).await.unwrap_err();
+    assert_eq!(std::mem::take(&mut *given.lock().unwrap()), [true, false]);
+
+    let slot = gates.bulkhead().unwrap().try_acquire().unwrap();
+    let at_hand = Arc::new(());
+    let mut waiting = Box::pin(gates.execute(Effect::Read, at_hand.clone(), attempt));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!(Arc::strong_count(&at_hand), 1, "let go while it waits");
+    drop(slot);
+    waiting.await.unwrap_err();
+    assert_eq!(*given.lock().unwrap(), [false, false]);
 }
 
 #[test]

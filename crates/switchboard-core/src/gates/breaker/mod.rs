@@ -11,6 +11,8 @@ mod window;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -98,10 +100,12 @@ pub struct BreakerFigures {
 /// What the call and each of its attempts came to is recorded on it. A permit dropped without a
 /// verdict counts as nothing, and another call may be the probe in its place; only a panic counts
 /// as failure. What is recorded after the breaker has changed its state changes nothing.
+///
+/// `B` is how it holds the breaker: borrowed, or as an [`Arc`] where it has to live on its own.
 #[derive(Debug)]
 #[must_use = "dropped, it gives the leave back"]
-pub struct BreakerPermit<'a> {
-    breaker: &'a Breaker,
+pub struct BreakerPermit<B: Deref<Target = Breaker>> {
+    breaker: B,
     ticket: Ticket,
     has_succeeded: bool,
     /// Whether a panic now would be one of the call, and not of somebody beside it.
@@ -170,12 +174,16 @@ impl Breaker {
 
     /// Leave to make a call now, or the refusal: `Unavailable`, not applied, with the time to wait.
     #[inline]
-    pub fn permit_at(&self, now: Instant) -> Result<BreakerPermit<'_>> {
-        let ticket = match self.circuit.pass() {
-            Some(ticket) => ticket,
-            None => self.probe_at(now)?,
-        };
+    pub fn permit_at(&self, now: Instant) -> Result<BreakerPermit<&Self>> {
+        let ticket = self.ticket_at(now)?;
         Ok(BreakerPermit { breaker: self, ticket, has_succeeded: false, is_at_work: true })
+    }
+
+    /// [`permit_at`](Self::permit_at) for a call that goes on without the caller.
+    #[inline]
+    pub fn owned_permit_at(self: &Arc<Self>, now: Instant) -> Result<BreakerPermit<Arc<Self>>> {
+        let (ticket, breaker) = (self.ticket_at(now)?, Arc::clone(self));
+        Ok(BreakerPermit { breaker, ticket, has_succeeded: false, is_at_work: true })
     }
 
     /// What `result` says about the health of the service, by the policy of this breaker.
@@ -198,6 +206,11 @@ impl Breaker {
     /// The settings it was made with.
     pub fn policy(&self) -> &BreakerPolicy {
         &self.policy
+    }
+
+    /// The clock whose moments it counts in.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Refuses all calls until it is reset.
@@ -244,6 +257,14 @@ impl Breaker {
     fn force(&self, mode: Mode) {
         self.circuit.force(mode, self.nanos_at(self.clock.now()), &self.caller());
         self.events.deliver();
+    }
+
+    #[inline]
+    fn ticket_at(&self, now: Instant) -> Result<Ticket> {
+        match self.circuit.pass() {
+            Some(ticket) => Ok(ticket),
+            None => self.probe_at(now),
+        }
     }
 
     #[cold]
@@ -330,7 +351,12 @@ impl Breaker {
     }
 }
 
-impl BreakerPermit<'_> {
+impl<B: Deref<Target = Breaker>> BreakerPermit<B> {
+    /// The breaker that gave it.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// Records what an attempt came to, and how long it took where slowness counts.
     #[inline]
     pub fn record_at(&mut self, now: Instant, verdict: Verdict, took: Option<Duration>) {
@@ -351,9 +377,10 @@ impl BreakerPermit<'_> {
         self.settle(now, self.breaker.verdict_of(result), is_slow, error);
     }
 
-    /// Says whether the call is running on this thread now: only then is a panic its failure.
+    /// Says whether the call is running on this thread now: only then is a panic its failure. Taken
+    /// to be so until it is said.
     #[inline]
-    pub(crate) fn set_at_work(&mut self, is_at_work: bool) {
+    pub fn set_at_work(&mut self, is_at_work: bool) {
         self.is_at_work = is_at_work;
     }
 
@@ -391,7 +418,7 @@ impl BreakerPermit<'_> {
     /// What follows from anything but a success in good time while closed.
     #[cold]
     fn judge(&mut self, mode: Mode, now: u64, is_bad: bool, error: Option<&Error>) {
-        let breaker = self.breaker;
+        let breaker = &*self.breaker;
         let caller = Caller { breaker, error };
         if self.ticket.is_probe {
             self.ticket.is_probe = false;
@@ -414,7 +441,7 @@ impl BreakerPermit<'_> {
     }
 }
 
-impl Drop for BreakerPermit<'_> {
+impl<B: Deref<Target = Breaker>> Drop for BreakerPermit<B> {
     #[inline]
     fn drop(&mut self) {
         if self.is_at_work && !self.has_succeeded && std::thread::panicking() {

@@ -291,6 +291,17 @@ fn a_probe_dropped_without_verdict_makes_room_for_another() {
 }
 
 #[test]
+fn a_permit_that_owns_its_breaker_counts_and_gives_its_probe_back_like_any() {
+    let (breaker, now) = opened(policy());
+    let (breaker, later) = (Arc::new(breaker), now + policy().open_for);
+    drop(breaker.owned_permit_at(later).unwrap());
+    let mut probe = breaker.owned_permit_at(later).unwrap();
+    assert!(breaker.owned_permit_at(later).is_err(), "there is one probe");
+    probe.record_at(later, Verdict::Success, None);
+    assert_eq!(probe.breaker().state(), BreakerState::Closed);
+}
+
+#[test]
 fn a_panic_counts_as_failure() {
     let (breaker, now) = opened(policy());
     let panicked = catch_unwind(AssertUnwindSafe(|| {

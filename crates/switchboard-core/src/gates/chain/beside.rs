@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Passage;
 use crate::ambient::{self, Ambient};
 use crate::gates::hedge::{Finish, Hedge, Race, Rival};
-use crate::gates::{BreakerCounts, BreakerPermit, Limit, Permit, Withdrawal};
+use crate::gates::{Breaker, BreakerCounts, BreakerPermit, Limit, Permit, Withdrawal};
 use crate::{Class, Effect, Error, Event, Result};
 
 impl<'g> Passage<'g> {
@@ -217,21 +217,21 @@ impl<'g> Passage<'g> {
 }
 
 /// What the gates give to an attempt that they let pass at once.
-type Beside<'g> = (Option<BreakerPermit<'g>>, Option<Permit<'g>>, Withdrawal);
+type Beside<'g> = (Option<BreakerPermit<&'g Breaker>>, Option<Permit<'g>>, Withdrawal);
 
 /// Whether an attempt that failed like this leaves it to others to answer.
 fn is_lost(error: &Error) -> bool {
     error.class() == Class::Outage
 }
 
-fn set_at_work(leave: &mut Option<&mut BreakerPermit<'_>>, is_at_work: bool) {
+fn set_at_work(leave: &mut Option<&mut BreakerPermit<&Breaker>>, is_at_work: bool) {
     if let Some(leave) = leave {
         leave.set_at_work(is_at_work);
     }
 }
 
 /// Tells the breaker of an attempt that failed while others were running.
-fn tell(leave: Option<&mut BreakerPermit<'_>>, began: Instant, now: Instant, error: &Error) {
+fn tell(leave: Option<&mut BreakerPermit<&Breaker>>, began: Instant, now: Instant, error: &Error) {
     if let Some(leave) = leave {
         let result: Result<()> = Err(error.clone());
         leave.record_result_at(now, &result, Some(now.saturating_duration_since(began)));

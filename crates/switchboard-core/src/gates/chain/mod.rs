@@ -86,9 +86,7 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let call = Call { operation: "execute", effect, is_retried: true, spent: &|| false };
-    let passed = gates.run(call, (), |_, limit| Limited::new(make(), limit)).await?;
-    Ok(passed.value)
+    gates.execute(effect, (), |_| make()).await
 }
 
 /// A refusal of the breaker, placed for one operation.
@@ -125,7 +123,7 @@ struct Passage<'g> {
     /// The last reading of the clock; read again only after something has waited.
     now: Instant,
     permit: Option<Permit<'g>>,
-    leave: Option<BreakerPermit<'g>>,
+    leave: Option<BreakerPermit<&'g Breaker>>,
     attempts: u32,
     withdrawal: Option<Withdrawal>,
     /// Whether an attempt that failed may have had its effect.
@@ -221,6 +219,21 @@ impl Gates {
     /// When a call that starts now has to be done.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.policy.deadline.map(|limit| later(self.clock.now(), limit))
+    }
+
+    /// [`execute_with_resilience`] for a caller who has something at hand for the first attempt, such
+    /// as a connection that is ready.
+    ///
+    /// It is let go where a gate has to wait first, so that nobody has to wait for those who wait;
+    /// `attempt` is then given `None`, as it is for each further attempt.
+    pub async fn execute<T, H, F, Fut>(&self, effect: Effect, at_hand: H, attempt: F) -> Result<T>
+    where
+        F: Fn(Option<H>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let call = Call { operation: "execute", effect, is_retried: true, spent: &|| false };
+        let limited = move |at_hand, limit| Limited::new(attempt(at_hand), limit);
+        Ok(self.run(call, at_hand, limited).await?.value)
     }
 
     /// The policy they were built from.

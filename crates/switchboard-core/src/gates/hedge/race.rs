@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::Sleep;
 
-use crate::gates::{BreakerPermit, Permit, Withdrawal};
+use crate::gates::{Breaker, BreakerPermit, Permit, Withdrawal};
 use crate::{Clock, Error};
 
 /// How long an attempt may go without an answer, and how many others may be started beside it.
@@ -38,7 +38,7 @@ pub(in crate::gates) struct Race<'g, Fut> {
 pub(in crate::gates) struct Rival<'g, Fut> {
     // Fields are dropped in this order: what it holds is free only when it does nothing any more.
     pub(in crate::gates) attempt: Pin<Box<Fut>>,
-    pub(in crate::gates) leave: Option<BreakerPermit<'g>>,
+    pub(in crate::gates) leave: Option<BreakerPermit<&'g Breaker>>,
     pub(in crate::gates) permit: Option<Permit<'g>>,
     pub(in crate::gates) withdrawal: Option<Withdrawal>,
     pub(in crate::gates) began: Instant,
