@@ -11,6 +11,7 @@
 //! and memories that providers hold on to.
 
 mod asked;
+pub mod bridge;
 pub mod compose;
 pub mod duplex;
 pub mod flow;

@@ -1,0 +1,4 @@
+//! Providers among what other crates call the same thing.
+
+#[cfg(feature = "tower")]
+pub mod tower;
