@@ -4,6 +4,7 @@ mod cache;
 mod call;
 mod gates;
 mod handle;
+mod layers;
 mod least_loaded;
 mod lookup;
 mod refusal;
@@ -18,6 +19,7 @@ pub fn all() -> Vec<Line> {
         handle::line(),
         call::line(),
         gates::line(),
+        layers::line(),
         refusal::line(),
         select::line(),
         least_loaded::line(),
