@@ -79,6 +79,7 @@ fn ours(name: &'static str, window: BreakerWindow) -> Contender {
             bulkhead: Some(BulkheadLimit { max: 1_024, ..BulkheadLimit::default() }),
             breaker: Some(BreakerPolicy { window, min_calls: 5, ..BreakerPolicy::default() }),
             retry: Some(RetryPolicy::default()),
+            ..Policy::default()
         };
         let handle = block_on(ours::handle(policy));
         move |_| {
