@@ -1,24 +1,24 @@
 //! What the handles of all shapes have in common: which operation a call is, and what they say of
 //! their line.
 
-use switchboard_core::{Effect, Line, Op, Subsystem};
+use switchboard_core::{Effect, Op, Subsystem};
 
 /// How the calls of one handle differ from those its family usually makes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) effect: Option<Effect>,
+    /// The hash of what the calls are about, where somebody chooses by it.
+    pub(crate) key: Option<u64>,
 }
 
 impl Asked {
     /// The operation as the family declares it, with what this handle says of it.
     #[inline]
-    pub(crate) fn op<S: Subsystem>(self, _line: &Line<S>, usual: Op) -> Op {
+    pub(crate) fn op<S: Subsystem>(self, usual: Op) -> Op {
         let declared = S::OPERATIONS.iter().find(|op| op.name() == usual.name());
         let op = declared.copied().unwrap_or(usual);
-        match self.effect {
-            Some(effect) => op.with_effect(effect),
-            None => op,
-        }
+        let op = self.effect.map_or(op, |effect| op.with_effect(effect));
+        self.key.map_or(op, |key| op.keyed_by(key))
     }
 }
 
@@ -48,6 +48,17 @@ macro_rules! handle {
             pub fn with_effect(&self, effect: Effect) -> Self {
                 let mut same = self.clone();
                 same.asked.effect = Some(effect);
+                same
+            }
+
+            /// The same handle for calls that are about `key`: a tenant, a user, a document.
+            ///
+            /// A group that chooses by key sends them to the same provider, wherever that is possible.
+            #[must_use]
+            pub fn with_key(&self, key: &[u8]) -> Self {
+                let mut same = self.clone();
+                same.asked.key =
+                    S::OPERATIONS.first().and_then(|op| self.line.keyed(*op, key).key());
                 same
             }
 

@@ -93,7 +93,7 @@ impl<S: Subsystem> Dialer<S> {
         I: Send + 'static,
         O: Send + 'static,
     {
-        let op = self.asked.op(&self.line, op::OPEN).without_retry();
+        let op = self.asked.op::<S>(op::OPEN).without_retry();
         let open = |driver: Held<S>| async move { driver.open().await };
         let leased = self.line.open(op, open).await?;
         Ok(OpenConversation { leased, is_closed: AtomicBool::new(false) })

@@ -106,7 +106,7 @@ impl<S: Subsystem> Requester<S> {
         I: Clone + Send + Sync + 'static,
         O: Send + 'static,
     {
-        let op = self.asked.op(&self.line, op::EXECUTE);
+        let op = self.asked.op::<S>(op::EXECUTE);
         let ask = |driver: Held<S>| {
             let input = input.clone();
             async move { driver.execute(input).await }
@@ -122,7 +122,7 @@ impl<S: Subsystem> Requester<S> {
         I: Send + 'static,
         O: Send + 'static,
     {
-        let op = self.asked.op(&self.line, op::EXECUTE);
+        let op = self.asked.op::<S>(op::EXECUTE);
         let ask = |driver: Held<S>| async move { driver.execute(input).await };
         self.line.call_once(op, ask).await
     }

@@ -60,7 +60,7 @@ impl<S: Subsystem> Sender<S> {
         S: Subsystem<Driver = dyn Sink<I>>,
         I: Clone + Send + Sync + 'static,
     {
-        let op = self.asked.op(&self.line, op::SEND);
+        let op = self.asked.op::<S>(op::SEND);
         let ask = |driver: Held<S>| {
             let input = input.clone();
             async move { driver.send(input).await }
@@ -74,7 +74,7 @@ impl<S: Subsystem> Sender<S> {
         S: Subsystem<Driver = dyn Sink<I>>,
         I: Send + 'static,
     {
-        let op = self.asked.op(&self.line, op::SEND);
+        let op = self.asked.op::<S>(op::SEND);
         let ask = |driver: Held<S>| async move { driver.send(input).await };
         self.line.call_once(op, ask).await
     }

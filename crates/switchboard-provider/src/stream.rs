@@ -102,7 +102,7 @@ impl<S: Subsystem> Streamer<S> {
         I: Clone + Send + Sync + 'static,
         O: Send + 'static,
     {
-        let op = self.asked.op(&self.line, op::OPEN);
+        let op = self.asked.op::<S>(op::OPEN);
         let open = |driver: Held<S>| {
             let input = input.clone();
             async move { driver.open(input).await }
