@@ -78,6 +78,20 @@ where
     }
 }
 
+impl<I, O> Conversation<I, O> for Box<dyn Conversation<I, O>> {
+    fn send(&self, message: I) -> Reply<'_, ()> {
+        self.as_ref().send(message)
+    }
+
+    fn receive(&self) -> Reply<'_, Option<O>> {
+        self.as_ref().receive()
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        self.as_ref().close()
+    }
+}
+
 /// What an application holds of an instance of a family of duplex providers.
 pub struct Dialer<S: Subsystem> {
     line: Line<S>,
@@ -178,6 +192,6 @@ impl<S: Subsystem, I, O> fmt::Debug for OpenConversation<S, I, O> {
     }
 }
 
-fn closed() -> Error {
+pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::InvalidInput, "the conversation is closed").not_applied()
 }

@@ -1,0 +1,13 @@
+//! Providers as what the rest of the ecosystem speaks, and back.
+
+#[cfg(feature = "futures")]
+mod conversations;
+#[path = "../shapes/families.rs"]
+#[allow(dead_code, reason = "the tests of the shapes use more of it")]
+mod families;
+#[cfg(feature = "futures")]
+mod sinks;
+#[cfg(feature = "futures")]
+mod streams;
+#[cfg(feature = "futures")]
+mod wires;
