@@ -6,3 +6,4 @@ pub mod futures;
 mod one_by_one;
 #[cfg(feature = "tower")]
 pub mod tower;
+pub mod traced;

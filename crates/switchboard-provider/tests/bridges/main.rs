@@ -7,7 +7,9 @@ mod conversations;
 mod families;
 #[cfg(feature = "futures")]
 mod sinks;
+mod spans;
 #[cfg(feature = "futures")]
 mod streams;
+mod traced;
 #[cfg(feature = "futures")]
 mod wires;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
@@ -11,6 +11,8 @@ use switchboard_core::{Error, ErrorKind, Reply, Result};
 use switchboard_provider::Conversation;
 use switchboard_provider::bridge::futures::conversation;
 use tokio::sync::mpsc;
+
+use crate::families::lock;
 
 /// The receiving end of a channel as a stream.
 pub(crate) fn heard<T>(mut end: mpsc::Receiver<T>) -> impl Stream<Item = Result<T>> + Unpin {
@@ -111,10 +113,10 @@ impl<T> Default for Journal<T> {
 
 impl<T: Clone> Journal<T> {
     pub(crate) fn note(&self, entry: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        lock(&self.0).push(entry);
     }
 
     pub(crate) fn entries(&self) -> Vec<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }

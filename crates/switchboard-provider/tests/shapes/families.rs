@@ -1,6 +1,6 @@
 //! One family of each shape, for the tests.
 
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use switchboard_core::{
     Effect, Environment, Manager, Op, Policy, Registry, Result, Settings, Subsystem,
@@ -92,5 +92,7 @@ pub(crate) fn by(driver: &str) -> Settings {
     Settings::new().with("driver", driver)
 }
 
-/// Something shared between a provider and its test.
-pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;
+/// Something shared between a provider and its test, also after one of them panicked.
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
