@@ -146,7 +146,8 @@ impl<S: Subsystem, I: Send + 'static, O: Send + 'static> OpenConversation<S, I, 
         if self.is_closed.load(Ordering::Acquire) {
             return step.run(op::SEND, async { Err(closed()) }).await;
         }
-        step.run(op::SEND, conversation.send(message)).await
+        // Asked inside the step, so that one that may not begin asks nobody.
+        step.run(op::SEND, async { conversation.send(message).await }).await
     }
 
     /// The next message from the other side, or `None` when that has ended.
@@ -155,7 +156,7 @@ impl<S: Subsystem, I: Send + 'static, O: Send + 'static> OpenConversation<S, I, 
             return Ok(None);
         }
         let (conversation, step) = self.leased.shared();
-        step.run(op::RECEIVE, conversation.receive()).await
+        step.run(op::RECEIVE, async { conversation.receive().await }).await
     }
 
     /// Ends the conversation. Once more it does nothing.
@@ -164,7 +165,7 @@ impl<S: Subsystem, I: Send + 'static, O: Send + 'static> OpenConversation<S, I, 
             return Ok(());
         }
         let (conversation, step) = self.leased.shared();
-        step.run(op::CLOSE, conversation.close()).await
+        step.run(op::CLOSE, async { conversation.close().await }).await
     }
 }
 

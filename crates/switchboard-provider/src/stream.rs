@@ -158,7 +158,8 @@ impl<S: Subsystem, O: Send + 'static> OpenStream<S, O> {
             return Ok(None);
         };
         let (items, step) = leased.parts();
-        let item = step.run(op::NEXT, items.next()).await?;
+        // Asked inside the step, so that one that may not begin asks nobody.
+        let item = step.run(op::NEXT, async { items.next().await }).await?;
         self.has_ended = item.is_none();
         Ok(item)
     }
@@ -171,7 +172,7 @@ impl<S: Subsystem, O: Send + 'static> OpenStream<S, O> {
     async fn close_once(&mut self) -> Result<()> {
         let Some(mut leased) = self.leased.take() else { return Ok(()) };
         let (items, step) = leased.parts();
-        step.run(op::CLOSE, items.close()).await
+        step.run(op::CLOSE, async { items.close().await }).await
     }
 }
 
