@@ -10,8 +10,8 @@ use switchboard_provider::{Conversation, function};
 use switchboard_testkit::{advance, assert_idle, drop_at_every_await, poll_settled};
 use tokio::sync::mpsc;
 
-use crate::families::{Echoes, serving};
-use crate::wires::{Census, echo, heard, line, said};
+use crate::families::{Census, Echoes, serving};
+use crate::wires::{echo, heard, line, said};
 
 #[tokio::test(start_paused = true)]
 async fn two_ends_hear_each_other_until_one_hangs_up() -> Result<()> {

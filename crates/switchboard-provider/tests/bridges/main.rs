@@ -13,3 +13,10 @@ mod streams;
 mod traced;
 #[cfg(feature = "futures")]
 mod wires;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Something shared between a provider and its test, also after one of them panicked.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

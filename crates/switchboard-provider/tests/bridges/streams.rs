@@ -10,8 +10,8 @@ use switchboard_provider::bridge::futures::{into_stream, items};
 use switchboard_provider::{Items, function};
 use switchboard_testkit::{assert_idle, drop_at_every_await, poll_settled};
 
-use crate::families::{Countdowns, serving};
-use crate::wires::{Census, Citizen, Journal};
+use crate::families::{Census, Citizen, Countdowns, serving};
+use crate::wires::Journal;
 
 /// Counts down, one a second, and notes when it is closed.
 struct Countdown {

@@ -13,7 +13,8 @@ use switchboard_provider::{
 use switchboard_testkit::drop_at_every_await;
 use tracing::{Level, Span, field, info_span};
 
-use crate::families::{Countdowns, Echoes, Journals, Lengths, lock, serving};
+use crate::families::{Countdowns, Echoes, Journals, Lengths, serving};
+use crate::lock;
 use crate::spans::{Seen, Spans};
 
 /// What is put into providers and comes out, and is to be in no span.
@@ -304,7 +305,7 @@ struct Ready;
 impl switchboard_core::Lifecycle for Ready {}
 
 impl switchboard_provider::Provider for Ready {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ready"
     }
 }
@@ -348,7 +349,7 @@ async fn a_traced_provider_is_started_checked_and_ended_as_what_it_wraps() -> Re
         }
     }
     impl switchboard_provider::Provider for Offline {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "offline"
         }
         fn is_available(&self) -> Reply<'_, bool> {

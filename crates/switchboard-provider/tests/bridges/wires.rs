@@ -1,7 +1,6 @@
 //! Streams and sinks of `futures` made by hand, and what the tests look at them with.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +11,7 @@ use switchboard_provider::Conversation;
 use switchboard_provider::bridge::futures::conversation;
 use tokio::sync::mpsc;
 
-use crate::families::lock;
+use crate::lock;
 
 /// The receiving end of a channel as a stream.
 pub(crate) fn heard<T>(mut end: mpsc::Receiver<T>) -> impl Stream<Item = Result<T>> + Unpin {
@@ -76,29 +75,6 @@ pub(crate) async fn echo<T>(end: impl Conversation<T, T>) -> Result<()> {
         end.send(message).await?;
     }
     end.close().await
-}
-
-/// Counts how many of something there are.
-#[derive(Clone, Default)]
-pub(crate) struct Census(Arc<AtomicUsize>);
-
-pub(crate) struct Citizen(Census);
-
-impl Census {
-    pub(crate) fn born(&self) -> Citizen {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Citizen(self.clone())
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Citizen {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// What was noted, in order.

@@ -1,4 +1,10 @@
 //! The four shapes as subsystems: configured, guarded, selected, swapped, watched.
 
+mod drops;
+mod duplex;
 mod families;
+mod gates;
+mod health;
 mod request_response;
+mod sink;
+mod stream;
