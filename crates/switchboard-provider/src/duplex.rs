@@ -39,10 +39,11 @@ pub trait Conversation<I, O>: Send + Sync {
     /// The next message from the other side; `None` when that has ended, and at every call after it.
     /// An error is not an end.
     ///
-    /// Dropping the reply loses no message. Each message goes to one of several callers.
+    /// Dropping the reply loses no message, polled or not. Each message goes to one of several callers.
     fn receive(&self) -> Reply<'_, Option<O>>;
 
-    /// Ends the conversation. Later sends fail, later receives give `None`; once more it does nothing.
+    /// Ends the conversation, also for who waits in it. Later sends fail, later receives give `None`;
+    /// once more it does nothing.
     fn close(&self) -> Reply<'_, ()>;
 }
 

@@ -13,6 +13,8 @@
 mod asked;
 pub mod bridge;
 pub mod compose;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod duplex;
 pub mod flow;
 pub mod function;

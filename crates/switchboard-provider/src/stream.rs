@@ -37,7 +37,8 @@ pub trait Stream<I, O>: Provider {
 pub trait Items<T>: Send {
     /// The next item; `None` at the end, and at every call after it. An error is not an end.
     ///
-    /// Dropping the reply loses no item: the next call gives the one that this call would have given.
+    /// Dropping the reply loses no item, polled or not: the next call gives the one that this call would
+    /// have given.
     fn next(&mut self) -> Reply<'_, Option<T>>;
 
     /// Gives back what it holds. There are no items afterwards; once more it does nothing.

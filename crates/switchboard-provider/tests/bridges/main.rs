@@ -5,6 +5,8 @@ mod conversations;
 #[path = "../shapes/families.rs"]
 #[allow(dead_code, reason = "the tests of the shapes use more of it")]
 mod families;
+#[cfg(all(feature = "conformance", feature = "futures"))]
+mod rules;
 #[cfg(feature = "futures")]
 mod sinks;
 mod spans;
