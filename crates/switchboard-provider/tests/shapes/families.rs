@@ -325,6 +325,7 @@ pub(crate) fn all(policies: &[Policy]) -> Policy {
         bulkhead: all.bulkhead.or(next.bulkhead),
         breaker: all.breaker.or(next.breaker),
         retry: all.retry.or(next.retry),
+        hedge: all.hedge.or(next.hedge),
         attempt_timeout: all.attempt_timeout.or(next.attempt_timeout),
     })
 }
