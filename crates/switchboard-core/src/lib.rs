@@ -131,9 +131,9 @@ pub use figures::{Durations, OpFigures};
 pub use gates::{
     AttemptTimeout, Backoff, Breaker, BreakerCounts, BreakerFigures, BreakerPermit, BreakerPolicy,
     BreakerState, BreakerWindow, BudgetPolicy, Bulkhead, BulkheadLimit, Cause, ChainStep, Decision,
-    Fault, Faults, Gates, Gradient, HedgeAfter, HedgePolicy, Jitter, Limited, OwnedPermit, Permit,
-    Policy, RateLimit, RateLimiter, Reservation, RetryBudget, RetryPolicy, Verdict, Why,
-    Withdrawal, execute_with_resilience, with_fallback,
+    Fault, Faults, Gates, Gradient, HedgeAfter, HedgePolicy, Jitter, KeyedRateLimiter, Limited,
+    OwnedPermit, Permit, Policy, RateDecision, RateLimit, RateLimiter, Reservation, RetryBudget,
+    RetryPolicy, Verdict, Why, Withdrawal, execute_with_resilience, with_fallback,
 };
 pub use kept::{Kept, Unmade};
 pub use lifecycle::{Health, Lifecycle, Status};

@@ -26,7 +26,7 @@ pub use faults::{Fault, Faults};
 pub use hedge::{HedgeAfter, HedgePolicy};
 pub(crate) use mistakes::Mistakes;
 pub use policy::{ChainStep, Policy};
-pub use rate_limit::{RateLimit, RateLimiter, Reservation};
+pub use rate_limit::{KeyedRateLimiter, RateDecision, RateLimit, RateLimiter, Reservation};
 pub use retry::{Backoff, Decision, Jitter, RetryPolicy, Why};
 pub(crate) use timeout::Limit;
 pub use timeout::{AttemptTimeout, Limited};

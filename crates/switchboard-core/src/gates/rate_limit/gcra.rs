@@ -39,6 +39,31 @@ pub(crate) enum Verdict {
     Never,
 }
 
+/// What became of a request for cells that would not wait, and what is left afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) answer: Answer,
+    /// The theoretical arrival time afterwards.
+    pub(crate) arrival: u64,
+    /// How many cells there are when nothing is owed.
+    pub(crate) limit: u64,
+    /// How many cells could be taken now.
+    pub(crate) remaining: u64,
+    /// Nanoseconds until nothing is owed any more.
+    pub(crate) reset: u64,
+}
+
+/// What becomes of a request for cells that would not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The cells are taken.
+    Taken,
+    /// Nothing was taken; asked again after this many nanoseconds, the cells are there.
+    Late(u64),
+    /// Nothing was taken; so many cells are never there at once.
+    Never,
+}
+
 /// Cells that were taken, with what it needs to give them back.
 #[derive(Debug)]
 pub(crate) struct Booking {
@@ -68,6 +93,23 @@ impl Gcra {
             };
             match settled {
                 Ok(()) => return verdict,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// Takes `cost` cells if they are there now, and says what is left in either case.
+    #[inline]
+    pub(crate) fn decide(&self, now: u64, cost: u64) -> Ruling {
+        let mut state = self.state.load(Acquire);
+        loop {
+            let ruling = self.quota_of(state).decide(arrival(state), now, cost);
+            let settled = match ruling.answer {
+                Answer::Taken => self.swap(state, pack(ruling.arrival, epoch(state))),
+                Answer::Late(_) | Answer::Never => self.unless_retuned(state),
+            };
+            match settled {
+                Ok(()) => return ruling,
                 Err(seen) => state = seen,
             }
         }
@@ -125,23 +167,80 @@ impl Gcra {
     }
 }
 
+impl Ruling {
+    /// Whether cells were taken that are not back yet: if not, there is nothing to remember.
+    #[inline]
+    pub(crate) fn leaves_debt(&self) -> bool {
+        self.answer == Answer::Taken && self.reset > 0
+    }
+}
+
 impl Quota {
     // Saturates throughout: a quota read while it is rewritten may be nonsense. Its verdict is
     // thrown away by the exchange that fails.
     #[inline]
     fn judge(self, state: u64, now: u64, cost: u64, longest: u64) -> Verdict {
-        let price = self.interval.saturating_mul(cost);
-        if price > self.tolerance {
-            return Verdict::Never;
-        }
         let now = now.min(ARRIVAL_MAX);
-        let after = arrival(state).max(now).saturating_add(price);
-        let due = after.saturating_sub(self.tolerance).max(now);
+        let Some((due, after)) = self.price(arrival(state), now, cost) else {
+            return Verdict::Never;
+        };
         let wait = due - now;
         if wait > longest.min(self.wait) || after > ARRIVAL_MAX {
             return Verdict::Late(wait);
         }
         Verdict::Granted(Booking { before: state, after: pack(after, epoch(state)), due })
+    }
+
+    /// What becomes of a request for `cost` cells by somebody who does not wait.
+    #[inline]
+    pub(crate) fn decide(self, arrival: u64, now: u64, cost: u64) -> Ruling {
+        let now = now.min(ARRIVAL_MAX);
+        let (answer, arrival) = match self.price(arrival, now, cost) {
+            None => (Answer::Never, arrival),
+            Some((due, after)) if due > now || after > ARRIVAL_MAX => {
+                (Answer::Late(due - now), arrival)
+            }
+            Some((_, after)) => (Answer::Taken, after),
+        };
+        self.ruling(answer, arrival, now)
+    }
+
+    /// What somebody would be told who asks for one cell, who takes nothing.
+    #[inline]
+    pub(crate) fn peek(self, arrival: u64, now: u64) -> Ruling {
+        Ruling { answer: self.decide(arrival, now, 1).answer, ..self.decide(arrival, now, 0) }
+    }
+
+    /// What is owed under `self` by somebody who owes so much under `old`: as many cells, as far as
+    /// there are so many.
+    pub(crate) fn owed_since(self, old: Self, owed: u64) -> u64 {
+        let cells_owed = u128::from(owed) * u128::from(self.interval);
+        let owed = cells_owed.div_ceil(u128::from(old.interval.max(1)));
+        u64::try_from(owed).unwrap_or(u64::MAX).min(self.tolerance)
+    }
+
+    /// When `cost` cells may be used, and the arrival time that they leave; nothing if never.
+    #[inline]
+    fn price(self, arrival: u64, now: u64, cost: u64) -> Option<(u64, u64)> {
+        let price = self.interval.saturating_mul(cost);
+        if price > self.tolerance {
+            return None;
+        }
+        let after = arrival.max(now).saturating_add(price);
+        Some((after.saturating_sub(self.tolerance).max(now), after))
+    }
+
+    #[inline]
+    fn ruling(self, answer: Answer, arrival: u64, now: u64) -> Ruling {
+        let interval = self.interval.max(1);
+        let owed = arrival.saturating_sub(now);
+        Ruling {
+            answer,
+            arrival,
+            limit: self.tolerance / interval,
+            remaining: self.tolerance.saturating_sub(owed) / interval,
+            reset: owed,
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! A call books its slot when it arrives and sleeps until the slot has come, so calls go in the
 //! order in which they arrived and each wakes once. Whoever would wait too long is told so at once
-//! and takes nothing. Which calls pay, and how much, is decided by the line.
+//! and takes nothing. Which calls pay, and how much, is decided by the line. For a pace per key see
+//! `keyed`.
 
 mod gcra;
+mod keyed;
+mod table;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,7 @@ use crate::settings::{Rate, duration};
 use crate::stripe::Padded;
 use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Gate, Result};
+pub use keyed::{KeyedRateLimiter, RateDecision};
 
 /// How many calls may pass in a time, and how long one may wait for its turn.
 ///
@@ -137,6 +141,33 @@ impl RateLimiter {
         self.reserve_at(now, cost, Duration::ZERO).map(drop)
     }
 
+    /// Takes `cost` cells if they are there now, and says what is left in either case: what a server
+    /// writes into its answer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard_core::{Clock, RateLimit, RateLimiter};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread()
+    /// #     .enable_time().start_paused(true).build().unwrap();
+    /// # runtime.block_on(async {
+    /// let limiter = RateLimiter::new(RateLimit::default(), Clock::system())?;
+    /// let decision = limiter.decide(40);
+    /// assert!(decision.allowed);
+    /// assert_eq!((decision.limit, decision.remaining), (100, 60));
+    /// assert_eq!(decision.reset, Duration::from_millis(80));
+    /// # switchboard_core::Result::<()>::Ok(()) }).unwrap();
+    /// ```
+    pub fn decide(&self, cost: u64) -> RateDecision {
+        self.decide_at(self.clock.now(), cost)
+    }
+
+    /// [`decide`](Self::decide) for a caller that has read the clock already.
+    #[inline]
+    pub fn decide_at(&self, now: Instant, cost: u64) -> RateDecision {
+        self.gcra.0.decide(self.nanos_at(now), cost).into()
+    }
+
     /// Takes `cost` cells that are due within `longest_wait` and within the longest wait of the
     /// settings, without waiting for them.
     ///
@@ -160,7 +191,7 @@ impl RateLimiter {
                 Ok(Reservation { limiter: self, booking, wait })
             }
             Verdict::Late(wait) => Err(too_soon(Duration::from_nanos(wait))),
-            Verdict::Never => Err(self.too_large(cost)),
+            Verdict::Never => Err(too_large(cost, self.settings().burst)),
         }
     }
 
@@ -208,13 +239,6 @@ impl RateLimiter {
     #[inline]
     fn nanos_at(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.base))
-    }
-
-    #[cold]
-    fn too_large(&self, cost: u64) -> Error {
-        Error::new(ErrorKind::TooLarge, "the call costs more than the rate limit ever lets pass")
-            .with_context("cost", cost)
-            .with_context("burst", self.settings().burst)
     }
 }
 
@@ -322,6 +346,13 @@ impl Drop for Waiting<'_> {
 #[cold]
 fn too_soon(wait: Duration) -> Error {
     Error::refused(Gate::RateLimit, "the next free slot is too far off").retry_after(wait)
+}
+
+#[cold]
+fn too_large(cost: u64, burst: u64) -> Error {
+    Error::new(ErrorKind::TooLarge, "the call costs more than the rate limit ever lets pass")
+        .with_context("cost", cost)
+        .with_context("burst", burst)
 }
 
 fn misconfigured(setting: &'static str, message: &'static str) -> Error {
