@@ -72,15 +72,24 @@ impl<T> OneByOne<T> {
         closed
     }
 
+    /// The output of `future`, or `None` if it ends before; told of that only while it waits.
     async fn unless_ending<F: Future>(&self, future: F) -> Option<F::Output> {
-        let mut told = pin!(self.told.notified());
-        told.as_mut().enable();
         let mut future = pin!(future);
+        let mut told = pin!(None);
         poll_fn(|context| {
-            if self.is_ending() || told.as_mut().poll(context).is_ready() {
+            if self.is_ending() {
                 return Poll::Ready(None);
             }
-            future.as_mut().poll(context).map(Some)
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            if told.is_none() {
+                told.set(Some(self.told.notified()));
+            }
+            let is_told =
+                told.as_mut().as_pin_mut().is_some_and(|told| told.poll(context).is_ready());
+            // The end may have begun before it could be told.
+            if is_told || self.is_ending() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }

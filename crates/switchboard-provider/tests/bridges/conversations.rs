@@ -1,10 +1,11 @@
 //! Conversations as pairs of a sink and a stream, and back.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use proptest::prelude::*;
-use switchboard_core::{Clock, Error, ErrorKind, Outcome, Policy, Result};
+use switchboard_core::{Clock, Error, ErrorKind, Outcome, Policy, Reply, Result};
 use switchboard_provider::bridge::futures::{conversation, split};
 use switchboard_provider::{Conversation, function};
 use switchboard_testkit::{advance, assert_idle, drop_at_every_await, poll_settled};
@@ -12,6 +13,14 @@ use tokio::sync::mpsc;
 
 use crate::families::{Census, Echoes, serving};
 use crate::wires::{echo, heard, line, said};
+
+/// What it has come to, without waiting for anything else.
+async fn at_once<T>(mut reply: Reply<'_, T>) -> Result<T> {
+    match poll_settled(&mut reply).await {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it still waits"),
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn two_ends_hear_each_other_until_one_hangs_up() -> Result<()> {
@@ -55,9 +64,10 @@ async fn the_end_reaches_whoever_waits_even_if_nobody_polls_him() -> Result<()> 
     let (closed, first) = tokio::join!(here.close(), there.receive());
     closed?;
     assert_eq!(first?, Some(0));
-    assert_eq!((receiving.await?, waiting.await?), (None, None));
-    assert_eq!(sending.await.unwrap_err().outcome(), Outcome::Unknown);
-    assert_eq!(behind.await.unwrap_err().outcome(), Outcome::NotApplied);
+    // Those behind do not wait for those in front of them.
+    assert_eq!((at_once(waiting).await?, at_once(receiving).await?), (None, None));
+    assert_eq!(at_once(behind).await.unwrap_err().outcome(), Outcome::NotApplied);
+    assert_eq!(at_once(sending).await.unwrap_err().outcome(), Outcome::Unknown);
     Ok(())
 }
 
@@ -161,12 +171,26 @@ async fn closing_one_half_ends_the_other() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_could_not_be_sent_is_told_at_the_end_and_keeps_nothing_open() -> Result<()>
+{
+    let (sender, receiver) = mpsc::channel::<u32>(1);
+    let (_there, here) = mpsc::channel::<u32>(1);
+    drop(receiver);
+    let (mut say, mut hear) = split::<u32, u32, _>(conversation(heard(here), said(sender)));
+    say.feed(1).await?;
+    assert_eq!(say.close().await.unwrap_err().message(), "the other side hung up");
+    let next = poll_settled(&mut hear.next()).await;
+    assert!(matches!(next, Poll::Ready(None)), "{next:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_both_halves_drops_the_conversation() {
     let census = Census::default();
     let citizen = census.born();
     let heard = stream::poll_fn(move |_| {
         let _ = &citizen;
-        std::task::Poll::<Option<Result<u32>>>::Pending
+        Poll::<Option<Result<u32>>>::Pending
     });
     let (sender, _receiver) = mpsc::channel::<u32>(1);
     let (say, mut hear) = split::<u32, u32, _>(conversation(heard, said(sender)));

@@ -3,10 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_sink::Sink as FuturesSink;
 use futures_util::future::{join_all, poll_fn};
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, sink, stream};
 use proptest::prelude::*;
 use switchboard_core::{Clock, Error, ErrorKind, Lifecycle as _, Outcome, Policy, Result, Retry};
@@ -180,6 +182,24 @@ async fn closing_a_provider_closes_its_sink_and_ends_whoever_waits() -> Result<(
     assert_eq!(waits.await.unwrap_err().outcome(), Outcome::NotApplied);
     provider.close().await?;
     assert_eq!(provider.send(3).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_woken_when_the_closing_begins_and_not_when_it_is_done() -> Result<()> {
+    let (sender, _receiver) = mpsc::channel(1);
+    let provider = futures::sink("channel", said(sender));
+    provider.send(0).await?;
+    // Polls only what was woken.
+    let mut sending: FuturesUnordered<_> =
+        [1, 2].map(|number| provider.send(number)).into_iter().collect();
+    assert!(poll_settled(&mut sending.next()).await.is_pending());
+    let mut closing = provider.close();
+    assert!(poll_settled(&mut closing).await.is_pending(), "there is no room");
+    for _ in 0..2 {
+        let told = poll_settled(&mut sending.next()).await;
+        assert!(matches!(told, Poll::Ready(Some(Err(_)))), "{told:?}");
+    }
     Ok(())
 }
 

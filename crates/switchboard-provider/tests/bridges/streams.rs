@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use futures_util::stream::FusedStream as _;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use proptest::prelude::*;
 use switchboard_core::{Clock, Error, ErrorKind, Policy, Reply, Result};
@@ -52,8 +53,12 @@ fn lost() -> Error {
 async fn a_stream_gives_the_items_in_order_and_ends_where_they_end() -> Result<()> {
     let (items, closed, census) = countdown(3);
     let mut stream = into_stream(items);
+    assert!(!stream.is_terminated());
     assert_eq!(stream.by_ref().try_collect::<Vec<_>>().await?, [2, 1, 0]);
+    assert!(stream.is_terminated());
+    let asked = Clock::system().now();
     assert_eq!(stream.next().await.transpose()?, None, "the end stays the end");
+    assert_eq!(Clock::system().now(), asked, "and the items are left alone");
     assert!(closed.entries().is_empty(), "the end closes nothing");
     stream.close().await?;
     assert_eq!((closed.entries(), census.count()), (vec![0], 0));
