@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 /// What is shared, until it has ended.
 pub(super) struct OneByOne<T> {
-    /// `None` after its end. Locked for the length of a poll and never longer, so that a caller that is
-    /// neither polled nor dropped does not keep it from ending.
+    /// `None` after its end. Locked for the length of a poll of it and never longer, so that a caller
+    /// that is neither polled nor dropped does not keep it from ending.
     shared: Mutex<Option<Pin<Box<T>>>>,
     turns: tokio::sync::Mutex<()>,
     closings: tokio::sync::Mutex<()>,

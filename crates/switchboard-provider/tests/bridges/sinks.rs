@@ -231,6 +231,40 @@ async fn a_sink_that_panics_takes_the_next_input() {
     assert!(next.now_or_never().is_some(), "it has its turn");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::disallowed_methods, reason = "callers on several threads")]
+async fn callers_on_many_threads_all_learn_of_the_end() -> Result<()> {
+    for _ in 0..200 {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let provider = Arc::new(futures::sink("channel", said(sender)));
+        let callers = (0..8).map(|_| {
+            let provider = provider.clone();
+            tokio::spawn(async move {
+                let mut sent = 0;
+                while provider.send(()).await.is_ok() {
+                    sent += 1;
+                }
+                sent
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        let mut arrived = 0;
+        for _ in 0..10 {
+            receiver.recv().await.unwrap();
+            arrived += 1;
+        }
+        let closing = tokio::spawn(async move { provider.close().await });
+        while receiver.recv().await.is_some() {
+            arrived += 1;
+        }
+        closing.await.unwrap()?;
+        let sent: u32 = join_all(callers).await.into_iter().map(Result::unwrap).sum();
+        // The one that was given when the closing began may have arrived or not.
+        assert!(arrived == sent || arrived == sent + 1, "{arrived} of {sent}");
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn whatever_is_sent_through_both_arrives_in_order(
