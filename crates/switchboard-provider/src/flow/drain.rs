@@ -14,7 +14,7 @@ use crate::{Items, Provider, RequestResponse, Stream};
 /// # use switchboard_core::Reply;
 /// # struct Numbers(std::ops::Range<u32>);
 /// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::ready(Ok(self.0.next())) }
+/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
 /// # }
 /// use switchboard_core::ErrorKind;
 /// use switchboard_provider::{Items, drain};
@@ -44,7 +44,7 @@ pub async fn drain<T>(mut items: impl Items<T>, items_max: usize) -> Result<Vec<
 /// # use switchboard_core::{Reply, Result};
 /// # struct Numbers(std::ops::Range<u32>);
 /// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::ready(Ok(self.0.next())) }
+/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
 /// # }
 /// use switchboard_provider::{Drained, Items, RequestResponse, function};
 ///

@@ -40,7 +40,7 @@ use crate::{Items, Provider, Stream};
 /// # use switchboard_core::{Reply, Result};
 /// # struct Numbers(std::ops::Range<u32>);
 /// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::ready(Ok(self.0.next())) }
+/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
 /// # }
 /// use std::sync::Arc;
 /// use switchboard_provider::{FanOutStream, Items, Stream, function};

@@ -19,7 +19,7 @@ use crate::{Items, Provider, Stream};
 /// # use switchboard_core::Reply;
 /// # struct Numbers(std::ops::Range<u32>);
 /// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::ready(Ok(self.0.next())) }
+/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
 /// # }
 /// use std::num::NonZeroUsize;
 /// use std::time::Duration;
@@ -130,7 +130,7 @@ impl<S, T> fmt::Debug for Windows<S, T> {
 /// # use switchboard_core::{Reply, Result};
 /// # struct Numbers(std::ops::Range<u32>);
 /// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::ready(Ok(self.0.next())) }
+/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
 /// # }
 /// use std::num::NonZeroUsize;
 /// use std::time::Duration;
