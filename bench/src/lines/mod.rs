@@ -4,6 +4,7 @@ mod cache;
 mod call;
 mod gates;
 mod handle;
+mod keyed;
 mod layers;
 mod least_loaded;
 mod lookup;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Line> {
         refusal::line(),
         select::line(),
         least_loaded::line(),
+        keyed::line(),
         cache::line(),
     ]
 }

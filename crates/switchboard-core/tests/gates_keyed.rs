@@ -359,7 +359,7 @@ fn keys_that_stay_away_are_forgotten_by_the_calls_of_others() {
     for key in 0..5_000 {
         assert!(limiter.check_at(later, &(10_000 + key), 1).allowed);
     }
-    // Each of the calls looked at two keys, in whichever shard it came to.
+    // Each new key looked at two others, in whichever shard it came to.
     assert!(limiter.len() < 6_000, "{}", limiter.len());
     assert!(limiter.evict_idle_at(later) < 1_000);
     assert_eq!(limiter.len(), 5_000);

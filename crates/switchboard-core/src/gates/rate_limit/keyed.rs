@@ -161,17 +161,18 @@ impl<K> KeyedRateLimiter<K> {
     {
         let (now, hash) = (self.nanos_at(now), self.hasher.hash_one(key));
         let (shard, room) = (self.shard(hash), &self.room.0);
+        let known = shard.lock().charge_known(hash, key, now, cost);
+        if let Some(ruling) = known {
+            return ruling.into();
+        }
         // Keys are copied and dropped while the lock is free, because that is code of the caller.
-        let (known, _forgotten) = {
+        let copy = key.to_owned();
+        let (ruling, _gone, _forgotten) = {
             let mut shard = shard.lock();
-            let known = shard.charge_known(hash, key, now, cost);
-            (known, shard.table.sweep(now.saturating_sub(nanos(IDLE_KEPT)), room))
+            let forgotten = shard.table.sweep(now.saturating_sub(nanos(IDLE_KEPT)), room);
+            let (ruling, gone) = shard.charge(hash, key, copy, now, cost, room);
+            (ruling, gone, forgotten)
         };
-        let ruling = known.unwrap_or_else(|| {
-            let copy = key.to_owned();
-            let (ruling, _gone) = shard.lock().charge(hash, key, copy, now, cost, room);
-            ruling
-        });
         ruling.into()
     }
 
@@ -253,8 +254,8 @@ impl<K> KeyedRateLimiter<K> {
 
     /// Forgets every key that owes nothing, and says how many they were.
     ///
-    /// Each decision looks at a few keys, and forgets those that have owed nothing for a minute; this
-    /// is for those who want the memory back at once.
+    /// Whenever a key is added, a few others are looked at, and those forgotten that have owed nothing
+    /// for a minute; this is for those who want the memory back at once.
     pub fn evict_idle(&self) -> usize {
         self.evict_idle_at(self.clock.now())
     }

@@ -241,8 +241,8 @@ impl Position {
 
 /// How many entries a limiter may be allowed to hold: what 24 bits count.
 pub(crate) const KEYS_MAX: usize = (1 << 24) - 1;
-/// How many entries each call looks at, to forget those that are idle: more than the one that it may
-/// add, so that the walk comes round.
+/// How many entries are looked at for each that is added, to forget those that are idle: more than one,
+/// so that the walk comes round.
 pub(crate) const LOOKED_AT: usize = 2;
 /// Of how many entries the one goes that owes least, when all places are taken.
 const SAMPLED: usize = 8;
