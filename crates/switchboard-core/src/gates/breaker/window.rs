@@ -275,8 +275,11 @@ fn add(slot: &AtomicU64, tag: u64, is_failure: bool) -> bool {
 }
 
 /// Whether `tag` is of an earlier time than `other`, although tags start over after their last.
+///
+/// Only a little earlier: what would be long before is a slot that nobody has touched for almost as
+/// long as there are tags.
 fn is_older(tag: u64, other: u64) -> bool {
-    tag.wrapping_sub(other) & TAG_MASK > TAG_MASK / 2
+    (1..=LATE_MAX).contains(&(other.wrapping_sub(tag) & TAG_MASK))
 }
 
 fn add_difference(sum: &AtomicI64, before: u8, after: u8) {
@@ -301,6 +304,8 @@ const BUCKETS: u64 = 10;
 /// A power of two above the buckets: finding a slot is a mask, a stripe fills two cache lines, and
 /// a call that is recorded late still finds its own slot.
 const SLOTS: usize = 16;
+/// So many rings late, somebody records who read the clock long ago.
+const LATE_MAX: u64 = 8;
 const COUNT_BITS: u32 = 20;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const TAG_SHIFT: u32 = 2 * COUNT_BITS;
@@ -395,6 +400,17 @@ mod tests {
         window.record(100, FAILED);
         assert_eq!(window.tally(1700).failures, 1);
         assert_eq!(window.tally(100), Tally::default());
+    }
+
+    #[test]
+    fn a_window_that_was_idle_for_however_long_counts_again() {
+        for tags in [TAG_MASK / 2, TAG_MASK / 2 + 1, TAG_MASK - LATE_MAX] {
+            let window = Window::over_time(Duration::from_micros(1));
+            window.record(0, FAILED);
+            let later = 100 * SLOTS as u64 * tags;
+            window.record(later, FAILED);
+            assert_eq!(window.tally(later).failures, 1, "{tags}");
+        }
     }
 
     #[test]
