@@ -1,8 +1,8 @@
 //! Finds how many calls a service takes at once, by how long its answers take.
 //!
 //! Knows samples and moments, nothing of slots, locks or clocks. A window of samples that is complete
-//! moves the limit once: down while answers take clearly longer than they usually do, down at once when
-//! the service said that it was too much, and up while the slots are really used.
+//! moves the limit once: down while answers take clearly longer than they usually do, down by the share of
+//! calls that were too much for the service, and up while the slots are really used.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,12 @@ use crate::{Class, Error, ErrorKind, Gate, Result};
 /// Between which bounds a bulkhead finds its own limit, and how eagerly.
 ///
 /// Answers that take longer than they usually do are the first sign that a service has too much to do.
-/// Where that is so the limit goes down in proportion, and where calls end for want of time or because
-/// the service refuses them it goes down at once. Where neither is so and at least half of the slots are
-/// used it goes up, a little at a time, as far as the `max` of the bulkhead.
+/// Where that is so the limit goes down in proportion; where calls end for want of time or because the
+/// service refuses them, by the share that they are of all. Else, while at least half of the slots are
+/// used, it goes up, a little at a time, as far as the `max` of the bulkhead.
+///
+/// What is usual is one time for all calls of the bulkhead. Operations that take very different times
+/// are better kept apart, in instances of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gradient {
@@ -49,6 +52,8 @@ pub(crate) struct Learner {
     limit: f64,
     /// How long answers usually take, in nanoseconds; `None` before the first window.
     usual: Option<f64>,
+    /// How many windows in a row were far quicker than usual.
+    quick: u32,
     window: Option<Window>,
 }
 
@@ -93,7 +98,14 @@ impl Sample {
 impl Learner {
     pub(crate) fn new(gradient: Gradient, max: u32) -> Self {
         let limit = f64::from(gradient.start.clamp(gradient.min, max));
-        Self { gradient, max, limit, usual: None, window: None }
+        Self { gradient, max, limit, usual: None, quick: 0, window: None }
+    }
+
+    /// Another service answers from now on: what was usual is to be found out anew.
+    pub(crate) fn start_over(&mut self) {
+        self.usual = None;
+        self.quick = 0;
+        self.window = None;
     }
 
     /// Goes on between other bounds, with what has been learnt.
@@ -127,42 +139,49 @@ impl Learner {
     }
 
     fn learn(&mut self, window: &Window) {
-        if window.overloads > 0 {
-            self.limit = self.bounded(self.limit * OVERLOADED);
-            return;
-        }
-        let lately = window.nanos / f64::from(window.answers.max(1));
-        let usual =
-            self.usual.map_or(lately, |usual| usual + (lately - usual) * self.share(usual, lately));
+        let overloaded = f64::from(window.overloads) / f64::from(window.overloads + window.answers);
+        let kept = (1.0 - overloaded).max(KEPT_MIN);
+        let target = if window.answers == 0 { self.limit } else { self.target(window) };
+        let smoothing = self.gradient.smoothing;
+        let limit = self.limit * (1.0 - smoothing) + target * smoothing;
+        self.limit = self.bounded(limit * kept);
+    }
+
+    /// Where the limit should go by how long the answers of a window took.
+    fn target(&mut self, window: &Window) -> f64 {
+        let lately = (window.nanos / f64::from(window.answers)).max(1.0);
+        let usual = self.usual.map_or(lately, |usual| self.usual_after(usual, lately, window));
         self.usual = Some(usual);
-        let gradient = (self.gradient.tolerance * usual / lately.max(1.0)).clamp(GRADIENT_MIN, 1.0);
-        let target = if gradient < 1.0 {
+        let gradient = (self.gradient.tolerance * usual / lately).clamp(KEPT_MIN, 1.0);
+        if gradient < 1.0 {
             self.limit * gradient
         } else if f64::from(window.busiest) >= self.limit / 2.0 {
             self.limit + f64::from(self.gradient.headroom)
         } else {
             // Slots that nobody uses say nothing about how many there could be.
-            return;
-        };
-        let smoothing = self.gradient.smoothing;
-        self.limit = self.bounded(self.limit * (1.0 - smoothing) + target * smoothing);
+            self.limit
+        }
     }
 
-    /// How much a window in which answers took `lately` counts towards what is usual.
+    /// How long answers usually take, after a window in which they took `lately`.
     ///
-    /// Faster ones count at once, because no answer comes faster than the service can give it. Slower
-    /// ones count little, or what comes of too many calls would soon be taken as usual; and not at all
-    /// beyond what is tolerated, unless there are no fewer calls to be had: then it is not their doing.
-    fn share(&self, usual: f64, lately: f64) -> f64 {
-        if lately < usual {
-            FASTER
-        } else if self.limit() <= self.gradient.min {
-            FEWEST
-        } else if lately <= usual * self.gradient.tolerance {
-            SLOWER
+    /// It follows slowly, or what comes of too many calls would soon be taken as usual, and a few quick
+    /// answers as what all could be. Beyond what is tolerated, and with all slots in use, it does not
+    /// follow at all, unless there are no fewer slots to be had: then it is not their doing.
+    fn usual_after(&mut self, usual: f64, lately: f64, window: &Window) -> f64 {
+        self.quick = if lately * FAR < usual { self.quick.saturating_add(1) } else { 0 };
+        if self.quick > QUICK_MAX {
+            return usual * DRIFT;
+        }
+        let is_tolerated = lately <= usual * self.gradient.tolerance;
+        let share = if !is_tolerated && self.limit() <= self.gradient.min {
+            AT_FEWEST
+        } else if is_tolerated || window.busiest < self.limit() {
+            SLOWLY
         } else {
             0.0
-        }
+        };
+        usual + (lately - usual) * share
     }
 
     fn bounded(&self, limit: f64) -> f64 {
@@ -242,15 +261,17 @@ impl Default for Gradient {
     }
 }
 
-/// What is left of the limit after a window with overload in it.
-const OVERLOADED: f64 = 0.9;
-/// The least that one window leaves of the limit, before it is smoothed.
-const GRADIENT_MIN: f64 = 0.5;
-/// How much of a window counts towards what is usual: one that was faster, one that was slower, and one
-/// that was slower although no fewer calls could have been running.
-const FASTER: f64 = 0.5;
-const SLOWER: f64 = 2.0 / 601.0;
-const FEWEST: f64 = 0.1;
+/// The least that one window leaves of the limit, of each of its two reasons.
+const KEPT_MIN: f64 = 0.5;
+/// How much of a window counts towards what is usual: that of 600 windows; or, where answers are too slow
+/// although no fewer calls could have been running, a tenth.
+const SLOWLY: f64 = 2.0 / 601.0;
+const AT_FEWEST: f64 = 0.1;
+/// Where answers are so many times as quick as usual, in more than so many windows in a row, what is left
+/// of the usual time after each further one.
+const FAR: f64 = 2.0;
+const QUICK_MAX: u32 = 10;
+const DRIFT: f64 = 0.95;
 
 #[cfg(test)]
 mod tests {
@@ -340,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sign_of_overload_in_a_window_takes_a_tenth_off() {
+    fn the_limit_goes_down_by_the_share_of_calls_that_were_too_much() {
         let now = Clock::system().now();
         let mut learner = learner(100);
         for second in 0..10 {
@@ -348,9 +369,51 @@ mod tests {
                 5 => Sample::Overloaded,
                 _ => Sample::Took(Duration::from_millis(1)),
             };
-            learner.add(now + Duration::from_secs(second), sample, 100);
+            learner.add(now + Duration::from_secs(second), sample, 10);
         }
         assert_eq!(learner.limit(), 90);
+    }
+
+    #[test]
+    fn a_call_in_five_hundred_that_is_lost_takes_no_slots_away() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(100);
+        for number in 0..100_000_u32 {
+            let sample = match number % 500 {
+                0 => Sample::Overloaded,
+                _ => Sample::Took(Duration::from_millis(10)),
+            };
+            learner.add(now, sample, learner.limit());
+            now += Duration::from_millis(1);
+        }
+        assert!(learner.limit() >= 100, "{}", learner.limit());
+    }
+
+    #[test]
+    fn a_second_of_quick_answers_is_not_taken_as_what_all_could_be() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(200);
+        let slow = Service { base: Duration::from_millis(100), capacity: 1000 };
+        let quick = Service { base: Duration::from_millis(5), capacity: 1000 };
+        run(&mut learner, &slow, 100, u32::MAX, &mut now);
+        let before = learner.limit();
+        for _ in 0..20 {
+            run(&mut learner, &quick, 2, u32::MAX, &mut now);
+            run(&mut learner, &slow, 20, u32::MAX, &mut now);
+        }
+        assert!(learner.limit() >= before, "{before} then {}", learner.limit());
+    }
+
+    #[test]
+    fn after_a_start_over_what_was_usual_is_forgotten_and_the_limit_is_not() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(100);
+        run(&mut learner, &service(1000), 20, u32::MAX, &mut now);
+        let before = learner.limit();
+        learner.start_over();
+        let slower = Service { base: Duration::from_millis(40), capacity: 1000 };
+        run(&mut learner, &slower, 20, u32::MAX, &mut now);
+        assert!(learner.limit() >= before, "{before} then {}", learner.limit());
     }
 
     #[test]

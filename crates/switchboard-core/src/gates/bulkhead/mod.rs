@@ -174,7 +174,7 @@ impl Bulkhead {
     ///     let late = Err::<(), _>(Error::new(ErrorKind::Timeout, "no answer"));
     ///     bulkhead.ended(&late, Duration::from_millis(100));
     /// }
-    /// assert_eq!(bulkhead.slots_max(), 18, "too much for the service");
+    /// assert_eq!(bulkhead.slots_max(), 10, "too much for the service");
     /// # switchboard_core::Result::<()>::Ok(()) }).unwrap();
     /// ```
     pub fn ended<T>(&self, result: &Result<T>, took: Duration) {
@@ -220,6 +220,14 @@ impl Bulkhead {
         }
         self.slots.0.hand_out();
         Ok(())
+    }
+
+    /// Another service answers from now on: what was learnt of the time that answers take is forgotten,
+    /// and the number of slots stays.
+    pub(crate) fn start_over(&self) {
+        if let Some(learner) = &mut *self.learner.lock() {
+            learner.start_over();
+        }
     }
 
     fn learn(&self, now: Instant, sample: Sample) {

@@ -241,8 +241,12 @@ impl Gates {
         &self.policy
     }
 
-    /// Another driver serves from now on: a breaker that is to start over does.
+    /// Another driver serves from now on: a breaker that is to start over does, and so does what a
+    /// bulkhead has learnt of the time that answers take.
     pub(crate) fn swapped(&self) {
+        if let Some(bulkhead) = &self.bulkhead {
+            bulkhead.start_over();
+        }
         if let Some(breaker) = self.breaker.as_ref().filter(|b| b.policy().reset_on_swap) {
             breaker.reset_unless_forced();
         }
