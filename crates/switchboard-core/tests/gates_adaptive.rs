@@ -96,6 +96,23 @@ async fn it_finds_what_the_service_takes_backs_off_when_that_is_less_and_comes_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_finds_what_the_service_takes_under_load_from_the_first_call_on() {
+    for start in [4, 200] {
+        let window = Duration::from_millis(100);
+        let adaptive = Gradient { start, window, ..Gradient::default() };
+        let (gates, service) = (gates(limit(adaptive)).unwrap(), Service::new(30));
+        press(&gates, &service, 250, Duration::from_secs(15)).await.unwrap();
+        let before = service.served.load(Ordering::Relaxed);
+        press(&gates, &service, 250, Duration::from_secs(10)).await.unwrap();
+        let served = service.served.load(Ordering::Relaxed) - before;
+        // The service does thirty calls of 10 ms each at the same time.
+        assert!(served > 25_000, "{served} from {start}");
+        let slots = gates.bulkhead().unwrap().slots_max();
+        assert!((15..=60).contains(&slots), "{slots} from {start}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_run_out_of_time_bring_it_down_to_its_fewest_slots() {
     let gates = gates(limit(Gradient::default())).unwrap();
     let hangs = AttemptTimeout::new(Duration::from_millis(100));

@@ -2,7 +2,8 @@
 //!
 //! Knows samples and moments, nothing of slots, locks or clocks. A window of samples that is complete
 //! moves the limit once: down while answers take clearly longer than they usually do, down by the share of
-//! calls that were too much for the service, and up while the slots are really used.
+//! calls that were too much for the service, and up while the slots are really used. What answers usually
+//! take is measured where calls do not wait for each other: while few slots are used, and in looks.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,10 @@ use crate::{Class, Error, ErrorKind, Gate, Result};
 /// service refuses them, by the share that they are of all. Else, while at least half of the slots are
 /// used, it goes up, a little at a time, as far as the `max` of the bulkhead.
 ///
-/// What is usual is one time for all calls of the bulkhead. Operations that take very different times
-/// are better kept apart, in instances of their own.
+/// How long answers take while calls wait for each other says nothing about how long they need. So while
+/// the slots are used, now and then half of them are left empty for one window, and what is measured then
+/// is what is usual from there on. It is one time for all calls of the bulkhead: operations that take very
+/// different times are better kept apart, in instances of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gradient {
@@ -52,9 +55,11 @@ pub(crate) struct Learner {
     limit: f64,
     /// How long answers usually take, in nanoseconds; `None` before the first window.
     usual: Option<f64>,
-    /// How many windows in a row were far quicker than usual.
-    quick: u32,
     window: Option<Window>,
+    /// Whether the window is one in which half of the slots are left empty.
+    is_looking: bool,
+    /// How many more windows with used slots come before the next look.
+    look_in: u32,
 }
 
 /// What one call says of the service.
@@ -98,14 +103,13 @@ impl Sample {
 impl Learner {
     pub(crate) fn new(gradient: Gradient, max: u32) -> Self {
         let limit = f64::from(gradient.start.clamp(gradient.min, max));
-        Self { gradient, max, limit, usual: None, quick: 0, window: None }
+        let look_in = LOOK_IN_SOON;
+        Self { gradient, max, limit, usual: None, window: None, is_looking: false, look_in }
     }
 
-    /// Another service answers from now on: what was usual is to be found out anew.
+    /// Another service answers from now on: what is usual is to be found out anew.
     pub(crate) fn start_over(&mut self) {
-        self.usual = None;
-        self.quick = 0;
-        self.window = None;
+        *self = Self { limit: self.limit, ..Self::new(self.gradient, self.max) };
     }
 
     /// Goes on between other bounds, with what has been learnt.
@@ -122,66 +126,82 @@ impl Learner {
         reason = "it lies between two numbers that fit"
     )]
     pub(crate) fn limit(&self) -> u32 {
-        self.limit as u32
+        let limit = if self.is_looking { self.bounded(self.limit / 2.0) } else { self.limit };
+        limit as u32
     }
 
     /// Adds a sample, taken while so many calls were running; says so when that moved the limit.
     pub(crate) fn add(&mut self, now: Instant, sample: Sample, in_use: u32) -> bool {
         let before = self.limit();
         let window = self.window.get_or_insert_with(|| Window::new(now));
+        if self.is_looking && sample.began(now).is_none_or(|began| began < window.began) {
+            return false;
+        }
         window.add(sample, in_use);
-        let is_complete = window.answers + window.overloads >= self.gradient.samples
+        let factor = if self.is_looking { LOOK_SAMPLES } else { 1 };
+        let is_complete = window.calls() >= self.gradient.samples.saturating_mul(factor)
             && now.saturating_duration_since(window.began) >= self.gradient.window;
         if let Some(window) = self.window.take_if(|_| is_complete) {
             self.learn(&window);
+            // From now on, so that a look leaves out what began before it.
+            self.window = Some(Window::new(now));
         }
         self.limit() != before
     }
 
     fn learn(&mut self, window: &Window) {
-        let overloaded = f64::from(window.overloads) / f64::from(window.overloads + window.answers);
-        let kept = (1.0 - overloaded).max(KEPT_MIN);
-        let target = if window.answers == 0 { self.limit } else { self.target(window) };
-        let smoothing = self.gradient.smoothing;
-        let limit = self.limit * (1.0 - smoothing) + target * smoothing;
-        self.limit = self.bounded(limit * kept);
+        let overloaded = f64::from(window.overloads) / f64::from(window.calls());
+        if window.answers > 0 {
+            self.learn_of_answers(window);
+        } else {
+            self.is_looking = false;
+        }
+        self.limit = self.bounded(self.limit * (1.0 - overloaded).max(KEPT_MIN));
     }
 
-    /// Where the limit should go by how long the answers of a window took.
-    fn target(&mut self, window: &Window) -> f64 {
-        let lately = (window.nanos / f64::from(window.answers)).max(1.0);
-        let usual = self.usual.map_or(lately, |usual| self.usual_after(usual, lately, window));
-        self.usual = Some(usual);
-        let gradient = (self.gradient.tolerance * usual / lately).clamp(KEPT_MIN, 1.0);
-        if gradient < 1.0 {
-            self.limit * gradient
-        } else if f64::from(window.busiest) >= self.limit / 2.0 {
-            self.limit + f64::from(self.gradient.headroom)
-        } else {
-            // Slots that nobody uses say nothing about how many there could be.
-            self.limit
+    fn learn_of_answers(&mut self, window: &Window) {
+        let lately = window.nanos / f64::from(window.answers);
+        if self.is_looking {
+            return self.end_look(lately);
         }
-    }
-
-    /// How long answers usually take, after a window in which they took `lately`.
-    ///
-    /// It follows slowly, or what comes of too many calls would soon be taken as usual, and a few quick
-    /// answers as what all could be. Beyond what is tolerated, and with all slots in use, it does not
-    /// follow at all, unless there are no fewer slots to be had: then it is not their doing.
-    fn usual_after(&mut self, usual: f64, lately: f64, window: &Window) -> f64 {
-        self.quick = if lately * FAR < usual { self.quick.saturating_add(1) } else { 0 };
-        if self.quick > QUICK_MAX {
-            return usual * DRIFT;
-        }
-        let is_tolerated = lately <= usual * self.gradient.tolerance;
-        let share = if !is_tolerated && self.limit() <= self.gradient.min {
-            AT_FEWEST
-        } else if is_tolerated || window.busiest < self.limit() {
-            SLOWLY
-        } else {
-            0.0
+        let is_used = f64::from(window.busiest) >= self.limit / 2.0;
+        let usual = match self.usual {
+            // Few calls do not wait for each other, so what they take is what they need.
+            Some(usual) if !is_used => usual + (lately - usual) * UNUSED,
+            Some(usual) => usual,
+            None => lately,
         };
-        usual + (lately - usual) * share
+        self.usual = Some(usual);
+        self.move_limit(usual, lately, is_used);
+        if is_used {
+            self.is_looking = self.look_in == 0;
+            self.look_in = self.look_in.saturating_sub(1);
+        }
+    }
+
+    fn move_limit(&mut self, usual: f64, lately: f64, is_used: bool) {
+        let gradient = (self.gradient.tolerance * usual / lately.max(1.0)).clamp(KEPT_MIN, 1.0);
+        // Slots that nobody uses say nothing about how many there could be.
+        if gradient >= 1.0 && !is_used {
+            return;
+        }
+        // Added on the way down too: else chance alone, which never brings the gradient above one, would
+        // take off a little with each window that was slower than it should be.
+        let target = self.limit * gradient + f64::from(self.gradient.headroom);
+        let target = if is_used { target } else { target.min(self.limit) };
+        let smoothing = self.gradient.smoothing;
+        self.limit = self.bounded(self.limit * (1.0 - smoothing) + target * smoothing);
+    }
+
+    /// What was measured with half of the slots is what is usual. If that is something else than was
+    /// thought, half of the slots may have been too many as well: then the next look comes soon.
+    fn end_look(&mut self, lately: f64) {
+        let was_right = self.usual.is_some_and(|usual| {
+            lately * ABOUT_AS_LONG >= usual && lately <= usual * ABOUT_AS_LONG
+        });
+        self.usual = Some(lately);
+        self.is_looking = false;
+        self.look_in = if was_right { LOOK_IN_USUAL } else { LOOK_IN_SOON };
     }
 
     fn bounded(&self, limit: f64) -> f64 {
@@ -189,9 +209,23 @@ impl Learner {
     }
 }
 
+impl Sample {
+    /// When the call began, as far as that matters: an overload counts whenever it did.
+    fn began(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Took(took) => now.checked_sub(took),
+            Self::Overloaded => Some(now),
+        }
+    }
+}
+
 impl Window {
     fn new(began: Instant) -> Self {
         Self { began, answers: 0, overloads: 0, nanos: 0.0, busiest: 0 }
+    }
+
+    fn calls(&self) -> u32 {
+        self.answers.saturating_add(self.overloads)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a mean of nanoseconds need not be exact")]
@@ -261,17 +295,18 @@ impl Default for Gradient {
     }
 }
 
-/// The least that one window leaves of the limit, of each of its two reasons.
+/// The least that one window leaves of the limit, for each of its two reasons.
 const KEPT_MIN: f64 = 0.5;
-/// How much of a window counts towards what is usual: that of 600 windows; or, where answers are too slow
-/// although no fewer calls could have been running, a tenth.
-const SLOWLY: f64 = 2.0 / 601.0;
-const AT_FEWEST: f64 = 0.1;
-/// Where answers are so many times as quick as usual, in more than so many windows in a row, what is left
-/// of the usual time after each further one.
-const FAR: f64 = 2.0;
-const QUICK_MAX: u32 = 10;
-const DRIFT: f64 = 0.95;
+/// How much a window counts towards what is usual in which the slots were hardly used.
+const UNUSED: f64 = 0.1;
+/// After how many windows with used slots a look comes: usually, and at first or after one that brought
+/// news.
+const LOOK_IN_USUAL: u32 = 50;
+const LOOK_IN_SOON: u32 = 5;
+/// How many times as many answers as another window a look has, because much depends on it.
+const LOOK_SAMPLES: u32 = 4;
+/// Up to how many times as long, or as short, is no news.
+const ABOUT_AS_LONG: f64 = 1.33;
 
 #[cfg(test)]
 mod tests {
@@ -314,16 +349,104 @@ mod tests {
         Service { base: Duration::from_millis(10), capacity }
     }
 
+    /// What is found, whether or not half of it is left empty just then.
+    fn found(learner: &Learner) -> f64 {
+        learner.limit
+    }
+
     #[test]
-    fn the_limit_comes_near_to_what_the_service_takes_from_below_and_from_above() {
-        for start in [4, 600] {
+    fn under_load_from_the_first_call_on_it_comes_near_to_what_the_service_takes_and_stays_there() {
+        for (capacity, start) in [(20, 4), (20, 20), (20, 600), (100, 4), (100, 600), (100, 1000)] {
             let mut now = Clock::system().now();
             let mut learner = learner(start);
-            // What is usual is learnt while there is little to do.
-            run(&mut learner, &service(100), 5, 10, &mut now);
-            run(&mut learner, &service(100), 1000, u32::MAX, &mut now);
-            let limit = learner.limit();
-            assert!((100..=200).contains(&limit), "from {start}: {limit}");
+            run(&mut learner, &service(capacity), 500, u32::MAX, &mut now);
+            for minutes in 0..60 {
+                run(&mut learner, &service(capacity), 100, u32::MAX, &mut now);
+                let share = found(&learner) / f64::from(capacity);
+                assert!(
+                    (1.0..=2.0).contains(&share),
+                    "{share} of {capacity}, {minutes} minutes on"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn answers_that_take_now_long_and_now_short_do_not_bring_it_down() {
+        let dice = Clock::seeded(5);
+        for (capacity, start) in [(20, 4), (20, 600), (100, 4), (100, 600)] {
+            let mut now = Clock::system().now();
+            let mut learner = learner(start);
+            let (mut seen, mut windows) = (0.0, 0);
+            for turn in 0..30_000 {
+                let in_use = learner.limit();
+                let Sample::Took(mean) = service(capacity).answer(in_use) else { continue };
+                // As if each call needed a time of its own: many little, few very much.
+                let took = mean.mul_f64(-(1.0 - dice.fraction()).ln());
+                learner.add(now, Sample::Took(took), in_use);
+                now += learner.gradient.window / learner.gradient.samples;
+                if turn >= 10_000 && turn % 10 == 0 {
+                    seen += found(&learner);
+                    windows += 1;
+                }
+            }
+            let share = seen / f64::from(windows) / f64::from(capacity);
+            assert!((0.9..=2.0).contains(&share), "{share} of {capacity} from {start}");
+        }
+    }
+
+    /// One that has just begun to look, and the moment.
+    fn looking() -> (Learner, Instant) {
+        let (mut learner, mut now) = (learner(100), Clock::system().now());
+        for _ in 0..1_000 {
+            if learner.is_looking {
+                return (learner, now);
+            }
+            now += Duration::from_millis(100);
+            learner.add(now, service(10).answer(100), 100);
+        }
+        panic!("it never looks");
+    }
+
+    #[test]
+    fn a_look_leaves_half_of_the_slots_empty_and_counts_only_what_began_since() {
+        let (mut learner, mut now) = looking();
+        let (before, half) = (learner.limit, learner.limit());
+        assert!((f64::from(half) - before / 2.0).abs() < 1.0, "{half} of {before}");
+        // Calls of before the look go on ending for a while.
+        for _ in 0..100 {
+            learner.add(now, Sample::Took(Duration::from_hours(1)), 100);
+        }
+        assert!(learner.is_looking);
+        for _ in 0..4 * learner.gradient.samples {
+            now += Duration::from_millis(100);
+            learner.add(now, Sample::Took(Duration::from_millis(20)), 50);
+        }
+        assert!(!learner.is_looking);
+        let usual = learner.usual.unwrap() / 1e6;
+        assert!((usual - 20.0).abs() < 1e-9, "{usual} ms");
+        assert!((found(&learner) - before).abs() < 1e-9, "{} of {before}", found(&learner));
+    }
+
+    #[test]
+    fn overload_ends_a_look() {
+        let (mut learner, mut now) = looking();
+        let before = found(&learner);
+        for _ in 0..4 * learner.gradient.samples {
+            now += Duration::from_millis(100);
+            learner.add(now, Sample::Overloaded, 50);
+        }
+        assert!(!learner.is_looking);
+        assert!((found(&learner) - before * KEPT_MIN).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_look_is_taken_while_nobody_uses_the_slots() {
+        let mut now = Clock::system().now();
+        let mut learner = learner(100);
+        for _ in 0..500 {
+            run(&mut learner, &service(100), 1, 49, &mut now);
+            assert_eq!(learner.limit(), 100);
         }
     }
 
@@ -332,12 +455,12 @@ mod tests {
         let mut now = Clock::system().now();
         let mut learner = learner(4);
         run(&mut learner, &service(100), 200, u32::MAX, &mut now);
-        let before = learner.limit();
+        let before = found(&learner);
         run(&mut learner, &service(20), 30, u32::MAX, &mut now);
-        let during = learner.limit();
-        assert!(during < before / 2, "{before} then {during}");
+        let during = found(&learner);
+        assert!(during < before / 2.0, "{before} then {during}");
         run(&mut learner, &service(100), 200, u32::MAX, &mut now);
-        assert!(learner.limit() >= before * 9 / 10, "{before} then {}", learner.limit());
+        assert!(found(&learner) >= before * 0.9, "{before} then {}", found(&learner));
     }
 
     #[test]
@@ -347,7 +470,7 @@ mod tests {
         run(&mut learner, &service(100), 200, u32::MAX, &mut now);
         let slower = Service { base: Duration::from_millis(50), capacity: 100 };
         run(&mut learner, &slower, 400, u32::MAX, &mut now);
-        assert!((100..=200).contains(&learner.limit()), "{}", learner.limit());
+        assert!((100.0..=200.0).contains(&found(&learner)), "{}", found(&learner));
     }
 
     #[test]
