@@ -7,8 +7,10 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -22,9 +24,10 @@ use tokio::sync::watch;
 /// A client of a service, connected when it is first asked for.
 ///
 /// Of any number of callers one connects, in its own task; the others wait for it, and share its
-/// error if it fails. If it is dropped or panics, one of those who wait connects. If its deadline
-/// comes, it leaves with a time-out and the reaper brings the connecting to its end, so that a
-/// service that needs longer to connect than a call may take comes up nevertheless.
+/// error if it fails. If it panics, one of those who wait connects. If it goes away, because it is
+/// dropped or its deadline comes, the reaper brings the connecting to its end: whoever waits gets
+/// that client, and a service that needs longer to connect than a call or an attempt may take comes
+/// up nevertheless. Only where the reaper has no runtime or no room does it end with its caller.
 ///
 /// The gates of the policy act on connecting, and on nothing else: a breaker counts how it went, and
 /// while it is open whoever needs a new client is refused at once. What is done with the client is
@@ -96,6 +99,16 @@ struct Care<C> {
     reaper: Reaper,
     closing: Option<Arc<Closing<C>>>,
     drain_limit: Duration,
+}
+
+/// What a caller waits for; if it connects and goes away before the end, the reaper goes on with it.
+struct Begun<C: Send + Sync + 'static> {
+    /// Gone once it has ended, and while it is polled, so that what panics is not polled again.
+    connecting: Option<BoxFuture<'static, Result<Connected<C>>>>,
+    /// Whether this caller connects, or waits for one that does.
+    leads: Arc<AtomicBool>,
+    reaper: Reaper,
+    limit: Duration,
 }
 
 type Ending = Option<Job>;
@@ -179,6 +192,8 @@ impl<C: Send + Sync + 'static> Connector<C> {
 
     /// The client, connected first if there is none.
     ///
+    /// Where this is dropped while it connects, the connecting goes on, up to its own limit.
+    ///
     /// An error says that nothing was applied, whatever it was: the call that wanted the client was
     /// not made. Where there is a client, callers meet on one lock for some nanoseconds, which is
     /// nothing beside a call to a service.
@@ -186,13 +201,9 @@ impl<C: Send + Sync + 'static> Connector<C> {
         if let Some(link) = self.connecting.kept.value() {
             return Ok(Connected(link));
         }
-        let leads = Arc::new(AtomicBool::new(false));
-        let connecting = self.connecting.clone().get(self.care.clone(), leads.clone());
-        // The deadline of this caller is not the deadline of those who wait with it.
-        let connecting = Deadline::lifted(connecting).boxed();
         let connected = match Deadline::current() {
-            None => connecting.await,
-            Some(deadline) => self.within(deadline, connecting, &leads).await,
+            None => self.begin().await,
+            Some(deadline) => within(deadline, self.begin()).await,
         };
         connected.map_err(|error| error.not_applied().with_context("connector", &self.care.name))
     }
@@ -238,23 +249,13 @@ impl<C: Send + Sync + 'static> Connector<C> {
         &self.connecting.gates
     }
 
-    /// What `connecting` comes to, or a time-out at `deadline`; what this caller had begun goes on.
-    async fn within(
-        &self,
-        deadline: Deadline,
-        mut connecting: BoxFuture<'static, Result<Connected<C>>>,
-        leads: &AtomicBool,
-    ) -> Result<Connected<C>> {
-        let moment = tokio::time::Instant::from_std(deadline.moment());
-        if let Ok(connected) = tokio::time::timeout_at(moment, &mut connecting).await {
-            return connected;
-        }
-        if leads.load(Ordering::Relaxed) {
-            let limit = self.connect_limit().saturating_add(GRACE);
-            let finishing = connecting.map(|connected| connected.map(drop));
-            drop(self.care.reaper.submit("finish connecting", limit, finishing));
-        }
-        Err(Error::new(ErrorKind::Timeout, "the client was not connected in time"))
+    fn begin(&self) -> Begun<C> {
+        let leads = Arc::new(AtomicBool::new(false));
+        let connecting = self.connecting.clone().get(self.care.clone(), leads.clone());
+        // The deadline of this caller is not the deadline of those who wait with it.
+        let connecting = Some(Deadline::lifted(connecting).boxed());
+        let limit = self.connect_limit().saturating_add(GRACE);
+        Begun { connecting, leads, reaper: self.care.reaper.clone(), limit }
     }
 
     fn connect_limit(&self) -> Duration {
@@ -288,6 +289,40 @@ impl<C: Send + Sync + 'static> Connecting<C> {
             Ok(link) => Ok(Connected(link)),
             Err(Unmade::Failed(error)) => Err(error),
             Err(Unmade::Closed) => Err(closed()),
+        }
+    }
+}
+
+/// What `begun` comes to, or a time-out at `deadline`.
+async fn within<C: Send + Sync + 'static>(
+    deadline: Deadline,
+    begun: Begun<C>,
+) -> Result<Connected<C>> {
+    let moment = tokio::time::Instant::from_std(deadline.moment());
+    let late = |_| Err(Error::new(ErrorKind::Timeout, "the client was not connected in time"));
+    tokio::time::timeout_at(moment, begun).await.unwrap_or_else(late)
+}
+
+impl<C: Send + Sync + 'static> Future for Begun<C> {
+    type Output = Result<Connected<C>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Nobody polls it after its end.
+        let Some(mut connecting) = self.connecting.take() else { return Poll::Pending };
+        let polled = connecting.as_mut().poll(context);
+        if polled.is_pending() {
+            self.connecting = Some(connecting);
+        }
+        polled
+    }
+}
+
+impl<C: Send + Sync + 'static> Drop for Begun<C> {
+    fn drop(&mut self) {
+        let Some(connecting) = self.connecting.take() else { return };
+        if self.leads.load(Ordering::Relaxed) {
+            let finishing = connecting.map(|connected| connected.map(drop));
+            drop(self.reaper.submit("finish connecting", self.limit, finishing));
         }
     }
 }

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use proptest::prelude::*;
 use switchboard_core::{
     BreakerPolicy, BreakerState, BuildContext, Clock, Deadline, Effect, Environment, Error,
     ErrorKind, Gate, Lifecycle, Manager, NoSettings, Op, Outcome, Policy, Registry, Reply, Result,
-    Retry, Settings, Subsystem,
+    Retry, RetryPolicy, Settings, Subsystem,
 };
 use switchboard_provider::{
-    Connected, Connector, Provider, RequestResponse, Requester, request_response,
+    Connected, Connector, Provider, RequestResponse, Requester, guard, request_response,
 };
 use switchboard_testkit::{advance, drop_at_every_await, poll_settled, settle};
 
@@ -135,6 +135,40 @@ async fn on_many_threads_too_one_connects() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_too_callers_that_go_away_cause_no_second_connecting() -> Result<()> {
+    async fn yields(times: usize) {
+        for _ in 0..times {
+            tokio::task::yield_now().await;
+        }
+    }
+    let server = Server::default();
+    let slow = server.clone();
+    let connect = move || {
+        let server = slow.clone();
+        async move {
+            yields(50).await;
+            let number = server.0.connected.fetch_add(1, Ordering::SeqCst);
+            Ok(Client { number, is_closed: AtomicUsize::new(0), server })
+        }
+    };
+    let environment = Environment::new();
+    let connector = Connector::new("server", &environment, Policy::default(), connect)?;
+    let connector = Arc::new(connector);
+    let hurried = |connector: Arc<Connector<Client>>, patience| async move {
+        drop(select(connector.get().boxed(), yields(patience).boxed()).await);
+    };
+    #[expect(clippy::disallowed_methods, reason = "the callers are on several threads")]
+    let callers = (0..64).map(|caller| tokio::spawn(hurried(connector.clone(), caller % 8)));
+    for gone in join_all(callers.collect::<Vec<_>>()).await {
+        gone.unwrap();
+    }
+    assert_eq!(connector.get().await?.number, 0);
+    idle(&environment).await;
+    assert_eq!(server.counts().0, 1);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waited_for_a_failure_gets_it_and_the_next_caller_tries_again() -> Result<()> {
     let server = Server::default();
@@ -151,17 +185,107 @@ async fn who_waited_for_a_failure_gets_it_and_the_next_caller_tries_again() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_who_connects_goes_away_another_one_connects() -> Result<()> {
+async fn when_who_connects_goes_away_the_others_get_what_it_began() -> Result<()> {
     let server = Server::default();
-    let connector = server.connector(&Environment::new(), Policy::default())?;
+    let environment = Environment::new();
+    let connector = server.connector(&environment, Policy::default())?;
+    let clock = environment.clock();
+    let start = clock.now();
     let mut first = connector.get().boxed();
     let mut second = connector.get().boxed();
     assert!(poll_settled(&mut first).await.is_pending());
     assert!(poll_settled(&mut second).await.is_pending());
+    advance(SECOND / 2).await;
     drop(first);
     assert_eq!(second.await?.number, 0);
+    assert_eq!(clock.now() - start, SECOND, "nobody began anew");
     assert_eq!(server.counts(), (1, 0, 0));
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_while_it_waits_leaves_the_connecting_to_the_one_who_connects() -> Result<()>
+{
+    let server = Server::default();
+    let environment = Environment::new();
+    let connector = server.connector(&environment, Policy::default())?;
+    let mut first = connector.get().boxed();
+    let mut second = connector.get().boxed();
+    assert!(poll_settled(&mut first).await.is_pending());
+    assert!(poll_settled(&mut second).await.is_pending());
+    drop(second);
+    assert_eq!(environment.reaper().figures().pending, 0);
+    assert_eq!(first.await?.number, 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connecting_that_hangs_ends_at_its_limit_after_its_caller_has_gone() -> Result<()> {
+    let environment = Environment::new();
+    let policy = Policy { deadline: Some(5 * SECOND), ..with_breaker() };
+    let connect = std::future::pending::<Result<()>>;
+    let connector = Connector::new("x", &environment, policy, connect)?;
+    let mut first = connector.get().boxed();
+    assert!(poll_settled(&mut first).await.is_pending());
+    advance(SECOND).await;
+    drop(first);
+    let mut waiting = connector.get().boxed();
+    assert!(poll_settled(&mut waiting).await.is_pending());
+    advance(4 * SECOND).await;
+    let late = waiting.now_or_never().expect("its limit has come").unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Timeout);
+    let breaker = connector.gates().breaker().unwrap();
+    let figures = breaker.figures_at(environment.clock().now());
+    assert_eq!((figures.calls, figures.failures), (1, 1));
+    idle(&environment).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_without_its_caller_ends_with_the_connector() -> Result<()> {
+    let server = Server::default();
+    let environment = Environment::new();
+    let connector = server.connector(&environment, Policy::default())?;
+    let mut begun = connector.get().boxed();
+    assert!(poll_settled(&mut begun).await.is_pending());
+    drop(begun);
+    connector.close(SECOND).await?;
+    assert!(connector.get().await.is_err());
+    idle(&environment).await;
+    assert_eq!(server.counts(), (1, 1, 1), "closed as soon as it was there");
+    Ok(())
+}
+
+#[test]
+fn who_goes_away_where_no_runtime_is_leaves_nothing_behind() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let environment = Environment::new();
+    let token = Arc::new(());
+    let kept = token.clone();
+    let connect = move || {
+        let guest = kept.clone();
+        async move {
+            std::future::pending::<()>().await;
+            Ok(guest)
+        }
+    };
+    let connector = Connector::new("x", &environment, Policy::default(), connect).unwrap();
+    let mut begun = connector.get().boxed();
+    assert!(runtime().block_on(poll_settled(&mut begun)).is_pending());
+    assert_eq!(Arc::strong_count(&token), 3, "one connects");
+    drop(begun);
+    assert_eq!(Arc::strong_count(&token), 2, "the factory's and ours");
+    assert_eq!(environment.reaper().figures().pending, 0);
+
+    let mut next = connector.get().boxed();
+    assert!(runtime().block_on(poll_settled(&mut next)).is_pending());
+    assert_eq!(Arc::strong_count(&token), 3, "the place of who connects was given back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +331,7 @@ async fn connecting_and_only_connecting_is_counted_by_the_breaker() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_whose_caller_goes_away_is_given_back() {
+async fn a_probe_whose_caller_goes_away_comes_to_its_end() {
     let server = Server::default();
     let environment = Environment::new();
     let connector = server.connector(&environment, with_breaker()).unwrap();
@@ -227,10 +351,8 @@ async fn a_probe_whose_caller_goes_away_is_given_back() {
             connector.get().await
         },
         async |_| {
-            let now = environment.clock().now();
-            if breaker.state() == BreakerState::HalfOpen {
-                breaker.check_at(now).expect("the probe is free");
-            }
+            idle(&environment).await;
+            assert_ne!(breaker.state(), BreakerState::HalfOpen, "nobody would ever probe again");
         },
     );
     assert!(awaits.await >= 3);
@@ -417,6 +539,25 @@ async fn a_service_that_connects_slower_than_a_call_may_take_comes_up_neverthele
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_connects_slower_than_an_attempt_may_take_comes_up_nevertheless()
+-> Result<()> {
+    let (server, environment) = (Server::default(), Environment::new());
+    let remote: Arc<dyn RequestResponse<(), usize>> =
+        Arc::new(Remote(server.connector(&environment, with_breaker())?));
+    let retry = RetryPolicy { attempts: 5, ..RetryPolicy::default() };
+    let policy = Policy {
+        deadline: Some(10 * SECOND),
+        attempt_timeout: Some(SECOND / 3),
+        retry: Some(retry),
+        ..Policy::default()
+    };
+    let remote = guard::request_response("remote", remote, policy, Effect::Read, &environment)?;
+    assert_eq!(remote.execute(()).await?, 0, "what the first attempt had begun went on");
+    assert_eq!(server.counts(), (1, 0, 0));
+    Ok(())
+}
+
 /// A provider with a connector in it.
 struct Remote(Connector<Client>);
 
@@ -589,9 +730,10 @@ proptest! {
                 }
             };
             tokio::join!(all, closing);
+            // What was begun by somebody who has gone comes to its end first.
+            idle(&environment).await;
             let is_connected = connector.is_connected();
             prop_assert!(!is_connected || closes_after.is_none());
-            idle(&environment).await;
             let (connected, closed, dropped) = server.counts();
             prop_assert_eq!((connected - closed, closed), (usize::from(is_connected), dropped));
             drop(connector);
