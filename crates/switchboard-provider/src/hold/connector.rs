@@ -16,8 +16,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use switchboard_core::{
-    Deadline, Effect, Environment, Error, ErrorKind, Gates, Job, Kept, Policy, Reaper, Result,
-    Retry, Source, Unmade, execute_with_resilience,
+    Deadline, Effect, Environment, Error, ErrorKind, Gates, Job, Kept, Name, Policy, Reaper,
+    Result, Retry, Source, Unmade, execute_with_resilience,
 };
 use tokio::sync::watch;
 
@@ -136,8 +136,9 @@ impl<C: Send + Sync + 'static> Connector<C> {
 
     /// A connector that makes clients with `connect`, through the gates of `policy`.
     ///
-    /// Nothing is connected yet. `name` is the name in events and errors. Connecting counts as
-    /// idempotent where the policy retries.
+    /// Nothing is connected yet. `name` is the name in events and errors, a [`Name`] like any other.
+    /// Connecting counts as idempotent where the policy retries.
+    #[track_caller]
     pub fn new<F, Fut>(
         name: &str,
         environment: &Environment,
@@ -150,7 +151,7 @@ impl<C: Send + Sync + 'static> Connector<C> {
     {
         let deadline = policy.deadline.or(Some(Self::CONNECT_LIMIT));
         let policy = Policy { deadline, ..policy };
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = Name::parse(name)?.as_str().into();
         let gates = Gates::new(policy, Source::new("connector", name.clone()), environment)?;
         let connecting = Connecting {
             kept: Kept::new(),

@@ -612,6 +612,15 @@ async fn a_provider_connects_at_its_first_call_and_its_manager_closes_the_client
     Ok(())
 }
 
+#[test]
+fn a_name_that_is_none_is_refused() {
+    for name in ["", " "] {
+        let connector =
+            Connector::new(name, &Environment::new(), Policy::default(), async || Ok(()));
+        assert_eq!(connector.map(drop).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn connecting_has_a_limit_even_where_nobody_set_one() {
     let connect = std::future::pending::<Result<()>>;
