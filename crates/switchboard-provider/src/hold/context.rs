@@ -24,7 +24,8 @@ pub trait ContextStore<T>: Lifecycle {
 
     /// Keeps `context` under `key`, in place of what was there, until `ttl` has passed.
     ///
-    /// Without one it stays until it is deleted, or as long as the store keeps anything.
+    /// Without one it stays until it is deleted, or as long as the store keeps anything. What could
+    /// not be loaded again is refused as `InvalidInput`, and what was there stays as it was.
     fn save<'a>(&'a self, key: &'a str, context: T, ttl: Option<Duration>) -> Reply<'a, ()>;
 
     /// Forgets what is under `key`. That nothing is there is no error.
@@ -48,8 +49,11 @@ impl<T, S: ContextStore<T> + ?Sized> ContextStore<T> for Arc<S> {
 /// Contexts in the memory of the process, bounded by number and bytes.
 ///
 /// They are kept as JSON, which is what makes them detached whatever a `T` is made of, and lets
-/// nothing in that a store outside of the process could not keep. Where there is no room, those whose
-/// time is over go first, then those used longest ago.
+/// nothing in that a store outside of the process could not keep. What is saved is read back at once,
+/// so that a number that is not finite, which JSON writes as `null`, is refused and not found to be
+/// corrupt at each later load. Inside of an `Option` it is read as `None`, and so is a `Some(None)`:
+/// JSON cannot tell them apart. Where there is no room, those whose time is over go first, then those
+/// used longest ago.
 ///
 /// ```
 /// use std::time::Duration;
@@ -241,16 +245,21 @@ fn size_of_entry(key: &str, context: &[u8]) -> usize {
     key.len().saturating_add(context.len())
 }
 
-fn encode<T: Serialize>(context: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(context).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, "the context cannot be encoded").with_source(error)
-    })
+/// The context as it is kept, if it can be read back.
+fn encode<T: Serialize + DeserializeOwned>(context: &T) -> Result<Vec<u8>> {
+    let refused = |message, error| Error::new(ErrorKind::InvalidInput, message).with_source(error);
+    let encoded = serde_json::to_vec(context)
+        .map_err(|error| refused("the context cannot be encoded", error))?;
+    // Not all that can be written can be read: a number that is not finite, what is nested too deep.
+    serde_json::from_slice::<T>(&encoded)
+        .map_err(|error| refused("the context could not be read back", error))?;
+    Ok(encoded)
 }
 
 fn decode<T: DeserializeOwned>(context: &[u8]) -> Result<T> {
     serde_json::from_slice(context).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "the context cannot be decoded")
             .with_source(error)
-            .with_hint("it was saved as another type; delete it")
+            .with_hint("it could be read when it was saved; delete it")
     })
 }

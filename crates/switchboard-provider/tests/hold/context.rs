@@ -1,5 +1,6 @@
 //! Contexts in memory: detached, bounded, and gone when their time is over.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -113,10 +114,49 @@ async fn a_context_larger_than_the_store_is_refused_and_changes_nothing() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_coded_is_an_error_and_deleting_helps() -> Result<()> {
+async fn what_could_not_be_read_back_is_refused_and_changes_nothing() -> Result<()> {
     let contexts = MemoryContexts::<f64>::new(Clock::system());
-    contexts.save("k", f64::NAN, None).await?;
-    assert_eq!(contexts.load("k").await.unwrap_err().kind(), ErrorKind::Corrupt);
+    for strange in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = contexts.save("new", strange, None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(contexts.entries(), 0, "nothing is kept");
+
+    contexts.save("k", 1.5, Some(SECOND)).await?;
+    contexts.save("k", f64::NAN, None).await.unwrap_err();
+    assert_eq!(contexts.load("k").await?, Some(1.5), "what was there stays");
+    tokio::time::advance(SECOND).await;
+    assert_eq!(contexts.load("k").await?, None, "and its time runs on");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_place_in_json_is_refused() -> Result<()> {
+    let contexts = MemoryContexts::<HashMap<(u8, u8), u8>>::new(Clock::system());
+    let error = contexts.save("k", HashMap::from([((1, 2), 3)]), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(contexts.entries(), 0);
+    Ok(())
+}
+
+/// Nested so deep that it is written, but not read.
+#[derive(Serialize, Deserialize)]
+struct Nested(Option<Box<Self>>, u8);
+
+#[tokio::test(start_paused = true)]
+async fn what_is_nested_too_deep_to_be_read_is_refused() -> Result<()> {
+    let nested = (0..200).fold(Nested(None, 0), |inner, _| Nested(Some(Box::new(inner)), 0));
+    let contexts = MemoryContexts::<Nested>::new(Clock::system());
+    let error = contexts.save("k", nested, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(contexts.entries(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_what_is_not_there_is_no_error() -> Result<()> {
+    let contexts = MemoryContexts::<u32>::new(Clock::system());
+    contexts.save("k", 1, None).await?;
     contexts.delete("k").await?;
     contexts.delete("k").await?;
     assert_eq!(contexts.load("k").await?, None);
