@@ -67,7 +67,8 @@ impl<O, T> Answered<O, T> {
 /// try would do the work twice. A call that is dropped before the provider answered saves nothing.
 ///
 /// Two calls of the same key at the same time load the same context, and the last to save wins, unless
-/// they go [`one_at_a_time`](Self::one_at_a_time).
+/// they go [`one_at_a_time`](Self::one_at_a_time), or, where several providers have the same contexts,
+/// [`one_at_a_time_with`](Self::one_at_a_time_with) each other.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -93,7 +94,8 @@ impl<O, T> Answered<O, T> {
 /// ```
 ///
 /// The store is not started or closed with the provider, since contexts usually outlive it: a
-/// provider that is swapped finds those that the one before it saved. See
+/// provider that is swapped finds those that the one before it saved. What the one before it has under
+/// way goes on meanwhile, which is why turns belong beside the contexts too. See
 /// [`with_own_contexts`](Self::with_own_contexts) for a store that belongs to it alone.
 pub struct Stateful<P, T, K> {
     provider: P,
@@ -124,11 +126,23 @@ impl<P, T: 'static, K> Stateful<P, T, K> {
     ///
     /// Each then sees what the one before it saved; calls of other keys go on meanwhile. A turn lasts
     /// from loading to the end of saving, and ends with a call that fails or is dropped. This orders
-    /// the calls of this provider, not those of other processes. A provider that asks itself about the
-    /// same key waits for itself, until its deadline.
+    /// the calls of this provider, not those of another one with the same contexts, such as the one
+    /// that takes its place at a swap while calls are under way: see
+    /// [`one_at_a_time_with`](Self::one_at_a_time_with). A provider that asks itself about the same key
+    /// waits for itself, until its deadline.
     #[must_use]
     pub fn one_at_a_time(self) -> Self {
-        Self { turns: Some(Turns::default()), ..self }
+        self.one_at_a_time_with(&Turns::default())
+    }
+
+    /// The same, where calls of one key take turns with those of all providers that were given `turns`.
+    ///
+    /// A factory that builds providers with the same contexts keeps them beside these, as [`Turns`]
+    /// shows. Providers with different contexts each have their own, else their keys meet. Calls of
+    /// other processes are not ordered.
+    #[must_use]
+    pub fn one_at_a_time_with(self, turns: &Turns) -> Self {
+        Self { turns: Some(turns.clone()), ..self }
     }
 
     /// The same, where the store belongs to this provider: it is started before it and closed after it.

@@ -11,10 +11,62 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use switchboard_core::{Error, Gate, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The queues of all keys that are in use.
-#[derive(Default)]
-pub(super) struct Turns {
-    queues: Mutex<Queues>,
+/// The turns of all keys that are in use, shared by its clones.
+///
+/// Those of one memory belong where the memory is: kept beside its contexts, outside of the factory
+/// that builds providers with it, so that what a swap replaces and what takes its place take turns
+/// too, as do all instances that share the contexts.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use switchboard_core::{
+///     Clock, Effect, Environment, Manager, NoSettings, Op, Registry, Result, Settings, Subsystem,
+/// };
+/// use switchboard_provider::hold::turns::Turns;
+/// use switchboard_provider::{Answered, MemoryContexts, Stateful, Turn};
+/// use switchboard_provider::{RequestResponse, Requester, function, request_response};
+///
+/// # struct Counters;
+/// # impl Subsystem for Counters {
+/// #     const NAME: &'static str = "counters";
+/// #     const OPERATIONS: &'static [Op] = request_response::operations(Effect::Unsafe);
+/// #     type Driver = dyn RequestResponse<String, u32>;
+/// #     type Handle = Requester<Self>;
+/// #     fn register_built_ins(_registry: &Registry<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<()> {
+/// let contexts = Arc::new(MemoryContexts::<u32>::new(Clock::system()));
+/// let turns = Turns::default();
+/// let counters = Manager::<Counters>::new(Registry::empty(), &Environment::new())?;
+/// counters.registry().register("slow", move |_: NoSettings, _| {
+///     let slow = function::request_response("slow", |turn: Turn<String, u32>| async move {
+///         tokio::time::sleep(Duration::from_secs(1)).await;
+///         let count = turn.context.unwrap_or(0) + 1;
+///         Ok(Answered::save(count, count))
+///     });
+///     let slow = Stateful::new(slow, contexts.clone(), |name: &String| name.clone());
+///     let slow = slow.one_at_a_time_with(&turns);
+///     async { Ok(slow) }
+/// })?;
+/// let settings = Settings::new().with("driver", "slow");
+/// let main = counters.initialise("main", &settings).await?;
+///
+/// let before = main.execute("ada".to_owned());
+/// let swap_and_ask = async {
+///     tokio::time::sleep(Duration::from_millis(10)).await;
+///     counters.swap("main", &settings).await?;
+///     main.execute("ada".to_owned()).await
+/// };
+/// let (before, after) = tokio::join!(before, swap_and_ask);
+/// assert_eq!((before?, after?), (1, 2));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct Turns {
+    queues: Arc<Mutex<Queues>>,
 }
 
 #[derive(Default)]
@@ -39,8 +91,8 @@ pub(super) struct Place<'t> {
 }
 
 impl Turns {
-    /// How many calls may be under way and wait in all.
-    pub(super) const CALLS_MAX: usize = 10_000;
+    /// How many calls may be under way and wait in all; what comes on top is refused as `Overloaded`.
+    pub const CALLS_MAX: usize = 10_000;
 
     /// Ends when it is the turn of this call, which lasts until the answer is dropped.
     pub(super) async fn take(&self, key: &str) -> Result<Place<'_>> {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use switchboard_core::{
-    Clock, Error, ErrorKind, Health, Lifecycle, Outcome, Reply, Result, Retry, Status,
+    Clock, Effect, Environment, Error, ErrorKind, Health, Lifecycle, Manager, NoSettings, Op,
+    Outcome, Registry, Reply, Result, Retry, Settings, Status, Subsystem,
 };
+use switchboard_provider::hold::turns::Turns;
 use switchboard_provider::{Answered, ContextStore, MemoryContexts, NextContext, Stateful, Turn};
-use switchboard_provider::{Provider, RequestResponse, function};
+use switchboard_provider::{Provider, RequestResponse, Requester, function, request_response};
 use switchboard_testkit::{advance, drop_at_every_await, poll_settled};
 
 /// A store in memory that takes a second for everything, and fails on request.
@@ -188,6 +190,58 @@ async fn calls_of_one_key_see_each_other_only_when_they_take_turns() -> Result<(
     let answers = join_all([2, 4, 6].map(|input| in_turn.execute(input))).await;
     let answers: Vec<Vec<u32>> = answers.into_iter().collect::<Result<_>>()?;
     assert_eq!(answers, [vec![2], vec![2, 4], vec![2, 4, 6]], "in the order in which they came");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_one_key_take_turns_across_providers_that_share_them() -> Result<()> {
+    let (store, turns) = (Slow::new(), Turns::default());
+    let provider =
+        || Stateful::new(numbers(&asked()), store.clone(), one_key).one_at_a_time_with(&turns);
+    let (old, new) = (provider(), provider());
+    let answers = join_all([old.execute(2), new.execute(4), old.execute(6)]).await;
+    let answers: Vec<Vec<u32>> = answers.into_iter().collect::<Result<_>>()?;
+    assert_eq!(answers, [vec![2], vec![2, 4], vec![2, 4, 6]], "in the order in which they came");
+    assert_eq!(format!("{turns:?}"), "Turns { keys: 0, calls: 0 }");
+    Ok(())
+}
+
+/// Providers that remember the numbers they were given.
+struct Memories;
+
+impl Subsystem for Memories {
+    const NAME: &'static str = "memories";
+    const OPERATIONS: &'static [Op] = request_response::operations(Effect::Unsafe);
+    type Driver = dyn RequestResponse<u32, Vec<u32>>;
+    type Handle = Requester<Self>;
+
+    fn register_built_ins(_registry: &Registry<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_after_a_swap_sees_what_one_before_it_saves() -> Result<()> {
+    let (store, turns) = (Slow::new(), Turns::default());
+    let registry = Registry::<Memories>::empty();
+    let kept = store.clone();
+    registry.register("numbers", move |_: NoSettings, _| {
+        let provider = Stateful::new(numbers(&asked()), kept.clone(), one_key);
+        let provider = provider.one_at_a_time_with(&turns);
+        async { Ok(provider) }
+    })?;
+    let memories = Manager::new(registry, &Environment::new())?;
+    let settings = Settings::new().with("driver", "numbers");
+    memories.configure("main", &settings)?;
+    let main = memories.get("main").await?;
+
+    let mut before = main.execute(2).boxed();
+    assert!(poll_settled(&mut before).await.is_pending());
+    let swapped = memories.swap("main", &settings).await?;
+    let (before, after) = tokio::join!(before, main.execute(4));
+    assert_eq!((before?, after?), (vec![2], vec![2, 4]));
+    swapped.closed().await?;
+    assert_eq!(store.kept("k"), Some(vec![2, 4]));
     Ok(())
 }
 
