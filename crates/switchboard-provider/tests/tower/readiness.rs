@@ -1,11 +1,13 @@
 //! Which clone is made ready, which is called, and what readiness is kept while a gate is waited for.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use switchboard_core::{AttemptTimeout, Clock, Effect, Policy};
+use switchboard_core::{AttemptTimeout, BreakerState, Cause, Clock, Effect, Gate, Outcome, Policy};
 use switchboard_provider::RequestResponse as _;
 use switchboard_provider::bridge::tower::{
     AttemptTimeoutLayer, BreakerLayer, BulkheadLayer, DeadlineLayer, FallbackLayer, GatesLayer,
@@ -16,7 +18,8 @@ use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::station::{
-    Scripted, all_of, breaker, bulkhead, limiter, lost, one_slot, script, seconds, thrice,
+    Broken, Scripted, all_of, breaker, bulkhead, counted, limiter, lost, one_slot, opens_after,
+    out_of_order, script, seconds, thrice,
 };
 
 /// Calls that the script makes wait and fail, each on a clone that was made ready for it: the service
@@ -114,4 +117,97 @@ async fn calls_of_a_provider_take_turns_at_a_service_with_one_place() {
     let provider = Arc::new(ServiceProvider::new("one place", service, classify));
     let (one, other) = tokio::join!(provider.execute(1), provider.execute(2));
     assert_eq!((one.unwrap(), other.unwrap()), (1, 2));
+}
+
+/// Becomes ready once its clones together have failed to do so as often as this says.
+#[derive(Clone, Debug)]
+struct Reconnecting {
+    failures_left: Arc<AtomicU32>,
+    is_ready: bool,
+}
+
+impl Reconnecting {
+    fn after(failures: u32) -> Self {
+        Self { failures_left: Arc::new(AtomicU32::new(failures)), is_ready: false }
+    }
+}
+
+impl Service<u32> for Reconnecting {
+    type Response = u32;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<u32>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let failures = self.failures_left.load(Ordering::Relaxed);
+        self.failures_left.store(failures.saturating_sub(1), Ordering::Relaxed);
+        self.is_ready = failures == 0;
+        Poll::Ready(if self.is_ready { Ok(()) } else { Err(out_of_order()) })
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        assert!(self.is_ready, "called although it did not become ready");
+        std::future::ready(Ok(request))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_for_a_service_that_cannot_become_ready() {
+    let layer = FallbackLayer::new(async |cause, error: switchboard_core::Error| {
+        assert_eq!((cause, error.outcome()), (Cause::Failed, Outcome::NotApplied));
+        assert!(error.find::<io::Error>().is_some());
+        Ok(99)
+    });
+    let mut service = layer.layer(Reconnecting::after(2));
+    for expected in [99, 99, 7] {
+        assert_eq!(service.ready().await.unwrap().call(7).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_counts_that_a_service_cannot_become_ready() {
+    let breaker = breaker(2);
+    let service = BreakerLayer::new(breaker.clone()).layer(Broken);
+    for calls in 1..=2 {
+        let error = service.clone().oneshot(7).await.unwrap_err();
+        assert_eq!((error.gate(), error.outcome()), (None, Outcome::NotApplied));
+        assert_eq!(counted(&breaker), (calls, calls));
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+    let layer = FallbackLayer::new(async |cause, _| {
+        assert_eq!(cause, Cause::Open);
+        Ok(99)
+    });
+    assert_eq!(layer.layer(service).oneshot(7).await.unwrap(), 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_service_became_ready_again_is_seen_after_a_refusal() {
+    let breaker = breaker(1);
+    let mut service = BreakerLayer::new(breaker).layer(Reconnecting::after(2));
+    service.ready().await.unwrap().call(7).await.unwrap_err();
+    let refused = service.ready().await.unwrap().call(7).await.unwrap_err();
+    assert_eq!(refused.gate(), Some(Gate::Breaker));
+    switchboard_testkit::advance(seconds(5)).await;
+    assert_eq!(service.ready().await.unwrap().call(7).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_made_is_made_again_whatever_its_effect() {
+    let retry = RetryLayer::new(thrice(), Clock::system()).unwrap();
+    assert_eq!(retry.layer(Reconnecting::after(2)).oneshot(7).await.unwrap(), 7);
+    let error = retry.layer(Broken).oneshot(7).await.unwrap_err();
+    assert_eq!(error.context_value("attempts"), Some("3"));
+
+    let gates = all_of(Policy { retry: Some(thrice()), ..Policy::default() });
+    let layer = GatesLayer::new(gates);
+    assert_eq!(layer.layer(Reconnecting::after(2)).oneshot(7).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_of_a_policy_counts_that_a_service_cannot_become_ready() {
+    let gates = all_of(Policy { breaker: Some(opens_after(1)), ..Policy::default() });
+    let service = GatesLayer::new(gates.clone()).layer(Broken);
+    assert_eq!(service.clone().oneshot(7).await.unwrap_err().outcome(), Outcome::NotApplied);
+    assert_eq!(gates.breaker().unwrap().state(), BreakerState::Open);
+    assert_eq!(service.oneshot(7).await.unwrap_err().gate(), Some(Gate::Breaker));
 }

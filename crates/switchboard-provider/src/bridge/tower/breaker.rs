@@ -11,7 +11,8 @@ use switchboard_core::{Breaker, BreakerPermit, Error, Outcome, Result};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::classify::{self, BoxError, classify};
+use super::attempted::Attempted;
+use super::classify::{BoxError, Classified};
 use super::meaning::{AllGood, Judge};
 use super::opaque;
 
@@ -48,7 +49,7 @@ pub struct BreakerLayer<J = AllGood> {
 /// A service behind a [`BreakerLayer`].
 #[derive(Clone)]
 pub struct BreakerService<S, J = AllGood> {
-    inner: S,
+    inner: Attempted<S>,
     breaker: Arc<Breaker>,
     judge: J,
 }
@@ -71,7 +72,8 @@ impl<S, J: Clone> Layer<S> for BreakerLayer<J> {
     type Service = BreakerService<S, J>;
 
     fn layer(&self, inner: S) -> BreakerService<S, J> {
-        BreakerService { inner, breaker: self.breaker.clone(), judge: self.judge.clone() }
+        let (breaker, judge) = (self.breaker.clone(), self.judge.clone());
+        BreakerService { inner: Attempted::new(inner), breaker, judge }
     }
 }
 
@@ -87,7 +89,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        classify::poll_ready(&mut self.inner, context)
+        self.inner.poll_ready(context)
     }
 
     #[inline]
@@ -95,7 +97,10 @@ where
         let began = self.breaker.clock().now();
         let mut leave = match self.breaker.owned_permit_at(began) {
             Ok(leave) => leave,
-            Err(refusal) => return BreakerFuture { stage: Stage::Over { refusal: Some(refusal) } },
+            Err(refusal) => {
+                self.inner.forget_failure();
+                return BreakerFuture { stage: Stage::Over { refusal: Some(refusal) } };
+            }
         };
         let future = self.inner.call(request);
         leave.set_at_work(false);
@@ -109,7 +114,7 @@ pin_project! {
     #[must_use = "a future does nothing until it is awaited"]
     pub struct BreakerFuture<F, J> {
         #[pin]
-        stage: Stage<F, J>,
+        stage: Stage<Classified<F>, J>,
     }
 }
 
@@ -150,7 +155,6 @@ where
                     (*leave, *has_waited) = (Some(permit), true);
                     return Poll::Pending;
                 };
-                let result = result.map_err(|error| classify(error.into()));
                 // The clock is read again only if time can have passed.
                 let now = if *has_waited { permit.breaker().clock().now() } else { *began };
                 record(&mut permit, judge, *began, now, &result);

@@ -83,14 +83,29 @@ pin_project! {
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Classified<F> {
         #[pin]
-        future: F,
+        stage: Stage<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StageProjection]
+    enum Stage<F> {
+        Asked { #[pin] future: F },
+        Failed { failure: Option<Error> },
     }
 }
 
 impl<F> Classified<F> {
     #[inline]
     pub(super) fn new(future: F) -> Self {
-        Self { future }
+        Self { stage: Stage::Asked { future } }
+    }
+
+    /// The service could not be asked.
+    #[cold]
+    pub(super) fn failed(failure: Error) -> Self {
+        Self { stage: Stage::Failed { failure: Some(failure) } }
     }
 }
 
@@ -103,6 +118,15 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        self.project().future.poll(context).map_err(|error| classify(error.into()))
+        match self.project().stage.project() {
+            StageProjection::Asked { future } => {
+                future.poll(context).map_err(|error| classify(error.into()))
+            }
+            StageProjection::Failed { failure } => match failure.take() {
+                Some(failure) => Poll::Ready(Err(failure)),
+                // Polled again after its end.
+                None => Poll::Pending,
+            },
+        }
     }
 }

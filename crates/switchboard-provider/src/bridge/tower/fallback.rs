@@ -10,7 +10,8 @@ use switchboard_core::{Cause, Error, Result, with_fallback};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::classify::{self, BoxError, classify};
+use super::attempted::Attempted;
+use super::classify::{BoxError, Classified};
 use super::opaque;
 use super::service::Asking;
 
@@ -38,7 +39,7 @@ pub struct FallbackLayer<I> {
 /// A service behind a [`FallbackLayer`].
 #[derive(Clone)]
 pub struct FallbackService<S, I> {
-    inner: S,
+    inner: Attempted<S>,
     instead: I,
 }
 
@@ -57,7 +58,7 @@ impl<S, I: Clone> Layer<S> for FallbackLayer<I> {
     type Service = FallbackService<S, I>;
 
     fn layer(&self, inner: S) -> FallbackService<S, I> {
-        FallbackService { inner, instead: self.instead.clone() }
+        FallbackService { inner: Attempted::new(inner), instead: self.instead.clone() }
     }
 }
 
@@ -75,7 +76,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        classify::poll_ready(&mut self.inner, context)
+        self.inner.poll_ready(context)
     }
 
     #[inline]
@@ -90,7 +91,7 @@ pin_project! {
     #[must_use = "a future does nothing until it is awaited"]
     pub struct FallbackFuture<F, I, T> {
         #[pin]
-        stage: Stage<F, I, T>,
+        stage: Stage<Classified<F>, I, T>,
     }
 }
 
@@ -116,7 +117,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let mut stage = self.project().stage;
         if let StageProjection::Asked { future, instead } = stage.as_mut().project() {
-            let result = ready!(future.poll(context)).map_err(|error| classify(error.into()));
+            let result = ready!(future.poll(context));
             let Some(instead) = instead.take().filter(|_| result.is_err()) else {
                 stage.set(Stage::Over);
                 return Poll::Ready(result);

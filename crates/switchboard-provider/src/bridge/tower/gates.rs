@@ -9,7 +9,8 @@ use switchboard_core::{Effect, Error, ErrorKind, Gates, Result};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::classify::{self, BoxError, classify, made_ready};
+use super::attempted::Attempted;
+use super::classify::{BoxError, made_ready};
 use super::meaning::{AllGood, EffectOf, Failed, Judge, judged};
 use super::service::Asking;
 
@@ -47,7 +48,7 @@ pub struct GatesLayer<E = Effect, J = AllGood> {
 /// A service behind a [`GatesLayer`].
 #[derive(Clone)]
 pub struct GatesService<S, E = Effect, J = AllGood> {
-    inner: S,
+    inner: Attempted<S>,
     gates: Arc<Gates>,
     effect: E,
     judge: J,
@@ -77,7 +78,7 @@ impl<S, E: Clone, J: Clone> Layer<S> for GatesLayer<E, J> {
 
     fn layer(&self, inner: S) -> GatesService<S, E, J> {
         let Self { gates, effect, judge } = self.clone();
-        GatesService { inner, gates, effect, judge }
+        GatesService { inner: Attempted::new(inner), gates, effect, judge }
     }
 }
 
@@ -97,7 +98,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        classify::poll_ready(&mut self.inner, context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
@@ -108,7 +109,7 @@ where
         Box::pin(async move {
             let at_hand = (ready, request.clone());
             let (judge, failing, later) = (&judge, &Place::empty(), &Place::of((later, request)));
-            let attempt = |at_hand: Option<(S, Request)>| async move {
+            let attempt = |at_hand: Option<(Attempted<S>, Request)>| async move {
                 let (service, request) = match at_hand {
                     Some(ready) => ready,
                     None => made_ready_again(later, failing).await?,
@@ -145,13 +146,12 @@ where
 
 async fn asked<S, Request>(mut service: S, request: Request) -> Result<S::Response>
 where
-    S: Service<Request>,
-    S::Error: Into<BoxError>,
+    S: Service<Request, Error = Error>,
 {
     let answering = service.call(request);
     // Whatever the clone keeps to itself is free while the answer is on its way.
     drop(service);
-    answering.await.map_err(|error| classify(error.into()))
+    answering.await
 }
 
 /// The error of a failed attempt; where an answer told of it, the answer is kept.

@@ -22,6 +22,12 @@
 //! became ready is the one that is called, unless a gate has to wait first: then it is let go, so
 //! that nobody has to wait for those who wait, and a clone is made ready after the gate.
 //!
+//! A service that fails to become ready was not asked, but it failed. Breaker, retry, fallback and
+//! [`GatesLayer`] have to know of it, so around them `poll_ready` says that all is well, and the call
+//! after it ends with that failure: counted, made again, answered for, and never applied. The call
+//! after that asks the service anew whether it is ready. The other gates, which act on no failure,
+//! pass on what `poll_ready` says.
+//!
 //! ```
 //! use std::convert::Infallible;
 //! use std::time::Duration;
@@ -44,6 +50,7 @@
 //! ```
 
 mod attempt_timeout;
+mod attempted;
 mod breaker;
 mod bulkhead;
 mod classify;

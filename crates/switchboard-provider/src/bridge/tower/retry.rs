@@ -15,7 +15,8 @@ use switchboard_core::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::classify::{self, BoxError, classify, made_ready};
+use super::attempted::Attempted;
+use super::classify::{BoxError, Classified, made_ready};
 use super::meaning::{AllGood, EffectOf, Failed, Judge, judged};
 use super::service::Asking;
 
@@ -60,7 +61,7 @@ pub struct RetryLayer<E = Effect, J = AllGood> {
 /// A service behind a [`RetryLayer`].
 #[derive(Clone)]
 pub struct RetryService<S, E = Effect, J = AllGood> {
-    inner: S,
+    inner: Attempted<S>,
     rules: Arc<RetryLayer<E, J>>,
 }
 
@@ -116,7 +117,7 @@ impl<S, E: Clone, J: Clone> Layer<S> for RetryLayer<E, J> {
     type Service = RetryService<S, E, J>;
 
     fn layer(&self, inner: S) -> RetryService<S, E, J> {
-        RetryService { inner, rules: Arc::new(self.clone()) }
+        RetryService { inner: Attempted::new(inner), rules: Arc::new(self.clone()) }
     }
 }
 
@@ -136,7 +137,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        classify::poll_ready(&mut self.inner, context)
+        self.inner.poll_ready(context)
     }
 
     #[inline]
@@ -157,7 +158,7 @@ pin_project! {
     #[must_use = "a future does nothing until it is awaited"]
     pub struct RetryFuture<S: Service<Request>, Request, E, J> {
         #[pin]
-        stage: Stage<S::Future, S::Response, Later<S, Request, E, J>>,
+        stage: Stage<Classified<S::Future>, S::Response, Later<S, Request, E, J>>,
     }
 }
 
@@ -172,7 +173,7 @@ pin_project! {
 
 /// What further attempts are made with.
 struct Later<S, Request, E, J> {
-    service: S,
+    service: Attempted<S>,
     request: Request,
     effect: Effect,
     rules: Arc<RetryLayer<E, J>>,
@@ -200,7 +201,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         if let StageProjection::First { future, later } = stage.as_mut().project() {
-            let result = ready!(future.poll(context)).map_err(|error| classify(error.into()));
+            let result = ready!(future.poll(context));
             let Some(later) = later.take() else { return Poll::Pending };
             match later.after_first(result) {
                 Ok(trying) => stage.set(Stage::Again { trying }),
@@ -278,8 +279,7 @@ where
 
     async fn attempt(&mut self) -> Result<S::Response> {
         made_ready(&mut self.service).await?;
-        let answering = self.service.call(self.request.clone());
-        answering.await.map_err(|error| classify(error.into()))
+        self.service.call(self.request.clone()).await
     }
 }
 
