@@ -28,8 +28,8 @@ use crate::{
 /// | `sent`, `received` | how many messages went each way |
 ///
 /// The span of an opening lives as long as what it opened: the spans of items and messages are inside it,
-/// and it is told the numbers and the outcome at the end. While nobody listens, nothing is allocated and
-/// nothing is wrapped; what is opened then stays as it is.
+/// and it is told the numbers and the outcome when that is closed or dropped. While nobody listens,
+/// nothing is allocated and nothing is wrapped; what is opened then stays as it is.
 ///
 /// ```
 /// use switchboard_provider::bridge::traced::Traced;
@@ -265,7 +265,9 @@ struct Tally {
     received: u64,
     /// Of the last operation, when it failed.
     failure: Option<ErrorKind>,
-    has_ended: bool,
+    /// Whether it was read to its end or closed, so that nobody went away before.
+    is_complete: bool,
+    was_told: bool,
 }
 
 impl<F> Life<F> {
@@ -277,11 +279,17 @@ impl<F> Life<F> {
         count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// What was opened is closed.
+    fn closed(&self) {
+        self.count(|tally| tally.is_complete = true);
+        self.tell();
+    }
+
     /// Tells the span the numbers, once; the outcome where there is one.
-    fn ends(&self, is_well: bool) {
+    fn tell(&self) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_told = mem::replace(&mut tally.has_ended, true);
-        let Tally { sent, received, failure, .. } = *tally;
+        let was_told = mem::replace(&mut tally.was_told, true);
+        let Tally { sent, received, failure, is_complete, .. } = *tally;
         // A subscriber is not called under the lock.
         drop(tally);
         if was_told {
@@ -292,7 +300,7 @@ impl<F> Life<F> {
         } else {
             self.span.record("sent", sent).record("received", received);
         }
-        if is_well || failure.is_some() {
+        if is_complete || failure.is_some() {
             self.span.record("outcome", outcome(failure));
         }
     }
@@ -315,7 +323,7 @@ impl<F: Fn(&Operation<'_>) -> Span> Life<F> {
 
 impl<F> Drop for Life<F> {
     fn drop(&mut self) {
-        self.ends(false);
+        self.tell();
     }
 }
 
@@ -335,10 +343,11 @@ where
         let next = span.in_scope(|| self.items.next());
         Reply::run(async move {
             let item = life.watched(span, next).await?;
-            match &item {
-                Some(_) => life.count(|tally| tally.received += 1),
-                None => life.ends(true),
-            }
+            // The outcome is told later, because closing may still fail.
+            life.count(|tally| match &item {
+                Some(_) => tally.received += 1,
+                None => tally.is_complete = true,
+            });
             Ok(item)
         })
     }
@@ -349,7 +358,7 @@ where
         let closing = span.in_scope(|| self.items.close());
         Reply::run(async move {
             let closed = life.watched(span, closing).await;
-            life.ends(true);
+            life.closed();
             closed
         })
     }
@@ -391,7 +400,7 @@ where
         let closing = span.in_scope(|| self.conversation.close());
         Reply::run(async move {
             let closed = self.life.watched(span, closing).await;
-            self.life.ends(true);
+            self.life.closed();
             closed
         })
     }

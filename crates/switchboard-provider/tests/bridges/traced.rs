@@ -155,10 +155,10 @@ async fn a_stream_has_a_span_for_its_life_and_one_inside_it_for_each_item() -> R
     let mut items = Traced::new(countdown()).open(2).await?;
     assert!(!spans.seen()[0].is_closed, "it lives as long as the stream");
     while items.next().await?.is_some() {}
+    items.close().await?;
     let told = some(["stream", "countdown", "open", "ok", "2"]);
     let names = ["shape", "driver", "operation", "outcome", "items"];
-    assert_eq!(fields(&spans.of("open"), names), [told], "told at the end");
-    items.close().await?;
+    assert_eq!(fields(&spans.of("open"), names), [told], "told when it is closed");
     drop(items);
 
     let next = spans.of("next");
@@ -200,6 +200,31 @@ async fn how_a_stream_ended_is_told_however_that_was() -> Result<()> {
     assert_eq!(outcome(failing.clone(), 2, false).await?, some(["unavailable", "1"]), "failed");
     assert_eq!(outcome(failing, 4, false).await?, some(["ok", "2"]), "failed on the way");
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_read_to_its_end_says_that_it_could_not_be_closed() {
+    struct Stuck;
+
+    impl Items<u64> for Stuck {
+        fn next(&mut self) -> Reply<'_, Option<u64>> {
+            Reply::ready(Ok(None))
+        }
+
+        fn close(&mut self) -> Reply<'_, ()> {
+            Reply::ready(Err(lost()))
+        }
+    }
+
+    let spans = Spans::listen();
+    let stuck = Traced::new(function::stream("stuck", |(): ()| async { Ok(Stuck) }));
+    let mut items = stuck.open(()).await.unwrap();
+    assert!(items.next().await.unwrap().is_none());
+    items.close().await.unwrap_err();
+    drop(items);
+    assert_eq!(fields(&spans.of("open"), ["outcome", "items"]), [some(["unavailable", "0"])]);
+    assert_eq!(fields(&spans.of("close"), ["outcome"]), [some(["unavailable"])]);
+    assert_sound(&spans);
 }
 
 #[tokio::test(start_paused = true)]
