@@ -197,6 +197,25 @@ async fn what_towers_layers_say_is_understood() {
     check(shed, ErrorKind::Overloaded, Outcome::NotApplied).await;
 }
 
+#[test]
+fn an_error_that_only_reads_like_one_of_towers_may_have_happened() {
+    /// After half of the work was done.
+    #[derive(Debug)]
+    struct Overloaded;
+
+    impl std::fmt::Display for Overloaded {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("service overloaded")
+        }
+    }
+
+    impl std::error::Error for Overloaded {}
+
+    let error = classify(Box::new(Overloaded));
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unexpected, Outcome::Unknown));
+    assert!(error.find::<Overloaded>().is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_nobody_knows_keeps_its_cause_and_may_have_happened() {
     let failing = service_fn(async |_: u32| Err::<u32, _>(out_of_order()));

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use switchboard_core::{Error, ErrorKind, Result};
+use tower::load_shed::error::Overloaded;
+use tower::timeout::error::Elapsed;
 use tower_service::Service;
 
 /// Any error, as tower's own layers give it.
@@ -14,8 +16,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What `error` means, with itself as the cause.
 ///
-/// Ours is what it is. Whatever else is not known may be an outage as well as an answer, and may have
-/// had its effect; so it is tried again only where that is harmless.
+/// Ours is what it is. Of tower's, the time-out and the load shedder are known, the latter as a call
+/// that was not made; by their types, which are other ones in versions of tower before 0.5. Whatever
+/// is not known may be an outage as well as an answer, and may have had its effect; so it is tried
+/// again only where that is harmless.
 ///
 /// ```
 /// use switchboard_core::{ErrorKind, Outcome};
@@ -30,32 +34,14 @@ pub fn classify(error: BoxError) -> Error {
         Ok(ours) => return *ours,
         Err(foreign) => foreign,
     };
-    let meant = if says(&foreign, ELAPSED) {
+    let meant = if foreign.is::<Elapsed>() {
         Error::new(ErrorKind::Timeout, "the service took too long")
-    } else if says(&foreign, OVERLOADED) {
+    } else if foreign.is::<Overloaded>() {
         Error::new(ErrorKind::Overloaded, "the service was asked to do too much").not_applied()
     } else {
         Error::new(ErrorKind::Unexpected, "the service failed").retry_later()
     };
     meant.with_source(foreign)
-}
-
-/// An error of tower's, by its words: its types are other ones in every version of tower, and none of
-/// them is needed for anything else.
-#[derive(Clone, Copy)]
-struct Words {
-    debug: &'static str,
-    display: &'static str,
-}
-
-/// `tower::timeout::error::Elapsed`.
-const ELAPSED: Words = Words { debug: "Elapsed(())", display: "request timed out" };
-
-/// `tower::load_shed::error::Overloaded`: the service was not asked.
-const OVERLOADED: Words = Words { debug: "Overloaded", display: "service overloaded" };
-
-fn says(error: &BoxError, words: Words) -> bool {
-    error.to_string() == words.display && format!("{error:?}") == words.debug
 }
 
 /// Ends when `service` is ready for one call; an error says that no call was made.
