@@ -9,7 +9,7 @@ use std::sync::Arc;
 use switchboard_core::{Reply, Result};
 
 use crate::provider::looked_after;
-use crate::{Provider, RequestResponse, Sink};
+use crate::{Conversation, Duplex, Items, Provider, RequestResponse, Sink, Stream};
 
 /// An ordered list of layers for providers of the shape `D`; the first one added is the outermost.
 ///
@@ -112,6 +112,34 @@ impl<I: Send + 'static> Chain<dyn Sink<I>> {
     }
 }
 
+impl<I: Send + 'static, O: 'static> Chain<dyn Stream<I, O>> {
+    /// The same chain with one more layer, inside those that are there: `middleware` is called in
+    /// the place of an opening. See [`around_stream`].
+    #[must_use]
+    pub fn around<F, Fut>(self, middleware: F) -> Self
+    where
+        F: Fn(I, Arc<dyn Stream<I, O>>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Box<dyn Items<O>>>> + Send + 'static,
+    {
+        let middleware = Arc::new(middleware);
+        self.with(move |provider| Arc::new(Around { provider, middleware: middleware.clone() }))
+    }
+}
+
+impl<I: 'static, O: 'static> Chain<dyn Duplex<I, O>> {
+    /// The same chain with one more layer, inside those that are there: `middleware` is called in
+    /// the place of an opening. See [`around_duplex`].
+    #[must_use]
+    pub fn around<F, Fut>(self, middleware: F) -> Self
+    where
+        F: Fn(Arc<dyn Duplex<I, O>>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Box<dyn Conversation<I, O>>>> + Send + 'static,
+    {
+        let middleware = Arc::new(middleware);
+        self.with(move |provider| Arc::new(Around { provider, middleware: middleware.clone() }))
+    }
+}
+
 /// `provider` with `middleware` called in its place.
 ///
 /// The middleware gets the input and the provider, and may ask it once, several times or not at all.
@@ -153,6 +181,62 @@ where
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
     Arc::new(Around { provider: sink, middleware: Arc::new(middleware) })
+}
+
+/// `stream` with `middleware` called in the place of each opening, as [`around`] does it. Items are what
+/// the middleware makes of those it opened.
+///
+/// ```
+/// use std::sync::Arc;
+/// use switchboard_core::{Reply, Result};
+/// use switchboard_provider::compose::chain;
+/// use switchboard_provider::{Items, Stream, function};
+///
+/// struct Countdown(u64);
+///
+/// impl Items<u64> for Countdown {
+///     fn next(&mut self) -> Reply<'_, Option<u64>> {
+///         let item = self.0.checked_sub(1);
+///         self.0 = item.unwrap_or(0);
+///         Reply::ready(Ok(item))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let countdown = function::stream("countdown", |from: u64| async move { Ok(Countdown(from)) });
+/// let short = chain::around_stream(Arc::new(countdown), |from: u64, countdown| async move {
+///     countdown.open(from.min(10)).await
+/// });
+/// let mut items = short.open(1_000_000).await?;
+/// assert_eq!(items.next().await?, Some(9));
+/// # items.close().await }
+/// ```
+pub fn around_stream<I, O, F, Fut>(
+    stream: Arc<dyn Stream<I, O>>,
+    middleware: F,
+) -> Arc<dyn Stream<I, O>>
+where
+    I: Send + 'static,
+    O: 'static,
+    F: Fn(I, Arc<dyn Stream<I, O>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Box<dyn Items<O>>>> + Send + 'static,
+{
+    Arc::new(Around { provider: stream, middleware: Arc::new(middleware) })
+}
+
+/// `duplex` with `middleware` called in the place of each opening, as [`around`] does it.
+pub fn around_duplex<I, O, F, Fut>(
+    duplex: Arc<dyn Duplex<I, O>>,
+    middleware: F,
+) -> Arc<dyn Duplex<I, O>>
+where
+    I: 'static,
+    O: 'static,
+    F: Fn(Arc<dyn Duplex<I, O>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Box<dyn Conversation<I, O>>>> + Send + 'static,
+{
+    Arc::new(Around { provider: duplex, middleware: Arc::new(middleware) })
 }
 
 impl<D: ?Sized> Default for Chain<D> {
@@ -204,5 +288,29 @@ where
 {
     fn send(&self, input: I) -> Reply<'_, ()> {
         Reply::run(async move { (self.middleware)(input, self.provider.clone()).await })
+    }
+}
+
+impl<I, O, F, Fut> Stream<I, O> for Around<dyn Stream<I, O>, F>
+where
+    I: Send + 'static,
+    O: 'static,
+    F: Fn(I, Arc<dyn Stream<I, O>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Box<dyn Items<O>>>> + Send + 'static,
+{
+    fn open(&self, input: I) -> Reply<'_, Box<dyn Items<O>>> {
+        Reply::run(async move { (self.middleware)(input, self.provider.clone()).await })
+    }
+}
+
+impl<I, O, F, Fut> Duplex<I, O> for Around<dyn Duplex<I, O>, F>
+where
+    I: 'static,
+    O: 'static,
+    F: Fn(Arc<dyn Duplex<I, O>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Box<dyn Conversation<I, O>>>> + Send + 'static,
+{
+    fn open(&self) -> Reply<'_, Box<dyn Conversation<I, O>>> {
+        Reply::run(async move { (self.middleware)(self.provider.clone()).await })
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use switchboard_core::{Error, ErrorKind, Policy, Result};
+use switchboard_core::{Error, ErrorKind, Policy, Reply, Result};
 use switchboard_provider::compose::chain;
-use switchboard_provider::{Chain, RequestResponse, Sink, function};
+use switchboard_provider::{
+    Chain, Conversation, Duplex, Items, RequestResponse, Sink, Stream, function,
+};
 use switchboard_testkit::{Answer, Script, Workbench, assert_idle, drop_at_every_await};
 
 use crate::{Attended, Gauge, Journal, Numbers, SECOND, inner, passes_the_lifecycle_on};
@@ -122,6 +124,77 @@ async fn sinks_have_middleware_as_well() -> Result<()> {
     twice.send("hi".to_owned()).await?;
     script.assert_done();
     Ok(())
+}
+
+/// One item, or one message to receive.
+struct One(u64);
+
+impl Items<u64> for One {
+    fn next(&mut self) -> Reply<'_, Option<u64>> {
+        Reply::ready(Ok(Some(self.0)))
+    }
+}
+
+impl Conversation<u64, u64> for One {
+    fn send(&self, _message: u64) -> Reply<'_, ()> {
+        Reply::ready(Ok(()))
+    }
+
+    fn receive(&self) -> Reply<'_, Option<u64>> {
+        Reply::ready(Ok(Some(self.0)))
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        Reply::ready(Ok(()))
+    }
+}
+
+impl Stream<u64, u64> for Attended {
+    fn open(&self, input: u64) -> Reply<'_, Box<dyn Items<u64>>> {
+        self.journal.write(format_args!("open {input}"));
+        Reply::ready(Ok(Box::new(One(input))))
+    }
+}
+
+impl Duplex<u64, u64> for Attended {
+    fn open(&self) -> Reply<'_, Box<dyn Conversation<u64, u64>>> {
+        self.journal.write("open");
+        Reply::ready(Ok(Box::new(One(7))))
+    }
+}
+
+#[tokio::test]
+async fn streams_have_middleware_around_their_openings() -> Result<()> {
+    let journal = Journal::default();
+    let further = |number: u64, next: Arc<dyn Stream<u64, u64>>| async move {
+        if number == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "nothing to open"));
+        }
+        next.open(number + 1).await
+    };
+    let once: Arc<dyn Stream<u64, u64>> = chain::around_stream(Arc::new(inner(&journal)), further);
+    let twice = Chain::<dyn Stream<u64, u64>>::new().around(further).wrap(once);
+    assert_eq!(twice.open(7).await?.next().await?, Some(9));
+    assert_eq!(twice.open(0).await.map(drop).unwrap_err().kind(), ErrorKind::InvalidInput);
+    drop(twice.open(7));
+    assert_eq!(journal.take(), ["open 9"]);
+    passes_the_lifecycle_on(&twice, &journal).await
+}
+
+#[tokio::test]
+async fn duplex_providers_have_middleware_around_their_openings() -> Result<()> {
+    let journal = Journal::default();
+    let again = |next: Arc<dyn Duplex<u64, u64>>| async move {
+        // The first one is only tried.
+        next.open().await?.close().await?;
+        next.open().await
+    };
+    let once: Arc<dyn Duplex<u64, u64>> = chain::around_duplex(Arc::new(inner(&journal)), again);
+    let twice = Chain::<dyn Duplex<u64, u64>>::new().around(again).wrap(once);
+    assert_eq!(twice.open().await?.receive().await?, Some(7));
+    assert_eq!(journal.take(), ["open"; 4]);
+    drop(twice.open());
+    passes_the_lifecycle_on(&twice, &journal).await
 }
 
 #[tokio::test]
