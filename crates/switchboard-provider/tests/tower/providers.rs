@@ -10,10 +10,12 @@ use switchboard_core::{
     Op, Outcome, Policy, Registry, Reply, Result, Retry, RetryPolicy, Settings, Status, Subsystem,
 };
 use switchboard_provider::bridge::tower::{
-    AttemptTimeoutLayer, BoxError, ProviderService, ServiceProvider, SinkService, classify, layered,
+    AttemptTimeoutLayer, BoxError, DuplexService, ProviderService, ServiceProvider, SinkService,
+    StreamService, classify, layered, layered_duplex, layered_sink, layered_stream,
 };
 use switchboard_provider::{
-    Provider, RequestResponse, Requester, Sink, function, request_response,
+    Conversation, Duplex, Items, Provider, RequestResponse, Requester, Sink, Stream, function,
+    request_response,
 };
 use switchboard_testkit::{Answer, Script, assert_idle, drop_at_every_await};
 use tower::load_shed::LoadShedLayer;
@@ -72,6 +74,56 @@ impl Provider for Looked {
 impl RequestResponse<u32, u32> for Looked {
     fn execute(&self, input: u32) -> Reply<'_, u32> {
         self.script.call(input)
+    }
+}
+
+impl Sink<u32> for Looked {
+    fn send(&self, input: u32) -> Reply<'_, ()> {
+        let sent = self.script.call::<u32>(input);
+        Reply::run(async move { sent.await.map(drop) })
+    }
+}
+
+impl Stream<u32, u32> for Looked {
+    fn open(&self, input: u32) -> Reply<'_, Box<dyn Items<u32>>> {
+        let opening = self.script.call(input);
+        Reply::run(async move {
+            let items: Box<dyn Items<u32>> = Box::new(Opened(opening.await?));
+            Ok(items)
+        })
+    }
+}
+
+impl Duplex<u32, u32> for Looked {
+    fn open(&self) -> Reply<'_, Box<dyn Conversation<u32, u32>>> {
+        let opening = self.script.call(7);
+        Reply::run(async move {
+            let conversation: Box<dyn Conversation<u32, u32>> = Box::new(Opened(opening.await?));
+            Ok(conversation)
+        })
+    }
+}
+
+/// One number, again and again.
+struct Opened(u32);
+
+impl Items<u32> for Opened {
+    fn next(&mut self) -> Reply<'_, Option<u32>> {
+        Reply::ready(Ok(Some(self.0)))
+    }
+}
+
+impl Conversation<u32, u32> for Opened {
+    fn send(&self, _message: u32) -> Reply<'_, ()> {
+        Reply::ready(Ok(()))
+    }
+
+    fn receive(&self) -> Reply<'_, Option<u32>> {
+        Reply::ready(Ok(Some(self.0)))
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        Reply::ready(Ok(()))
     }
 }
 
@@ -254,5 +306,75 @@ async fn sinks_go_both_ways() -> Result<()> {
     sink.send("one".to_owned()).await?;
     assert_same(&sink.send("two".to_owned()).await.unwrap_err(), &lost());
     script.assert_done();
+    Ok(())
+}
+
+/// Goes through the life of `layered`, and expects that it is the life of `looked`.
+async fn assert_looked_after(layered: &impl Provider, looked: &Looked) -> Result<()> {
+    assert_eq!(layered.name(), "looked after");
+    layered.init().await?;
+    looked.is_away.store(true, Ordering::Relaxed);
+    assert!(!layered.is_available().await?);
+    layered.close().await?;
+    let steps = [&looked.inits, &looked.closes].map(|steps| steps.load(Ordering::Relaxed));
+    assert_eq!(steps, [1, 1]);
+    Ok(())
+}
+
+/// A provider that answers, and the second time hangs.
+fn hangs_in_the_end() -> Arc<Looked> {
+    let looked = Looked::default();
+    looked.script.expect(7, Answer::reply(3_u32));
+    looked.script.expect(7, Answer::hang());
+    Arc::new(looked)
+}
+
+#[track_caller]
+fn assert_late(error: &Error) {
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_behind_towers_layers_is_looked_after_as_it_was() -> Result<()> {
+    let looked = hangs_in_the_end();
+    let sink = layered_sink(looked.clone(), TimeoutLayer::new(seconds(1)), classify);
+    sink.send(7).await?;
+    assert_late(&sink.send(7).await.unwrap_err());
+    assert_looked_after(&sink, &looked).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_layers_are_around_the_openings_of_a_stream() -> Result<()> {
+    let looked = hangs_in_the_end();
+    let stream = layered_stream(looked.clone(), TimeoutLayer::new(seconds(1)), classify);
+    let mut items = Stream::open(&stream, 7).await?;
+    tokio::time::sleep(seconds(9)).await;
+    assert_eq!(items.next().await?, Some(3), "items are free");
+    assert_late(&Stream::open(&stream, 7).await.map(drop).unwrap_err());
+    assert_looked_after(&stream, &looked).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_layers_are_around_the_openings_of_a_duplex_provider() -> Result<()> {
+    let looked = hangs_in_the_end();
+    let duplex = layered_duplex(looked.clone(), TimeoutLayer::new(seconds(1)), classify);
+    let conversation = Duplex::open(&duplex).await?;
+    tokio::time::sleep(seconds(9)).await;
+    assert_eq!(conversation.receive().await?, Some(3), "messages are free");
+    assert_late(&Duplex::open(&duplex).await.map(drop).unwrap_err());
+    assert_looked_after(&duplex, &looked).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_and_duplex_providers_go_both_ways() -> Result<()> {
+    let service = StreamService::new(hangs_in_the_end());
+    let stream: Arc<dyn Stream<u32, u32>> =
+        Arc::new(ServiceProvider::new("back", service, classify));
+    assert_eq!(stream.open(7).await?.next().await?, Some(3));
+
+    let service = DuplexService::new(hangs_in_the_end());
+    let duplex: Arc<dyn Duplex<u32, u32>> =
+        Arc::new(ServiceProvider::new("back", service, classify));
+    assert_eq!(duplex.open().await?.receive().await?, Some(3));
     Ok(())
 }

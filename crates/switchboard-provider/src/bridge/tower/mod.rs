@@ -1,10 +1,10 @@
 //! Providers as tower services and back, any tower middleware around a provider, and every gate as a
 //! layer.
 //!
-//! Four bridges. [`ProviderService`] and [`SinkService`] make a service of a provider,
-//! [`ServiceProvider`] makes a provider of a service, [`layered`] wraps a provider in tower's layers,
-//! and the layers here wrap any service in our gates: [`GatesLayer`] in all gates of a policy in their
-//! one order, the others in one gate each.
+//! Four bridges. [`ProviderService`], [`SinkService`], [`StreamService`] and [`DuplexService`] make a
+//! service of a provider, [`ServiceProvider`] makes a provider of a service, [`layered`] and its
+//! relatives wrap a provider in tower's layers, and the layers here wrap any service in our gates:
+//! [`GatesLayer`] in all gates of a policy in their one order, the others in one gate each.
 //!
 //! # Errors
 //!
@@ -73,10 +73,12 @@ pub use fallback::{FallbackFuture, FallbackLayer, FallbackService};
 pub use gated::Gated;
 pub use gates::{GatesLayer, GatesService};
 pub use meaning::{AllGood, EffectOf, Judge};
-pub use provider::{Layered, ServiceProvider, layered};
+pub use provider::{
+    Layered, ServiceProvider, layered, layered_duplex, layered_sink, layered_stream,
+};
 pub use rate_limit::{RateLimitLayer, RateLimitService};
 pub use retry::{RetryFuture, RetryLayer, RetryService};
-pub use service::{Asking, ProviderService, SinkService};
+pub use service::{Asking, DuplexService, ProviderService, SinkService, StreamService};
 
 /// Says the name of what has nothing in it that can be shown.
 macro_rules! opaque {

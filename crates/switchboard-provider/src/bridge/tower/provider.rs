@@ -10,15 +10,18 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::classify::BoxError;
-use super::service::ProviderService;
+use super::service::{DuplexService, ProviderService, SinkService, StreamService};
 use crate::provider::looked_after;
-use crate::{Provider, RequestResponse, Sink};
+use crate::{Conversation, Duplex, Items, Provider, RequestResponse, Sink, Stream};
 
 /// A provider whose work is done by a tower service.
 ///
 /// Each call clones the service, waits until the clone is ready, and calls that one; so services that
 /// cannot be cloned, such as tower's rate limit, need its buffer around them. `classify` turns what
 /// the service fails with into our errors; [`classify`](super::classify) is one that will often do.
+///
+/// Its shape follows what the service answers with: `()` is a [`Sink`] as well, boxed [`Items`] are a
+/// [`Stream`], a boxed [`Conversation`] for a request of `()` is a [`Duplex`].
 ///
 /// ```
 /// use switchboard_provider::bridge::tower::{ServiceProvider, classify};
@@ -85,7 +88,54 @@ where
     Layered { provider, service, classify }
 }
 
-/// A provider behind a tower layer, made by [`layered`].
+/// A sink behind a tower layer, as [`layered`] does it.
+pub fn layered_sink<I, P, L, C>(sink: Arc<P>, layer: L, classify: C) -> Layered<P, L::Service, C>
+where
+    P: Sink<I> + ?Sized,
+    L: Layer<SinkService<P>>,
+    L::Service: Service<I, Response = ()>,
+    C: Fn(BoxError) -> Error + Send + Sync + 'static,
+{
+    let service = layer.layer(SinkService::new(sink.clone()));
+    Layered { provider: sink, service, classify }
+}
+
+/// A stream behind a tower layer, as [`layered`] does it: the layer is around each opening, which is
+/// over when the items are there.
+pub fn layered_stream<I, O, P, L, C>(
+    stream: Arc<P>,
+    layer: L,
+    classify: C,
+) -> Layered<P, L::Service, C>
+where
+    P: Stream<I, O> + ?Sized,
+    L: Layer<StreamService<P, O>>,
+    L::Service: Service<I, Response = Box<dyn Items<O>>>,
+    C: Fn(BoxError) -> Error + Send + Sync + 'static,
+{
+    let service = layer.layer(StreamService::new(stream.clone()));
+    Layered { provider: stream, service, classify }
+}
+
+/// A duplex provider behind a tower layer, as [`layered`] does it: the layer is around each opening,
+/// which is over when the conversation has begun.
+pub fn layered_duplex<I, O, P, L, C>(
+    duplex: Arc<P>,
+    layer: L,
+    classify: C,
+) -> Layered<P, L::Service, C>
+where
+    P: Duplex<I, O> + ?Sized,
+    L: Layer<DuplexService<P, I, O>>,
+    L::Service: Service<(), Response = Box<dyn Conversation<I, O>>>,
+    C: Fn(BoxError) -> Error + Send + Sync + 'static,
+{
+    let service = layer.layer(DuplexService::new(duplex.clone()));
+    Layered { provider: duplex, service, classify }
+}
+
+/// A provider behind a tower layer, made by [`layered`], [`layered_sink`], [`layered_stream`] or
+/// [`layered_duplex`].
 pub struct Layered<P: ?Sized, S, C> {
     provider: Arc<P>,
     service: S,
@@ -109,50 +159,72 @@ where
     }
 }
 
-impl<I, S, C> RequestResponse<I, S::Response> for ServiceProvider<S, C>
-where
-    S: Service<I> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    C: Fn(BoxError) -> Error + Send + Sync + 'static,
-    I: Send + 'static,
-{
-    fn execute(&self, input: I) -> Reply<'_, S::Response> {
-        Reply::run(ask(self.service.clone(), input, &self.classify))
-    }
-}
-
-impl<I, S, C> Sink<I> for ServiceProvider<S, C>
-where
-    S: Service<I, Response = ()> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    C: Fn(BoxError) -> Error + Send + Sync + 'static,
-    I: Send + 'static,
-{
-    fn send(&self, input: I) -> Reply<'_, ()> {
-        Reply::run(ask(self.service.clone(), input, &self.classify))
-    }
-}
-
 looked_after!(
     { P: Provider + ?Sized, S: Send + Sync + 'static, C: Send + Sync + 'static } Layered<P, S, C>,
     provider
 );
 
-impl<I, P, S, C> RequestResponse<I, S::Response> for Layered<P, S, C>
-where
-    P: Provider + ?Sized,
-    S: Service<I> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    C: Fn(BoxError) -> Error + Send + Sync + 'static,
-    I: Send + 'static,
-{
-    fn execute(&self, input: I) -> Reply<'_, S::Response> {
-        Reply::run(ask(self.service.clone(), input, &self.classify))
-    }
+/// All shapes of what asks `self.service`.
+macro_rules! asks {
+    ({ $($generics:tt)* } $provider:ty) => {
+        impl<I, $($generics)*> RequestResponse<I, S::Response> for $provider
+        where
+            S: Service<I> + Clone + Send + Sync + 'static,
+            S::Error: Into<BoxError>,
+            S::Future: Send,
+            C: Fn(BoxError) -> Error + Send + Sync + 'static,
+            I: Send + 'static,
+        {
+            fn execute(&self, input: I) -> Reply<'_, S::Response> {
+                Reply::run(ask(self.service.clone(), input, &self.classify))
+            }
+        }
+
+        impl<I, O, $($generics)*> Stream<I, O> for $provider
+        where
+            S: Service<I, Response = Box<dyn Items<O>>> + Clone + Send + Sync + 'static,
+            S::Error: Into<BoxError>,
+            S::Future: Send,
+            C: Fn(BoxError) -> Error + Send + Sync + 'static,
+            I: Send + 'static,
+            O: 'static,
+        {
+            fn open(&self, input: I) -> Reply<'_, Box<dyn Items<O>>> {
+                Reply::run(ask(self.service.clone(), input, &self.classify))
+            }
+        }
+
+        impl<I, $($generics)*> Sink<I> for $provider
+        where
+            S: Service<I, Response = ()> + Clone + Send + Sync + 'static,
+            S::Error: Into<BoxError>,
+            S::Future: Send,
+            C: Fn(BoxError) -> Error + Send + Sync + 'static,
+            I: Send + 'static,
+        {
+            fn send(&self, input: I) -> Reply<'_, ()> {
+                Reply::run(ask(self.service.clone(), input, &self.classify))
+            }
+        }
+
+        impl<I, O, $($generics)*> Duplex<I, O> for $provider
+        where
+            S: Service<(), Response = Box<dyn Conversation<I, O>>> + Clone + Send + Sync + 'static,
+            S::Error: Into<BoxError>,
+            S::Future: Send,
+            C: Fn(BoxError) -> Error + Send + Sync + 'static,
+            I: 'static,
+            O: 'static,
+        {
+            fn open(&self) -> Reply<'_, Box<dyn Conversation<I, O>>> {
+                Reply::run(ask(self.service.clone(), (), &self.classify))
+            }
+        }
+    };
 }
+
+asks!({ S, C } ServiceProvider<S, C>);
+asks!({ P: Provider + ?Sized, S, C } Layered<P, S, C>);
 
 /// The answer of `service`, which is a clone that nobody else makes ready.
 async fn ask<I, S>(

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use switchboard_core::{Error, Result};
 use tower_service::Service;
 
-use crate::{Provider, RequestResponse, Sink};
+use crate::{Conversation, Duplex, Items, Provider, RequestResponse, Sink, Stream};
 
 /// The answer that a provider is working on; it begins with the first poll.
 pub type Asking<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -43,6 +43,23 @@ pub struct SinkService<P: ?Sized> {
     sink: Arc<P>,
 }
 
+/// A service that opens what a [`Stream`] gives, and answers with the items.
+///
+/// Layers around it act on openings, as gates do; items are free.
+pub struct StreamService<P: ?Sized, O> {
+    stream: Arc<P>,
+    output: PhantomData<fn() -> O>,
+}
+
+/// A service that begins the conversations of a [`Duplex`], and answers with them. Its requests say
+/// nothing.
+///
+/// Layers around it act on openings, as gates do; messages are free.
+pub struct DuplexService<P: ?Sized, I, O> {
+    duplex: Arc<P>,
+    messages: PhantomData<fn(I) -> O>,
+}
+
 impl<P: ?Sized, O> ProviderService<P, O> {
     /// A service that asks `provider`; its clones ask the same one.
     pub fn new(provider: Arc<P>) -> Self {
@@ -54,6 +71,20 @@ impl<P: ?Sized> SinkService<P> {
     /// A service that sends to `sink`; its clones send to the same one.
     pub fn new(sink: Arc<P>) -> Self {
         Self { sink }
+    }
+}
+
+impl<P: ?Sized, O> StreamService<P, O> {
+    /// A service that opens `stream`; its clones open the same one.
+    pub fn new(stream: Arc<P>) -> Self {
+        Self { stream, output: PhantomData }
+    }
+}
+
+impl<P: ?Sized, I, O> DuplexService<P, I, O> {
+    /// A service that begins conversations of `duplex`; its clones begin those of the same one.
+    pub fn new(duplex: Arc<P>) -> Self {
+        Self { duplex, messages: PhantomData }
     }
 }
 
@@ -96,6 +127,46 @@ where
     }
 }
 
+impl<P, I, O> Service<I> for StreamService<P, O>
+where
+    P: Stream<I, O> + ?Sized + 'static,
+    I: Send + 'static,
+    O: 'static,
+{
+    type Response = Box<dyn Items<O>>;
+    type Error = Error;
+    type Future = Asking<Box<dyn Items<O>>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, input: I) -> Self::Future {
+        let stream = self.stream.clone();
+        Box::pin(async move { stream.open(input).await })
+    }
+}
+
+impl<P, I, O> Service<()> for DuplexService<P, I, O>
+where
+    P: Duplex<I, O> + ?Sized + 'static,
+    I: 'static,
+    O: 'static,
+{
+    type Response = Box<dyn Conversation<I, O>>;
+    type Error = Error;
+    type Future = Asking<Box<dyn Conversation<I, O>>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        let duplex = self.duplex.clone();
+        Box::pin(async move { duplex.open().await })
+    }
+}
+
 impl<P: ?Sized, O> Clone for ProviderService<P, O> {
     fn clone(&self) -> Self {
         Self::new(self.provider.clone())
@@ -108,6 +179,18 @@ impl<P: ?Sized> Clone for SinkService<P> {
     }
 }
 
+impl<P: ?Sized, O> Clone for StreamService<P, O> {
+    fn clone(&self) -> Self {
+        Self::new(self.stream.clone())
+    }
+}
+
+impl<P: ?Sized, I, O> Clone for DuplexService<P, I, O> {
+    fn clone(&self) -> Self {
+        Self::new(self.duplex.clone())
+    }
+}
+
 impl<P: Provider + ?Sized, O> fmt::Debug for ProviderService<P, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ProviderService").field(&self.provider.name()).finish()
@@ -117,5 +200,17 @@ impl<P: Provider + ?Sized, O> fmt::Debug for ProviderService<P, O> {
 impl<P: Provider + ?Sized> fmt::Debug for SinkService<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SinkService").field(&self.sink.name()).finish()
+    }
+}
+
+impl<P: Provider + ?Sized, O> fmt::Debug for StreamService<P, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StreamService").field(&self.stream.name()).finish()
+    }
+}
+
+impl<P: Provider + ?Sized, I, O> fmt::Debug for DuplexService<P, I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DuplexService").field(&self.duplex.name()).finish()
     }
 }
