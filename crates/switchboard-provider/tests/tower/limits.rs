@@ -3,12 +3,16 @@
 use std::convert::Infallible;
 
 use futures_util::FutureExt as _;
-use switchboard_core::{Clock, Deadline, Error, Gate, Outcome};
-use switchboard_provider::bridge::tower::{BulkheadLayer, DeadlineLayer, RateLimitLayer};
+use switchboard_core::{
+    Clock, Deadline, Error, ErrorKind, Gate, KeyedRateLimiter, Outcome, RateDecision, Retry,
+};
+use switchboard_provider::bridge::tower::{
+    BulkheadLayer, DeadlineLayer, KeyedRateLimitLayer, RateLimitLayer,
+};
 use switchboard_testkit::{Answer, advance, poll_settled};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::station::{Scripted, bulkhead, limiter, script, seconds};
+use crate::station::{Scripted, bulkhead, limiter, lost, one_a_second, script, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn calls_begin_at_the_pace_of_the_limiter_in_the_order_of_their_arrival() {
@@ -113,4 +117,38 @@ async fn a_bulkhead_whose_calls_do_not_wait_refuses_at_once() {
     let refused = service.oneshot(7).now_or_never().unwrap().unwrap_err();
     assert_eq!(refused.gate(), Some(Gate::Bulkhead));
     assert_eq!(script.calls(), [7]);
+}
+
+/// One cell a second for each last digit of the requests.
+fn by_last_digit() -> KeyedRateLimitLayer<u32, impl Fn(&u32) -> u32 + Clone> {
+    let limiter = KeyedRateLimiter::new(one_a_second(9), Clock::system()).unwrap();
+    KeyedRateLimitLayer::new(limiter, |request: &u32| request % 10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_key_has_a_limit_of_its_own_which_all_services_under_the_layer_share() {
+    let (layer, script) = (by_last_digit(), script([]));
+    let service = layer.layer(Scripted::new(&script));
+    assert_eq!(service.clone().oneshot(17).await.unwrap(), 17);
+    let refused = layer.layer(Scripted::new(&script)).oneshot(27).now_or_never().unwrap();
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.gate(), refused.outcome()), (Some(Gate::RateLimit), Outcome::NotApplied));
+    assert_eq!(refused.retry(), Retry::After(seconds(1)));
+    assert_eq!(service.clone().oneshot(18).await.unwrap(), 18);
+    advance(seconds(1)).await;
+    assert_eq!(service.oneshot(27).await.unwrap(), 27);
+    assert_eq!(script.calls(), [17, 18, 27], "what is refused is not called");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_is_written_into_the_answers_of_calls_that_went_on() {
+    let layer = by_last_digit().announced_by(|decision: &RateDecision, answer: &mut u32| {
+        assert!(decision.allowed);
+        *answer += 100 * u32::try_from(decision.reset_seconds()).unwrap();
+    });
+    let script = script([Answer::fail(lost())]);
+    let service = layer.layer(Scripted::new(&script));
+    assert_eq!(service.clone().oneshot(8).await.unwrap(), 108);
+    assert_eq!(service.clone().oneshot(8).await.unwrap_err().kind(), ErrorKind::RateLimited);
+    assert_eq!(service.oneshot(7).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }

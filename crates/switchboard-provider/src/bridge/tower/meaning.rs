@@ -1,8 +1,8 @@
-//! What gates need to know of requests and answers, and cannot see.
+//! What gates need to know of requests and answers and cannot see, and what answers may say of gates.
 
 use std::fmt;
 
-use switchboard_core::{Effect, Error};
+use switchboard_core::{Effect, Error, RateDecision};
 
 /// What making a request twice would do.
 ///
@@ -51,6 +51,30 @@ impl<Response> Judge<Response> for AllGood {
     fn failure(&self, _response: &Response) -> Option<Error> {
         None
     }
+}
+
+/// Writes into answers what a rate limiter decided: the `RateLimit` headers of HTTP.
+///
+/// A function of a decision and an answer is one.
+pub trait Announce<Response> {
+    /// Writes `decision`, which let the request of `response` go on, into `response`.
+    fn announce(&self, decision: &RateDecision, response: &mut Response);
+}
+
+impl<Response, F: Fn(&RateDecision, &mut Response)> Announce<Response> for F {
+    #[inline]
+    fn announce(&self, decision: &RateDecision, response: &mut Response) {
+        self(decision, response);
+    }
+}
+
+/// Leaves answers as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl<Response> Announce<Response> for Silent {
+    #[inline]
+    fn announce(&self, _decision: &RateDecision, _response: &mut Response) {}
 }
 
 /// An attempt that failed: by an error, or by an answer that tells of one.

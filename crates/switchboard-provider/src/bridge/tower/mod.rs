@@ -5,6 +5,7 @@
 //! service of a provider, [`ServiceProvider`] makes a provider of a service, [`layered`] and its
 //! relatives wrap a provider in tower's layers, and the layers here wrap any service in our gates:
 //! [`GatesLayer`] in all gates of a policy in their one order, the others in one gate each.
+//! [`KeyedRateLimitLayer`] is for those who serve: one limit for each of those who ask.
 //!
 //! # Errors
 //!
@@ -58,6 +59,7 @@ mod deadline;
 mod fallback;
 mod gated;
 mod gates;
+mod keyed_rate_limit;
 mod meaning;
 mod provider;
 mod rate_limit;
@@ -72,7 +74,8 @@ pub use deadline::{DeadlineFuture, DeadlineLayer, DeadlineService};
 pub use fallback::{FallbackFuture, FallbackLayer, FallbackService};
 pub use gated::Gated;
 pub use gates::{GatesLayer, GatesService};
-pub use meaning::{AllGood, EffectOf, Judge};
+pub use keyed_rate_limit::{KeyedRateLimitFuture, KeyedRateLimitLayer, KeyedRateLimitService};
+pub use meaning::{AllGood, Announce, EffectOf, Judge, Silent};
 pub use provider::{
     Layered, ServiceProvider, layered, layered_duplex, layered_sink, layered_stream,
 };
