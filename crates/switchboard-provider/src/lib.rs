@@ -127,6 +127,7 @@ pub use flow::windows::{Windowed, Windows, windows};
 pub use hold::connector::{Connected, Connector};
 pub use hold::context::{ContextStore, MemoryContexts};
 pub use hold::stateful::{Answered, NextContext, Stateful, Turn};
+pub use hold::turns::Turns;
 pub use provider::Provider;
 pub use request_response::{RequestResponse, Requester};
 pub use sink::{Sender, Sink};

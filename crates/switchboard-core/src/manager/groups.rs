@@ -260,11 +260,13 @@ impl<S: Subsystem> Manager<S> {
     fn group_plan(&self, name: &Name, settings: &Settings) -> Result<GroupPlan<S>> {
         let full_name = format!("{}.{name}", S::NAME);
         let members = self.members_named_in(settings, &full_name);
-        let decoded = settings.decode_at::<GroupSettings>(&full_name);
-        let (members, own) = both(members, decoded)?;
+        let mut own = settings.clone();
+        let policy = PolicyChoice::take(&mut own, &full_name);
+        let decoded = own.decode_at::<GroupSettings>(&full_name);
+        let ((members, policy), own) = both(both(members, policy), decoded)?;
         let weights = refuse_wrong_weights(&own, settings, &full_name);
         let eject = refuse_wrong_ejection(&own, settings, &full_name);
-        let policy = self.policy_of_group(own.policy.clone(), settings, &full_name);
+        let policy = self.policy_of_group(policy, settings, &full_name);
         let (((), ()), policy) = both(both(weights, eject), policy)?;
         Ok(GroupPlan { members, selector: own.selector(), policy })
     }

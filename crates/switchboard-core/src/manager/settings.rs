@@ -78,11 +78,35 @@ impl InstanceSettings {
                 own.insert(*key, node);
             }
         }
-        let mut own: Self = own.decode_at(instance)?;
+        let policy = PolicyChoice::take(&mut own, instance);
+        let (mut own, policy) = both(own.decode_at::<Self>(instance), policy)?;
+        own.policy = policy;
         if own.driver.is_none() {
             own.driver = scheme_of(&rest);
         }
         Ok((own, rest))
+    }
+}
+
+impl PolicyChoice {
+    /// Takes the policy out of the settings of an instance or a group. Decoded by itself, so that each
+    /// mistake in it is told at its own place: a choice of either can only say that it is neither.
+    pub(super) fn take(own: &mut Settings, instance: &str) -> Result<Option<Self>> {
+        let Some(node) = own.remove("policy") else { return Ok(None) };
+        let path = format!("{instance}.policy");
+        match node.value() {
+            Value::Null => Ok(None),
+            Value::String(name) => Ok(Some(Self::Named(name.clone()))),
+            Value::Table(policy) => Ok(Some(Self::Own(Box::new(policy.decode_at(&path)?)))),
+            other => {
+                let message = format!(
+                    "expected the name of a policy or its settings, found {}",
+                    other.kind()
+                );
+                Err(Problems::from_iter([Problem::new(path, node.origin().clone(), message)])
+                    .into())
+            }
+        }
     }
 }
 

@@ -528,6 +528,13 @@ value_from! {
     Settings => Table,
 }
 
+impl From<std::time::Duration> for Value {
+    /// As configuration writes it, with its unit.
+    fn from(value: std::time::Duration) -> Self {
+        Self::String(DurationText(value).to_string())
+    }
+}
+
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
         // No platform has addresses wider than 128 bits.

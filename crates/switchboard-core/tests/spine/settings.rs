@@ -164,3 +164,28 @@ fn settings_of_any_depth_are_an_error_and_no_overflow() {
     let error = refused(&world, &deep.with("driver", "paper"));
     assert_says(&error, "desk.a", "nested more than 128 deep");
 }
+
+#[test]
+fn a_mistake_in_a_policy_is_told_at_its_own_place_beside_the_others() {
+    let world = World::new();
+    let policy = Settings::new().with("deadline", 3).with("bulkhed", Settings::new());
+    let error = refused(&world, &paper().with("policy", policy.clone()).with("build_limit", 5));
+    assert_says(&error, "desk.a.build_limit", "needs a unit");
+    assert_says(&error, "desk.a.policy.deadline", "needs a unit");
+    assert_says(&error, "desk.a.policy.bulkhed", "did you mean `bulkhead`?");
+
+    // What only reading it can find out has a place as well.
+    let hedge = Settings::new().with("hedge", Settings::new().with("after", "95%"));
+    let error = refused(&world, &paper().with("policy", hedge));
+    assert_says(&error, "desk.a.policy.hedge.after", "p95");
+    let retry = Settings::new().with("retry", Settings::new().with("backoff", "20ms-1s"));
+    let error = refused(&world, &paper().with("policy", retry));
+    assert_says(&error, "desk.a.policy.retry.backoff", "20ms..1s");
+    let error = refused(&world, &paper().with("policy", 3));
+    assert_says(&error, "desk.a.policy", "expected the name of a policy or its settings");
+
+    world.desks.configure("member", &paper()).unwrap();
+    let group = Settings::new().with("members", ["member"]).with("policy", policy);
+    let error = refused(&world, &group);
+    assert_says(&error, "desk.a.policy.deadline", "needs a unit");
+}
