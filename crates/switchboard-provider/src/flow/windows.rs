@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use switchboard_core::{Clock, Error, Reply, Result};
+use tokio::task::coop::cooperative;
 
 use crate::provider::looked_after;
 use crate::{Items, Provider, Stream};
@@ -13,7 +14,10 @@ use crate::{Items, Provider, Stream};
 ///
 /// A window is given when it is full, or when so much time has passed since its first item came; the
 /// last one also at the end. None is empty. An error is given after the items that came before it.
-/// Time runs while somebody reads: a window that is asked for late takes along what is there by then.
+/// Time runs while somebody reads: a window that is asked for late takes along one more item, if it is
+/// there by then. A window of no time takes what is there at once, up to 64 items.
+///
+/// However fast the items come, time is looked at after each, and others get to run now and then.
 ///
 /// ```
 /// # use switchboard_core::Reply;
@@ -69,7 +73,12 @@ impl<T: Send, S: Items<T>> Windows<S, T> {
         }
         while !self.has_ended && self.gathered.len() < self.size.get() {
             match self.pull().await {
-                Some(Ok(Some(item))) => self.add(item),
+                Some(Ok(Some(item))) => {
+                    self.add(item);
+                    if self.is_over() {
+                        break;
+                    }
+                }
                 Some(Ok(None)) => self.has_ended = true,
                 Some(Err(failure)) if self.gathered.is_empty() => return Err(failure),
                 Some(Err(failure)) => {
@@ -86,9 +95,18 @@ impl<T: Send, S: Items<T>> Windows<S, T> {
 
     /// What comes next, or `None` when the time of the window is over before.
     async fn pull(&mut self) -> Option<Result<Option<T>>> {
-        let Some(until) = self.until else { return Some(self.items.next().await) };
+        // Items that are always there would keep deadlines and other tasks waiting.
+        let next = cooperative(self.items.next());
+        let Some(until) = self.until else { return Some(next.await) };
         let until = tokio::time::Instant::from_std(until);
-        tokio::time::timeout_at(until, self.items.next()).await.ok()
+        tokio::time::timeout_at(until, next).await.ok()
+    }
+
+    fn is_over(&self) -> bool {
+        if self.within.is_zero() {
+            return self.gathered.len() >= AT_ONCE_MAX;
+        }
+        self.until.is_some_and(|until| self.clock.now() >= until)
     }
 
     fn add(&mut self, item: T) {
@@ -107,10 +125,12 @@ impl<T: Send, S: Items<T>> Items<Vec<T>> for Windows<S, T> {
 
     /// Closes the items. Those that were gathered and not given are dropped.
     fn close(&mut self) -> Reply<'_, ()> {
-        self.has_ended = true;
-        self.failure = None;
-        self.gathered.clear();
-        self.items.close()
+        Reply::run(async {
+            self.has_ended = true;
+            self.failure = None;
+            self.gathered.clear();
+            self.items.close().await
+        })
     }
 }
 
@@ -179,3 +199,6 @@ where
         })
     }
 }
+
+/// How many items a window of no time has at most.
+const AT_ONCE_MAX: usize = 64;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
-use switchboard_core::{Clock, Lifecycle as _, Result};
+use switchboard_core::{Clock, Lifecycle as _, Reply, Result};
 use switchboard_provider::{Items, Provider as _, Stream, Windowed, Windows, function, windows};
 use switchboard_testkit::{drop_at_every_await, poll_settled};
 
@@ -54,6 +54,52 @@ async fn a_window_of_no_time_takes_what_is_there_at_once() -> Result<()> {
     let mut windows = windows(Source::new(steps), size(9), Duration::ZERO, &Clock::system());
     assert_eq!(windows.next().await?, Some(vec![1, 2]));
     assert_eq!(windows.next().await?, Some(vec![3]));
+    Ok(())
+}
+
+/// Always has an item, each of which takes a millisecond of everybody's time.
+struct Busy(u32);
+
+impl Items<u32> for Busy {
+    fn next(&mut self) -> Reply<'_, Option<u32>> {
+        Reply::run(async {
+            tokio::time::advance(Duration::from_millis(1)).now_or_never();
+            self.0 += 1;
+            Ok((self.0 < 2_000).then_some(self.0))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_window_ends_it_also_where_there_is_always_an_item() -> Result<()> {
+    let within = Duration::from_millis(20);
+    let mut windows = windows(Busy(0), NonZeroUsize::MAX, within, &Clock::system());
+    assert_eq!(windows.next().await?, Some((1..=21).collect()));
+    assert_eq!(windows.next().await?, Some((22..=42).collect()));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_no_time_does_not_take_for_ever_what_is_there_at_once() -> Result<()> {
+    let source = Source::of(0..1_000);
+    let mut windows = windows(source, NonZeroUsize::MAX, Duration::ZERO, &Clock::system());
+    let mut together = Vec::new();
+    while let Some(window) = windows.next().await? {
+        assert!(window.len() <= 64, "{} items", window.len());
+        together.extend(window);
+    }
+    assert_eq!(together, (0..1_000).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_long_in_filling_lets_others_run_and_a_deadline_end_the_wait() -> Result<()>
+{
+    let hour = Duration::from_hours(1);
+    let mut windows = windows(Busy(0), NonZeroUsize::MAX, hour, &Clock::system());
+    let patience = Duration::from_millis(500);
+    tokio::time::timeout(patience, windows.next()).await.unwrap_err();
+    assert_eq!(windows.next().await?, Some((1..2_000).collect()), "nothing is lost by that");
     Ok(())
 }
 
@@ -116,6 +162,15 @@ async fn after_closing_there_are_no_items_and_closing_again_does_nothing_bad() -
     windows.close().await?;
     drop(windows);
     assert_eq!(life.counts(), (1, 2, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_that_nobody_waited_for_loses_no_item() -> Result<()> {
+    let mut windows = of_three(Source::new([Step::Give(1), Step::Wait(60), Step::Give(2)]));
+    assert!(poll_settled(&mut windows.next()).await.is_pending());
+    drop(windows.close());
+    assert_eq!(windows.next().await?, Some(vec![1, 2]));
     Ok(())
 }
 
