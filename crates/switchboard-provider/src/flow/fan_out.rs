@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
-use switchboard_core::{Error, Reply, Result};
+use futures_util::future::{BoxFuture, join_all, maybe_done};
+use switchboard_core::{Error, Outcome, Reply, Result};
 
 use crate::compose::several::{Failed, Several};
 use crate::compose::{contained, panicked};
@@ -29,9 +29,10 @@ use crate::{Items, Provider, Stream};
 /// and is followed by whatever the others, and that one, still have; a source that panics has ended
 /// with an error. The end is when all have ended.
 ///
-/// All sources are opened at the same time, and all of them must open: if one fails, those that did
-/// open are closed, and the error holds those of all that did not. Its outcome and advice are those of
-/// [`FanOut`](crate::FanOut). Closing closes all and keeps every error; dropping drops all.
+/// All sources are opened at the same time, and all of them must open: as soon as one fails, those that
+/// are still opening are given up, those that did open are closed, and the error holds those of all
+/// that failed. Its outcome and advice are those of [`FanOut`](crate::FanOut), where nobody knows what
+/// became of those that were given up. Closing closes all and keeps every error; dropping drops all.
 ///
 /// The sources belong to it: they are started with it and ended with it. It is as well as the worst of
 /// them, and available when all of them are.
@@ -111,12 +112,19 @@ where
                     Ok(Source { name: source.name().clone(), state: State::Resting(items) })
                 })
             });
-            match self.sources.all_of("could be opened", join_all(opens).await) {
+            let answers = until_one_fails(opens).await;
+            let have_all_answered = answers.len() == sources.len();
+            match self.sources.all_of("could be opened", answers) {
                 Ok(sources) => {
                     let merged: Box<dyn Items<Sourced<O>>> = Box::new(Merged { sources, turn: 0 });
                     Ok(merged)
                 }
                 Err(Failed { error, given }) => {
+                    let error = if have_all_answered {
+                        error
+                    } else {
+                        error.with_outcome(Outcome::Unknown)
+                    };
                     let left_open = Merged { sources: given, turn: 0 }.close_all().await;
                     Err(error.with_related(left_open))
                 }
@@ -289,4 +297,22 @@ impl<T: Send + 'static> Pull<T> {
         // It looks whether it was stopped before anything else, so it ends at once.
         self.pulling.now_or_never().map(|(items, _)| items)
     }
+}
+
+/// What comes of `asked`, in their order, until all have answered or one has failed; the others are
+/// dropped then.
+async fn until_one_fails<N, T>(
+    asked: impl Iterator<Item = impl Future<Output = (N, Result<T>)>>,
+) -> Vec<(N, Result<T>)> {
+    let mut asked: Vec<_> = asked.map(|one| Box::pin(maybe_done(one))).collect();
+    poll_fn(|context| {
+        let (mut has_failed, mut are_all_done) = (false, true);
+        for one in &mut asked {
+            are_all_done &= one.as_mut().poll(context).is_ready();
+            has_failed |= one.as_mut().output_mut().is_some_and(|(_, answer)| answer.is_err());
+        }
+        if has_failed || are_all_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    asked.iter_mut().filter_map(|one| one.as_mut().take_output()).collect()
 }

@@ -160,6 +160,38 @@ async fn where_one_does_not_open_those_that_did_are_closed_and_every_error_is_ke
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_opening_that_failed_is_told_without_waiting_for_those_that_are_slower() -> Result<()> {
+    let life = Life::default();
+    let lives = life.clone();
+    let opened = stream(move || Ok(Source::of([1]).living(&lives)));
+    let refused = || Error::new(ErrorKind::Unavailable, "connection refused").not_applied();
+    let is_given_up = Arc::new(());
+    let token = is_given_up.clone();
+    let slow = function::stream("slow", move |()| {
+        let token = token.clone();
+        async move {
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            drop(token);
+            Ok(Source::of([2]))
+        }
+    });
+    let all = merged([Arc::new(slow), opened, stream(move || Err(refused()))])?;
+    let clock = Clock::system();
+    let start = clock.now();
+    let error = all.open(()).await.map(drop).unwrap_err();
+    assert_eq!(clock.now() - start, OPENING);
+    assert_eq!(Arc::strong_count(&is_given_up), 2, "only the source itself still has it");
+    assert_eq!(error.context_value("failed"), Some("1 of 3 sources"));
+    assert_eq!(life.counts(), (1, 1, 1));
+
+    let slow = function::stream("slow", |()| std::future::pending::<Result<Source>>());
+    let error = merged([Arc::new(slow), stream(move || Err(refused()))])?.open(()).await;
+    let error = error.map(drop).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "the one that was given up may have opened");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_closes_all_whatever_they_are_doing_and_keeps_every_error() -> Result<()> {
     let life = Life::default();
     let source = |steps: &'static [Step], closes: bool| {
