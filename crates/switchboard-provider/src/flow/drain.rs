@@ -1,6 +1,7 @@
 //! Reads a stream to its end, as one answer.
 
 use switchboard_core::{Error, ErrorKind, Outcome, Reply, Result};
+use tokio::task::coop::cooperative;
 
 use crate::provider::looked_after;
 use crate::{Items, Provider, RequestResponse, Stream};
@@ -86,7 +87,8 @@ where
 
 async fn read<T>(items: &mut impl Items<T>, items_max: usize) -> Result<Vec<T>> {
     let mut all = Vec::new();
-    while let Some(item) = items.next().await? {
+    // Items that are always there would keep deadlines and other tasks waiting.
+    while let Some(item) = cooperative(items.next()).await? {
         if all.len() == items_max {
             return Err(Error::new(ErrorKind::TooLarge, "there are more items than may be read")
                 .with_context("items_max", items_max));

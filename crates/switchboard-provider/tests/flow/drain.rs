@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use switchboard_core::{ErrorKind, Lifecycle as _, Outcome, Result};
 use switchboard_provider::{Drained, Provider as _, RequestResponse as _, drain, function};
@@ -45,6 +46,14 @@ async fn items_that_cannot_be_closed_are_an_error_although_all_were_read() {
     let error = drain(Source::of(0..3).failing_to_close(), 9).await.unwrap_err();
     assert_eq!(error.message(), "it does not close");
     assert_eq!(error.context_value("during"), Some("close"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_are_always_there_do_not_keep_others_waiting() -> Result<()> {
+    let mut draining = Box::pin(drain(Source::of(0..1_000), 1_000));
+    assert!(draining.as_mut().now_or_never().is_none(), "others get to run");
+    assert_eq!(draining.await?, (0..1_000).collect::<Vec<_>>());
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
