@@ -12,18 +12,18 @@ use crate::{Items, Provider, RequestResponse, Stream};
 /// what was read before is dropped. Dropped, it drops the items.
 ///
 /// ```
-/// # use switchboard_core::Reply;
-/// # struct Numbers(std::ops::Range<u32>);
-/// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
-/// # }
 /// use switchboard_core::ErrorKind;
-/// use switchboard_provider::{Items, drain};
+/// use switchboard_provider::{drain, function};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> switchboard_core::Result<()> {
-/// assert_eq!(drain(Numbers(0..3), 3).await?, [0, 1, 2]);
-/// assert_eq!(drain(Numbers(0..4), 3).await.unwrap_err().kind(), ErrorKind::TooLarge);
+/// let up_to = |end: u32| {
+///     function::items(0..end, |mut left| async move {
+///         Ok(left.next().map(|number| (number, left)))
+///     })
+/// };
+/// assert_eq!(drain(up_to(3), 3).await?, [0, 1, 2]);
+/// assert_eq!(drain(up_to(4), 3).await.unwrap_err().kind(), ErrorKind::TooLarge);
 /// # Ok(()) }
 /// ```
 pub async fn drain<T>(mut items: impl Items<T>, items_max: usize) -> Result<Vec<T>> {
@@ -42,16 +42,16 @@ pub async fn drain<T>(mut items: impl Items<T>, items_max: usize) -> Result<Vec<
 /// one.
 ///
 /// ```
-/// # use switchboard_core::{Reply, Result};
-/// # struct Numbers(std::ops::Range<u32>);
-/// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
-/// # }
-/// use switchboard_provider::{Drained, Items, RequestResponse, function};
+/// # use switchboard_core::Result;
+/// use switchboard_provider::{Drained, RequestResponse, function};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<()> {
-/// let up_to = function::stream("up to", |end: u32| async move { Ok(Numbers(0..end)) });
+/// let up_to = function::stream("up to", |end: u32| async move {
+///     Ok(function::items(0..end, |mut left| async move {
+///         Ok(left.next().map(|number| (number, left)))
+///     }))
+/// });
 /// let all: Vec<u32> = Drained::new(up_to, 1_000).execute(3).await?;
 /// assert_eq!(all, [0, 1, 2]);
 /// # Ok(()) }

@@ -38,20 +38,20 @@ use crate::{Items, Provider, Stream};
 /// them, and available when all of them are.
 ///
 /// ```
-/// # use switchboard_core::{Reply, Result};
-/// # struct Numbers(std::ops::Range<u32>);
-/// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
-/// # }
+/// # use switchboard_core::Result;
 /// use std::sync::Arc;
 /// use switchboard_provider::{FanOutStream, Items, Stream, function};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<()> {
-/// let low = function::stream("low", |count: u32| async move { Ok(Numbers(0..count)) });
-/// let high = function::stream("high", |count: u32| async move { Ok(Numbers(100..100 + count)) });
-/// let low: Arc<dyn Stream<u32, u32>> = Arc::new(low);
-/// let both = FanOutStream::new("both", [("low", low), ("high", Arc::new(high))])?;
+/// let from = |first: u32| -> Arc<dyn Stream<u32, u32>> {
+///     Arc::new(function::stream("numbers", move |count: u32| async move {
+///         Ok(function::items(first..first + count, |mut left| async move {
+///             Ok(left.next().map(|number| (number, left)))
+///         }))
+///     }))
+/// };
+/// let both = FanOutStream::new("both", [("low", from(0)), ("high", from(100))])?;
 ///
 /// let mut numbers = both.open(2).await?;
 /// let mut merged = Vec::new();

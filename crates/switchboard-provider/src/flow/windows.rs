@@ -20,20 +20,18 @@ use crate::{Items, Provider, Stream};
 /// However fast the items come, time is looked at after each, and others get to run now and then.
 ///
 /// ```
-/// # use switchboard_core::Reply;
-/// # struct Numbers(std::ops::Range<u32>);
-/// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
-/// # }
 /// use std::num::NonZeroUsize;
 /// use std::time::Duration;
 /// use switchboard_core::Clock;
-/// use switchboard_provider::{Items, windows};
+/// use switchboard_provider::{Items, function, windows};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> switchboard_core::Result<()> {
+/// let numbers = function::items(0..3, |mut left| async move {
+///     Ok(left.next().map(|number| (number, left)))
+/// });
 /// let size = NonZeroUsize::new(2).expect("two is not zero");
-/// let mut pairs = windows(Numbers(0..3), size, Duration::from_secs(1), &Clock::system());
+/// let mut pairs = windows(numbers, size, Duration::from_secs(1), &Clock::system());
 /// assert_eq!(pairs.next().await?, Some(vec![0, 1]));
 /// assert_eq!(pairs.next().await?, Some(vec![2]));
 /// assert_eq!(pairs.next().await?, None);
@@ -147,11 +145,7 @@ impl<S, T> fmt::Debug for Windows<S, T> {
 /// A stream whose items come in [`windows`].
 ///
 /// ```
-/// # use switchboard_core::{Reply, Result};
-/// # struct Numbers(std::ops::Range<u32>);
-/// # impl Items<u32> for Numbers {
-/// #     fn next(&mut self) -> Reply<'_, Option<u32>> { Reply::run(async { Ok(self.0.next()) }) }
-/// # }
+/// # use switchboard_core::Result;
 /// use std::num::NonZeroUsize;
 /// use std::time::Duration;
 /// use switchboard_core::Clock;
@@ -159,7 +153,11 @@ impl<S, T> fmt::Debug for Windows<S, T> {
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<()> {
-/// let up_to = function::stream("up to", |end: u32| async move { Ok(Numbers(0..end)) });
+/// let up_to = function::stream("up to", |end: u32| async move {
+///     Ok(function::items(0..end, |mut left| async move {
+///         Ok(left.next().map(|number| (number, left)))
+///     }))
+/// });
 /// let size = NonZeroUsize::new(100).expect("a hundred is not zero");
 /// let batches = Windowed::new(up_to, size, Duration::from_millis(50), Clock::system());
 /// let mut batches: Box<dyn Items<Vec<u32>>> = batches.open(250).await?;
