@@ -1,7 +1,8 @@
 //! The gates around one provider, without a manager: for what is made by hand and held by hand.
 //!
 //! What each shape gets of them is said by the shapes. A policy with nothing in it adds nothing: the
-//! provider comes back as it is. Start, check and end go to the provider, past all gates.
+//! provider comes back as it is. Start, check and end go to the provider, past all gates; dropping what
+//! is made here leaves the provider open.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

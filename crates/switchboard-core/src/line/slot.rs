@@ -41,6 +41,8 @@ pub(crate) struct Slot<S: Subsystem> {
     pub(crate) environment: Environment,
     /// Whether it is a choice among other instances. That never changes.
     pub(crate) is_group: bool,
+    /// Whether its driver belongs to somebody else, who closes it. That never changes.
+    pub(super) is_lent: bool,
     pub(crate) figures: Figures,
     pub(super) current: ArcSwap<Current<S>>,
     pub(super) writing: Mutex<Writing<S>>,
@@ -197,6 +199,7 @@ impl<S: Subsystem> Slot<S> {
             name,
             environment: environment.clone(),
             is_group,
+            is_lent: false,
             figures: Figures::new(S::OPERATIONS),
             current: ArcSwap::from_pointee(writing.current()),
             writing: Mutex::new(writing),
@@ -664,7 +667,8 @@ fn still_leaving() -> Error {
 }
 
 impl<S: Subsystem> Drop for Slot<S> {
-    /// Nobody can call any more: what still serves is closed, so that no driver is left open.
+    /// Nobody can call any more: what still serves is closed, so that no driver is left open. One
+    /// that was only lent is let go of, and whoever uses it goes on.
     fn drop(&mut self) {
         let retiring: Vec<_> = {
             let mut writing = self.writing.lock();
@@ -676,6 +680,9 @@ impl<S: Subsystem> Drop for Slot<S> {
             retiring
         };
         self.environment.creations().forget(self.id);
+        if self.is_lent {
+            return;
+        }
         let limits = self.limits();
         for retiring in retiring {
             drop(self.retire_in_background(retiring, limits));

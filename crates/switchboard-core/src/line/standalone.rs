@@ -9,7 +9,7 @@ use crate::{Environment, Name, Policy, Result, Subsystem};
 
 impl<S: Subsystem> Line<S> {
     /// The guarded path to a driver that no manager looks after: whoever made the driver initialises,
-    /// checks and closes it.
+    /// checks and closes it. The last line lets go of it and leaves it open.
     ///
     /// ```
     /// # mod counters {
@@ -39,7 +39,8 @@ impl<S: Subsystem> Line<S> {
         let driver_type = TypeId::of::<S>();
         let recipe = Recipe::ReadyMade { driver_type };
         let place = Location::caller();
-        let slot = Slot::new(name, recipe, Limits::default(), environment, place);
+        let mut slot = Slot::new(name, recipe, Limits::default(), environment, place);
+        slot.is_lent = true;
         slot.retune(policy)?;
         slot.put_ready_made(driver, STANDALONE, driver_type, place)?;
         Ok(Self { slot: Arc::new(slot) })

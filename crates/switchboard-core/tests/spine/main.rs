@@ -25,6 +25,7 @@ mod instances;
 mod open;
 mod registry;
 mod settings;
+mod standalone;
 mod swap;
 mod watch;
 mod wrap;
