@@ -1,8 +1,8 @@
 //! What groups are told of the health of their members, so that no call has to ask.
 //!
-//! Whoever checks an instance says what was found. That sets a bit in each group around it, and a
-//! group whose bits are all set is down itself for the groups around that one. When the members of a
-//! group are exchanged, the old ones are told no more.
+//! Whoever checks an instance says what was found, and whoever changes what serves says what is known
+//! of that. It sets a bit in each group around it, and a group whose bits are all set is down itself for
+//! the groups around that one. When the members of a group are exchanged, the old ones are told no more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

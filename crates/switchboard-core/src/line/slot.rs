@@ -521,15 +521,27 @@ impl<S: Subsystem> Slot<S> {
         // Under the lock, because what was found of a driver that has gone does not hold for the
         // one that has come.
         if self.serves(checked.generation) {
-            self.reported.tell(checked.down());
             writing.checked = Some(checked);
+            self.tell_groups(&writing);
         }
     }
 
     /// What was last found of the driver that serves.
     pub(crate) fn checked(&self) -> Option<Checked> {
-        let writing = self.writing.lock();
-        writing.checked.clone().filter(|checked| self.serves(checked.generation))
+        self.checked_of(&self.writing.lock()).cloned()
+    }
+
+    fn checked_of<'w>(&self, writing: &'w Writing<S>) -> Option<&'w Checked> {
+        writing.checked.as_ref().filter(|checked| self.serves(checked.generation))
+    }
+
+    /// Says what is known of the driver that serves: nothing, if it has not been checked.
+    fn tell_groups(&self, writing: &Writing<S>) {
+        // How a group is follows from its members. And while a driver is being exchanged what was
+        // found of it stands, so that no call waits for the next one of an instance that was down.
+        if !self.is_group && self.standing() != Standing::Changing {
+            self.reported.tell(self.checked_of(writing).and_then(Checked::down));
+        }
     }
 
     /// Whether something serves that was not down when it was last checked.
@@ -654,6 +666,7 @@ impl<S: Subsystem> Slot<S> {
             self.created_as.store(unique_id(), Ordering::Relaxed);
         }
         self.current.store(Arc::new(writing.current()));
+        self.tell_groups(writing);
         self.changed.send_replace(());
     }
 }

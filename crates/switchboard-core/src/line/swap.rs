@@ -195,8 +195,6 @@ impl<S: Subsystem> Slot<S> {
                     if let Some(gates) = &writing.gates {
                         gates.swapped();
                     }
-                    // What was found of the old driver does not hold for this one.
-                    self.reported.tell(None);
                     let generation = writing.generation;
                     drop(writing);
                     // Its wrap is the application's, and is let go of outside of the lock.

@@ -8,7 +8,7 @@ use switchboard_core::{
     RoundRobin, Selector, Settings, Status,
 };
 
-use crate::desk::{Act, Desk, Script, Step, World, labelled, op, outage};
+use crate::desk::{Act, Desk, Gate, Script, Step, World, labelled, op, outage};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -81,6 +81,84 @@ async fn a_member_that_was_down_is_back_as_soon_as_a_swap_has_checked_its_new_dr
     world.desks.health(LIMIT).await;
     drop(world.desks.swap("a", &labelled("paper", "new")).await.unwrap());
     assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_of_an_override_goes_with_it() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    for name in ["a", "b"] {
+        world.desks.get(name).await.unwrap();
+    }
+    let fake = Script::new();
+    fake.feel(Health::down("no ink"));
+    let guard = world.desks.override_instance("a", fake.driver::<0>("fake")).unwrap();
+    world.desks.health(LIMIT).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+    drop(guard);
+    assert_eq!(desk.ask("?").await.unwrap(), "a: ?");
+    assert_eq!(asked(&scripts), [1, 1]);
+    world.swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_of_what_is_down_serves_and_what_is_beneath_is_as_down_as_before() {
+    let (world, scripts, desk) = group(&["a", "b"], Priority);
+    for name in ["a", "b"] {
+        world.desks.get(name).await.unwrap();
+    }
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    let guard = world.desks.override_instance("a", world.script.driver::<0>("fake")).unwrap();
+    assert_eq!(desk.ask("?").await.unwrap(), "fake: ?");
+    drop(guard);
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+    world.swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_beneath_an_override_says_nothing_of_the_override() {
+    let (world, _scripts, desk) = group(&["a", "b"], Priority);
+    world.desks.get("b").await.unwrap();
+    let fake = Script::new();
+    fake.feel(Health::down("no ink"));
+    let guard = world.desks.override_instance("a", fake.driver::<0>("fake")).unwrap();
+    world.desks.health(LIMIT).await;
+    drop(world.desks.swap("a", &labelled("a", "new")).await.unwrap());
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+    drop(guard);
+    assert_eq!(desk.ask("?").await.unwrap(), "new: ?");
+    world.swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_a_failed_swap_left_without_a_driver_is_asked_and_built_again() {
+    let world = World::new();
+    world.desks.configure("a", &labelled("vault", "old")).unwrap();
+    let _other = member(&world, "b");
+    world.desks.group("g", &["a", "b"], Priority).unwrap();
+    let desk = world.desks.handle("g").unwrap();
+    for name in ["a", "b"] {
+        world.desks.get(name).await.unwrap();
+    }
+    world.script.feel(Health::down("no ink"));
+    world.desks.health(LIMIT).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?");
+
+    // Neither the next one can be opened nor the one before.
+    for _ in 0..2 {
+        world.script.once(Step::Init, Act::Fail(outage()));
+    }
+    let gate = Gate::closed();
+    world.script.once(Step::Close, Act::Wait(gate.clone()));
+    let swapping = {
+        let desks = world.desks.clone();
+        tokio::spawn(async move { desks.swap("a", &labelled("vault", "new")).await.map(drop) })
+    };
+    world.script.reached(Step::Close, 1).await;
+    assert_eq!(desk.ask("?").await.unwrap(), "b: ?", "nobody waits for one that was down");
+    gate.open();
+    swapping.await.unwrap().unwrap_err();
+    assert_eq!(desk.ask("?").await.unwrap(), "old: ?");
 }
 
 #[tokio::test(start_paused = true)]
