@@ -137,11 +137,15 @@ impl<T, E: Clone> Kept<T, E> {
 
     /// What there is to answer without making anything.
     fn look(&self) -> Option<Result<Arc<T>, Unmade<E>>> {
-        match &self.state.lock().place {
-            Place::Taken(value) => Some(Ok(value.clone())),
-            Place::Closed => Some(Err(Unmade::Closed)),
-            Place::Vacant => None,
-        }
+        self.state.lock().found()
+    }
+
+    /// The age that a value begun now belongs to, or what there is to answer without making one.
+    fn begin(&self) -> Result<u64, Result<Arc<T>, Unmade<E>>> {
+        // Under one lock: a value that came and was forgotten in between would make what is begun
+        // here one of the past.
+        let state = self.state.lock();
+        state.found().map_or(Ok(state.age), Err)
     }
 
     async fn lead<F, Fut>(&self, leader: Leader<E>, make: F) -> Result<Arc<T>, Unmade<E>>
@@ -149,12 +153,14 @@ impl<T, E: Clone> Kept<T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let age = self.state.lock().age;
-        // Between looking and leading, somebody else may have finished.
-        if let Some(found) = self.look() {
-            leader.land(Outcome::Done);
-            return found;
-        }
+        let age = match self.begin() {
+            Ok(age) => age,
+            // Between looking and leading, somebody else had finished.
+            Err(found) => {
+                leader.land(Outcome::Done);
+                return found;
+            }
+        };
         match make().await {
             Ok(value) => {
                 let settled = self.settle(Arc::new(value), age);
@@ -187,6 +193,14 @@ impl<T, E: Clone> Kept<T, E> {
 }
 
 impl<T> State<T> {
+    fn found<E>(&self) -> Option<Result<Arc<T>, Unmade<E>>> {
+        match &self.place {
+            Place::Taken(value) => Some(Ok(value.clone())),
+            Place::Closed => Some(Err(Unmade::Closed)),
+            Place::Vacant => None,
+        }
+    }
+
     fn take(&mut self) -> Option<Arc<T>> {
         match std::mem::replace(&mut self.place, Place::Vacant) {
             Place::Taken(value) => Some(value),

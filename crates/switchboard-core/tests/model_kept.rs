@@ -106,6 +106,21 @@ fn who_asks_after_forgetting_never_gets_what_was_begun_before() {
 }
 
 #[test]
+fn what_is_made_in_the_place_of_what_was_forgotten_is_kept() {
+    check(|| {
+        let harbour = Harbour::new();
+        let others = [harbour.spawn_get(), harbour.spawn_get()];
+        // Where there was something to forget nobody was making anything.
+        let forgot = harbour.kept.forget().is_some();
+        for other in others {
+            other.join().unwrap().unwrap();
+        }
+        let (made, kept) = (harbour.counts().0, harbour.kept.value().is_some());
+        assert!(!forgot || kept == (made == 2), "{made} made, kept: {kept}");
+    });
+}
+
+#[test]
 fn of_two_that_saw_the_same_value_break_one_takes_it_out() {
     check(|| {
         let harbour = Harbour::new();
