@@ -104,6 +104,15 @@ async fn only_what_reads_is_hedged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_never_made_again_is_not_hedged_although_it_reads() {
+    let station = Station::new();
+    let (line, service) = station.main(hedged(50)).await;
+    service.will([takes(80, Ok(7))]);
+    assert_eq!(ask(&line, op::PEEK.without_retry()).await.unwrap(), 7);
+    assert_eq!((service.asked(), budget(&line)), (1, 500));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_whose_body_is_used_up_is_not_hedged() {
     let station = Station::new();
     let (line, service) = station.main(hedged(50)).await;

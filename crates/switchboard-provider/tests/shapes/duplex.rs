@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_core::{
-    Cause, Clock, Effect, ErrorKind, Event, Gate, Outcome, Priority, Result, Why,
+    Cause, Clock, Effect, ErrorKind, Event, Gate, HedgeAfter, HedgePolicy, Outcome, Policy, Priority, Result, Why,
 };
 use switchboard_testkit::{Answer, Recorder, assert_idle, poll_settled};
 
@@ -157,5 +157,16 @@ async fn swapped_under_an_open_conversation_it_goes_on_until_the_drain_limit() -
     assert_eq!(asked, [(1, 0), (1, 0)], "what may not begin asks nobody");
     drop(conversation);
     assert_idle(main.line()).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_is_slow_gets_no_other_beside_it() -> Result<()> {
+    let played = Played::slow(Duration::from_millis(80));
+    let after = HedgeAfter::Delay(Duration::from_millis(50));
+    let policy = Policy { hedge: Some(HedgePolicy { after, max: 1 }), ..Policy::default() };
+    let echoes = serving::<Echoes>(played.clone(), policy)?;
+    drop(echoes.handle("main")?.with_effect(Effect::Read).open().await?);
+    assert_eq!(played.asked(Ask::Open), 1);
     Ok(())
 }

@@ -18,8 +18,14 @@ impl<'g> Passage<'g> {
     /// When an attempt that has to be waited for gets others beside it, if it does.
     #[inline]
     pub(super) fn hedge(&self) -> Option<Hedge> {
-        let hedging = self.gates.hedging.as_ref().filter(|_| self.call.effect == Effect::Read)?;
+        let hedging = self.gates.hedging.as_ref().filter(|_| self.may_be_hedged())?;
         hedging.hedge_at(self.now, self.call.operation)
+    }
+
+    /// Whether making the call several times at once is nobody's concern.
+    #[inline]
+    fn may_be_hedged(&self) -> bool {
+        self.call.effect == Effect::Read && self.call.is_retried
     }
 
     /// What an attempt that runs already and those beside it come to: the first answer of any of them,
@@ -209,7 +215,7 @@ impl<'g> Passage<'g> {
     pub(super) fn learn<T>(&self, result: &Result<T>, began: Instant) {
         let Some(hedging) = &self.gates.hedging else { return };
         let is_answer = result.as_ref().err().is_none_or(|error| error.class() == Class::Answer);
-        if is_answer && self.call.effect == Effect::Read {
+        if is_answer && self.may_be_hedged() {
             let took = self.now.saturating_duration_since(began);
             hedging.answered_at(self.now, self.call.operation, took);
         }

@@ -14,9 +14,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// When an attempt that has not answered yet gets another one beside it.
 ///
-/// Only operations that read are hedged. The first answer wins and the other attempt is dropped. A
-/// hedge is paid from the [retry budget](crate::RetryBudget), needs a token, a slot and a closed breaker
-/// like any attempt, and waits for none of them: where one is missing there is no hedge.
+/// Only operations that read are hedged, and of those none that is never made again. The first answer
+/// wins and the other attempt is dropped. A hedge is paid from the [retry budget](crate::RetryBudget),
+/// needs a token, a slot and a closed breaker like any attempt, and waits for none of them: where one is
+/// missing there is no hedge.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
