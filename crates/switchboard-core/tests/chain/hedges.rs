@@ -559,6 +559,26 @@ async fn a_panic_in_one_is_its_failure_and_frees_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_that_could_not_be_made_costs_nothing() {
+    let clock = Clock::system();
+    let policy = Policy { rate_limit: Some(tokens(9)), bulkhead: Some(slots(2)), ..hedged(50) };
+    let source = Source::new("pump", "main");
+    let gates = Gates::new(policy, source, &Environment::new()).unwrap();
+    let made = AtomicU32::new(0);
+    let calling = execute_with_resilience(&gates, Effect::Read, || {
+        assert_eq!(made.fetch_add(1, Ordering::Relaxed), 0, "no other can be made");
+        let slowly = clock.sleep(millis(80));
+        async {
+            slowly.await;
+            Ok(())
+        }
+    });
+    AssertUnwindSafe(calling).catch_unwind().await.unwrap_err();
+    assert_eq!(gates.retry_budget().unwrap().tokens(), 500);
+    assert_eq!(gates.bulkhead().unwrap().in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hedge_that_cannot_even_be_made_says_nothing_about_the_service() {
     let policy = Policy { breaker: Some(breaker(9)), bulkhead: Some(slots(2)), ..hedged(50) };
     let gates = Gates::new(policy, Source::new("pump", "main"), &Environment::new()).unwrap();

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Passage;
 use crate::ambient::{self, Ambient};
 use crate::gates::hedge::{Finish, Hedge, Race, Rival};
-use crate::gates::{Breaker, BreakerCounts, BreakerPermit, Limit, Permit, Withdrawal};
+use crate::gates::{Breaker, BreakerCounts, BreakerPermit, Limit, Permit, RetryBudget, Withdrawal};
 use crate::{Class, Effect, Error, Event, Result};
 
 impl<'g> Passage<'g> {
@@ -130,14 +130,14 @@ impl<'g> Passage<'g> {
     fn start_beside<Fut>(&self, race: &mut Race<'g, Fut>, make: &impl Fn(Limit) -> Fut) {
         let gates = self.gates;
         let now = gates.clock.now();
-        let Some((leave, permit, withdrawal)) = self.pass_beside(now) else { return };
+        let Some((leave, permit, paid)) = self.pass_beside(now) else { return };
         gates.events.emit(|| Event::Hedged {
             source: gates.source.clone(),
             operation: self.call.operation,
             after: now.saturating_duration_since(self.now),
         });
         let attempt = Box::pin(make(self.limit_at(now)));
-        let withdrawal = Some(withdrawal);
+        let withdrawal = paid.spend();
         race.rivals.push(Rival { attempt, leave, permit, withdrawal, began: now });
     }
 
@@ -163,16 +163,14 @@ impl<'g> Passage<'g> {
             Some(bulkhead) => Some(bulkhead.try_acquire().ok()?),
             None => None,
         };
-        let budget = gates.budget.as_ref()?;
-        let withdrawal = budget.withdraw_for_hedge()?;
+        let paid = Paid::from(gates.budget.as_ref()?)?;
         let charges = gates.policy.retry.as_ref().is_none_or(|retry| retry.charge_limiter);
         if let Some(limiter) = gates.limiter.as_ref().filter(|_| charges)
             && limiter.try_acquire_at(now, 1).is_err()
         {
-            budget.give_back(withdrawal);
             return None;
         }
-        Some((leave, permit, withdrawal))
+        Some((leave, permit, paid))
     }
 
     /// The first attempt has failed, and others may still answer.
@@ -223,7 +221,34 @@ impl<'g> Passage<'g> {
 }
 
 /// What the gates give to an attempt that they let pass at once.
-type Beside<'g> = (Option<BreakerPermit<&'g Breaker>>, Option<Permit<'g>>, Withdrawal);
+type Beside<'g> = (Option<BreakerPermit<&'g Breaker>>, Option<Permit<'g>>, Paid<'g>);
+
+/// What a hedge was charged; given back if it is not made, even where making it panics.
+struct Paid<'g> {
+    budget: &'g RetryBudget,
+    withdrawal: Option<Withdrawal>,
+}
+
+impl<'g> Paid<'g> {
+    /// `None` if there is not enough left.
+    fn from(budget: &'g RetryBudget) -> Option<Self> {
+        let withdrawal = budget.withdraw_for_hedge()?;
+        Some(Self { budget, withdrawal: Some(withdrawal) })
+    }
+
+    /// The hedge was made.
+    fn spend(mut self) -> Option<Withdrawal> {
+        self.withdrawal.take()
+    }
+}
+
+impl Drop for Paid<'_> {
+    fn drop(&mut self) {
+        if let Some(withdrawal) = self.withdrawal.take() {
+            self.budget.give_back(withdrawal);
+        }
+    }
+}
 
 /// Whether an attempt that failed like this leaves it to others to answer.
 fn is_lost(error: &Error) -> bool {
