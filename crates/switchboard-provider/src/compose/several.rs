@@ -4,12 +4,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use switchboard_core::{
     Class, Error, ErrorKind, Health, Lifecycle, Outcome, Reply, Result, Retry, Status,
 };
+use tokio::sync::Mutex;
 
 use super::contained;
 use crate::Provider;
@@ -34,8 +34,9 @@ pub(crate) struct Member<P: ?Sized> {
     name: Arc<str>,
     noun: &'static str,
     provider: Arc<P>,
-    /// So that none is closed twice: after a failed start it is, before whoever started it closes.
-    is_closed: AtomicBool,
+    /// So that none is closed twice: after a failed start it is, before whoever started it closes. Set
+    /// when it has closed; a lock that is waited for, so that nobody closes it while another does.
+    is_closed: Mutex<bool>,
 }
 
 impl<P: Provider + ?Sized> Several<P> {
@@ -138,7 +139,8 @@ impl<P: Provider + ?Sized> Lifecycle for Several<P> {
         })
     }
 
-    /// Closes all of them that are not closed yet, whatever becomes of the others.
+    /// Closes all of them that are not closed yet, whatever becomes of the others. One whose closing was
+    /// dropped or failed is closed the next time.
     fn close(&self) -> Reply<'_, ()> {
         Reply::run(async {
             match self.close_all().await {
@@ -175,7 +177,7 @@ impl<P: ?Sized> Several<P> {
 
 impl<P: Provider + ?Sized> Member<P> {
     fn new(name: impl Into<String>, noun: &'static str, provider: Arc<P>) -> Self {
-        Self { name: name.into().into(), noun, provider, is_closed: AtomicBool::new(false) }
+        Self { name: name.into().into(), noun, provider, is_closed: Mutex::default() }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -204,10 +206,12 @@ impl<P: Provider + ?Sized> Member<P> {
     }
 
     async fn close(&self) -> Result<()> {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
+        let mut is_closed = self.is_closed.lock().await;
+        if !*is_closed {
+            self.provider.close().await?;
+            *is_closed = true;
         }
-        self.provider.close().await
+        Ok(())
     }
 }
 
@@ -261,5 +265,88 @@ fn later(one: Retry, other: Retry) -> Retry {
         (Retry::Later, Retry::Later) => Retry::Later,
         // Advice that is not known here is not followed.
         _ => Retry::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use switchboard_testkit::drop_at_every_await;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Takes two awaits to close, and cannot while it is `stuck`.
+    #[derive(Default)]
+    struct Slow {
+        stuck: AtomicBool,
+        closed: AtomicUsize,
+    }
+
+    impl Lifecycle for Slow {
+        fn close(&self) -> Reply<'_, ()> {
+            Reply::run(async {
+                sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
+                if self.stuck.load(Ordering::Relaxed) {
+                    return Err(Error::new(ErrorKind::Unavailable, "it is stuck"));
+                }
+                self.closed.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+        }
+    }
+
+    impl Provider for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+    }
+
+    fn several(slow: &Arc<Slow>) -> Several<Slow> {
+        Several::new("all", "sink", [("slow", slow.clone())], 1).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_dropped_at_any_await_is_made_again_and_one_that_was_made_is_not() {
+        let slow = Arc::new(Slow::default());
+        let latest = std::cell::RefCell::new(Arc::new(several(&slow)));
+        let closing = async || {
+            slow.closed.store(0, Ordering::Relaxed);
+            *latest.borrow_mut() = Arc::new(several(&slow));
+            let all = latest.borrow().clone();
+            all.close().await
+        };
+        let check = async |_| {
+            let all = latest.borrow().clone();
+            all.close().await.unwrap();
+            assert_eq!(slow.closed.load(Ordering::Relaxed), 1);
+        };
+        assert_eq!(drop_at_every_await(closing, check).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_closed_is_closed_the_next_time() {
+        let slow = Arc::new(Slow::default());
+        let all = several(&slow);
+        slow.stuck.store(true, Ordering::Relaxed);
+        all.close().await.unwrap_err();
+        slow.stuck.store(false, Ordering::Relaxed);
+        all.close().await.unwrap();
+        assert_eq!(slow.closed.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_closes_while_another_does_waits_for_it() {
+        let slow = Arc::new(Slow::default());
+        let all = several(&slow);
+        let (one, other) = tokio::join!(all.close(), async {
+            all.close().await.unwrap();
+            slow.closed.load(Ordering::Relaxed)
+        });
+        one.unwrap();
+        assert_eq!((other, slow.closed.load(Ordering::Relaxed)), (1, 1));
     }
 }
