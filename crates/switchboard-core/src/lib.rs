@@ -137,7 +137,7 @@ pub use gates::{
 };
 pub use kept::{Kept, Unmade};
 pub use lifecycle::{Health, Lifecycle, Status};
-pub use line::{Held, Leased, Line, Step, Swapped};
+pub use line::{Held, Leased, Line, Opener, Step, Swapped};
 pub use manager::{
     CloseReport, GroupSettings, HealthReport, HealthWatch, InstanceInfo, InstanceSettings, Manager,
     Override, PolicyChoice, SelectorChoice,

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Line;
-use super::call::Ask;
+use super::call::{Ask, Label};
 use super::seat::Held;
 use super::slot::Slot;
+use crate::environment::CLEANUP_LIMIT;
 use crate::gates::{Limit, Limited};
-use crate::{Error, ErrorKind, Op, OwnedPermit, Result, Subsystem};
+use crate::{Deadline, Error, ErrorKind, Op, OwnedPermit, Result, Subsystem};
 
 /// Something a driver opened, together with what keeps that driver alive.
 ///
@@ -23,7 +24,7 @@ pub struct Leased<S: Subsystem, T> {
     // Fields are dropped in this order.
     opened: T,
     held: Held<S>,
-    _permit: Option<OwnedPermit>,
+    permit: Option<OwnedPermit>,
     slot: Arc<Slot<S>>,
 }
 
@@ -72,11 +73,18 @@ pub struct Step<'l, S: Subsystem> {
     slot: &'l Slot<S>,
 }
 
+/// Who opened something, without what keeps the driver.
+pub struct Opener<S: Subsystem> {
+    label: Label,
+    slot: Arc<Slot<S>>,
+}
+
 impl<S: Subsystem> Line<S> {
     /// Opens something that outlives the call.
     ///
     /// The gates act as on any call; what they gave out (the place in the bulkhead) and the driver
-    /// itself are kept until the answer is dropped.
+    /// itself are kept until the answer is dropped. The place can be [given back](Leased::free_place)
+    /// earlier.
     ///
     /// ```
     /// # mod counters {
@@ -105,7 +113,7 @@ impl<S: Subsystem> Line<S> {
     {
         let (opened, permit) = self.slot.call(op, &Opening(open)).await?;
         let (opened, held, slot) = opened;
-        Ok(Leased { opened, held, _permit: permit, slot })
+        Ok(Leased { opened, held, permit, slot })
     }
 }
 
@@ -138,9 +146,72 @@ impl<S: Subsystem, T> Leased<S, T> {
         (&self.opened, Step { held: &self.held, slot: &self.slot })
     }
 
+    /// Gives back the place in the bulkhead, and keeps the driver: for what has come to its end and is
+    /// not closed yet.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// use switchboard_core::{BulkheadLimit, Policy};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let one = BulkheadLimit { max: 1, ..BulkheadLimit::default() };
+    /// counters.retune("visits", Policy { bulkhead: Some(one), ..Policy::default() })?;
+    /// let handle = counters.get("visits").await?;
+    ///
+    /// let mut leased = handle.watch().await?;
+    /// leased.free_place();
+    /// let other = handle.watch().await?;
+    /// assert_eq!(handle.line().in_flight(), 2);
+    /// # drop(other);
+    /// # Ok(()) }
+    /// ```
+    pub fn free_place(&mut self) {
+        self.permit = None;
+    }
+
+    /// Who opened it, to answer for it after it was let go.
+    pub fn opener(&self) -> Opener<S> {
+        Opener { label: self.held.label(), slot: self.slot.clone() }
+    }
+
     /// The driver that opened it.
     pub fn driver(&self) -> &Held<S> {
         &self.held
+    }
+}
+
+impl<S: Subsystem> Opener<S> {
+    /// The answer to an operation inside what is not there any more: `error`, counted, traced and placed
+    /// as if it came from inside. Nobody is asked.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// use switchboard_core::{Error, ErrorKind, Result};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let leased = counters.get("visits").await?.watch().await?;
+    /// let opener = leased.opener();
+    /// drop(leased);
+    ///
+    /// let closed = Error::new(ErrorKind::InvalidInput, "the watch is closed");
+    /// let next: Result<u64> = opener.refuse(op::NEXT, closed).await;
+    /// assert_eq!(next.unwrap_err().place().unwrap().operation, "next");
+    /// # Ok(()) }
+    /// ```
+    pub async fn refuse<R>(&self, op: Op, error: Error) -> Result<R> {
+        self.slot.observe(op, &self.label, async { Err(error) }).await
     }
 }
 
@@ -152,7 +223,53 @@ impl<S: Subsystem> Step<'_, S> {
             self.slot.figures.refused(op, &error);
             error.at(|| self.slot.place(Some(self.held.driver_name()), op.name()))
         })?;
-        let inside = Limited::new(self.unless_revoked(future), limit);
+        self.watched(op, Limited::new(self.unless_revoked(future), limit)).await
+    }
+
+    /// Runs the operation that ends what was opened: as [`run`](Self::run), but for its time.
+    ///
+    /// It inherits no deadline, because what is given up when the time is over has to be cleaned up as
+    /// well; it ends with `Timeout` after ten seconds. Once the driver was closed under it after a swap it
+    /// asks nobody and all is well: what a driver has opened ends with it.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// use switchboard_core::{Clock, Deadline, ErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let mut leased = counters.get("visits").await?.watch().await?;
+    /// let (_, step) = leased.parts();
+    ///
+    /// let over = Deadline::at(Clock::system().now());
+    /// over.scope(step.end(op::NEXT, async {
+    ///     assert_eq!(Deadline::current(), None);
+    ///     Ok(())
+    /// }))
+    /// .await?;
+    ///
+    /// let late = step.end(op::NEXT, std::future::pending()).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+    /// # Ok(()) }
+    /// ```
+    pub async fn end(&self, op: Op, future: impl Future<Output = Result<()>>) -> Result<()> {
+        if self.held.0.revoked.is_revoked() {
+            return Ok(());
+        }
+        let ending = Deadline::lifted(self.unless_revoked(future));
+        // Two results, so that a time-out of what runs is not taken for this one.
+        let ending = Limited::new(async { Ok(ending.await) }, Limit::Within(CLEANUP_LIMIT));
+        let in_time = async { ending.await.unwrap_or_else(|_| Err(ended_late())) };
+        self.watched(op, in_time).await
+    }
+
+    /// The end of `inside`: counted, traced, placed, and told to the gates.
+    async fn watched<R>(&self, op: Op, inside: impl Future<Output = Result<R>>) -> Result<R> {
         let result = self.slot.observe(op, &self.held.label(), inside).await;
         // What an old driver's sessions meet is not held against the one that serves now.
         let serves_still = self.slot.serves(self.held.generation());
@@ -190,6 +307,10 @@ impl<S: Subsystem> Step<'_, S> {
     }
 }
 
+fn ended_late() -> Error {
+    Error::new(ErrorKind::Timeout, "what was opened did not close in time")
+}
+
 fn taken_away() -> Error {
     Error::new(ErrorKind::Unavailable, "the driver was swapped, and what it had opened with it")
         .with_hint("open it again")
@@ -201,6 +322,12 @@ impl<S: Subsystem, T: fmt::Debug> fmt::Debug for Leased<S, T> {
             .field("opened", &self.opened)
             .field("held", &self.held)
             .finish_non_exhaustive()
+    }
+}
+
+impl<S: Subsystem> fmt::Debug for Opener<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").field("instance", &self.slot.full_name()).finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use group::Group;
-pub use leased::{Leased, Step};
+pub use leased::{Leased, Opener, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
 pub(crate) use slot::{Checked, Limits, Plan, Recipe, Slot, Wrap};
