@@ -96,7 +96,7 @@ pub struct Streamer<S: Subsystem> {
 
 impl<S: Subsystem> Streamer<S> {
     /// Begins to read the outputs for `input`. Passes all gates; the place in the bulkhead is kept
-    /// until the answer is dropped or closed.
+    /// until the items end, or the answer is dropped or closed.
     pub async fn open<I, O>(&self, input: I) -> Result<OpenStream<S, O>>
     where
         S: Subsystem<Driver = dyn Stream<I, O>>,
@@ -161,11 +161,18 @@ impl<S: Subsystem, O: Send + 'static> OpenStream<S, O> {
         let (items, step) = leased.parts();
         // Asked inside the step, so that one that may not begin asks nobody.
         let item = step.run(op::NEXT, async { items.next().await }).await?;
-        self.has_ended = item.is_none();
+        if item.is_none() {
+            self.has_ended = true;
+            leased.free_place();
+        }
         Ok(item)
     }
 
     /// Ends it before its end, or after it. Whether the provider could let go of it is the answer.
+    ///
+    /// It has ten seconds whatever deadline is around it, so that one can clean up when the time is over.
+    /// When the provider was swapped and the time to drain it is over, it ended with the provider, which is
+    /// not asked.
     pub async fn close(mut self) -> Result<()> {
         self.close_once().await
     }
@@ -173,7 +180,7 @@ impl<S: Subsystem, O: Send + 'static> OpenStream<S, O> {
     async fn close_once(&mut self) -> Result<()> {
         let Some(mut leased) = self.leased.take() else { return Ok(()) };
         let (items, step) = leased.parts();
-        step.run(op::CLOSE, async { items.close().await }).await
+        step.end(op::CLOSE, async { items.close().await }).await
     }
 }
 

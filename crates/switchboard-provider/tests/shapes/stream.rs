@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use switchboard_core::{BreakerState, Cause, Clock, ErrorKind, Gate, Outcome, Priority, Result};
-use switchboard_provider::{Items, Stream};
+use switchboard_core::{
+    BreakerState, Cause, Clock, Deadline, ErrorKind, Gate, Outcome, Priority, Result,
+};
+use switchboard_provider::{Items, Stream, drain};
 use switchboard_testkit::{Answer, Recorder, assert_idle, poll_settled};
 
 use crate::families::{
@@ -30,7 +32,7 @@ async fn items_are_free_once_the_stream_is_open() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slot_is_kept_until_the_stream_is_closed_or_dropped() -> Result<()> {
+async fn the_slot_is_kept_until_the_stream_ends_or_is_closed_or_dropped() -> Result<()> {
     let played = Played::new();
     let countdowns = serving::<Countdowns>(played.clone(), slots(1))?;
     let main = countdowns.handle("main")?;
@@ -40,14 +42,13 @@ async fn the_slot_is_kept_until_the_stream_is_closed_or_dropped() -> Result<()> 
     played.script.expect(Ask::Next, Answer::reply(None::<u64>));
     let mut items = main.open(4).await?;
     assert_eq!(items.next().await?, None);
-    assert_eq!((in_use(), played.open.count()), (1, 1), "its end is not the end of its place");
+    assert_eq!((in_use(), played.open.count()), (0, 1), "nobody waits for what has ended");
+    let other = main.open(4).await?;
     assert_eq!(Cause::of(&main.open(4).await.map(drop).unwrap_err()), Some(Cause::Full));
+    assert_eq!(main.line().in_flight(), 2, "what has ended may have to be closed");
     items.close().await?;
-    assert_eq!((in_use(), played.open.count()), (0, 0));
-
-    let items = main.open(4).await?;
-    assert_eq!(in_use(), 1);
-    drop(items);
+    assert_eq!((in_use(), played.open.count()), (1, 1), "its place is not given back twice");
+    drop(other);
     assert_eq!((in_use(), played.open.count()), (0, 0));
 
     // Closed, but not dropped yet.
@@ -72,6 +73,31 @@ async fn a_stream_that_cannot_be_closed_gives_its_place_back_and_says_so() -> Re
     assert_eq!(error.place().unwrap().to_string(), "countdowns.main (ready-made) close");
     assert_idle(main.line()).await;
     assert_eq!(played.open.count(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_closed_although_the_deadline_has_passed() -> Result<()> {
+    let played = Played::new();
+    let countdowns = serving::<Countdowns>(played.clone(), slots(1))?;
+    let mut items = countdowns.handle("main")?.open(4).await?;
+    let over = Deadline::at(Clock::system().now());
+    let late = over.scope(items.next()).await.unwrap_err();
+    assert_eq!(late.gate(), Some(Gate::Deadline));
+    over.scope(items.close()).await?;
+    assert_eq!((played.asked(Ask::Close), played.open.count()), (1, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_time_is_over_closes_the_stream() -> Result<()> {
+    let played = Played::slow(Duration::from_secs(1));
+    let countdowns = serving::<Countdowns>(played.clone(), slots(1))?;
+    let items = countdowns.handle("main")?.open(4).await?;
+    let soon = Deadline::within(&Clock::system(), Duration::from_secs(3));
+    let error = soon.scope(drain(items, 9)).await.unwrap_err();
+    assert_eq!((error.gate(), error.related().len()), (Some(Gate::Deadline), 0));
+    assert_eq!((played.asked(Ask::Close), played.open.count()), (1, 0));
     Ok(())
 }
 
@@ -162,7 +188,9 @@ async fn swapped_under_an_open_stream_it_goes_on_until_the_drain_limit() -> Resu
     assert_eq!(late.hints().collect::<Vec<_>>(), ["open it again"]);
     assert_eq!(old.asked(Ask::Next), 2, "what may not begin asks nobody");
     assert_eq!(other.next().await?, Some(ITEM));
-    drop((items, waiting, other));
+    items.close().await?;
+    assert_eq!(old.asked(Ask::Close), 0, "it ended with what gave its items");
+    drop((waiting, other));
     assert_idle(main.line()).await;
     assert_eq!((old.open.count(), new.open.count()), (0, 0));
     Ok(())
