@@ -1,11 +1,12 @@
 //! Both directions at once: a websocket, a bidirectional stream, a long-running subprocess.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchboard_core::{
-    Effect, Erase, Error, ErrorKind, Held, Leased, Lifecycle, Line, Op, Reply, Result, Subsystem,
+    Effect, Erase, Error, ErrorKind, Held, Leased, Lifecycle, Line, Op, Opener, Reply, Result,
+    Subsystem,
 };
 
 use crate::Provider;
@@ -43,7 +44,7 @@ pub trait Conversation<I, O>: Send + Sync {
     fn receive(&self) -> Reply<'_, Option<O>>;
 
     /// Ends the conversation, also for who waits in it. Later sends fail, later receives give `None`;
-    /// once more it does nothing.
+    /// once more it does nothing. Where it failed, or its reply was dropped, it is asked once more.
     fn close(&self) -> Reply<'_, ()>;
 }
 
@@ -101,7 +102,7 @@ pub struct Dialer<S: Subsystem> {
 
 impl<S: Subsystem> Dialer<S> {
     /// Begins a conversation. Never retried; the place in the bulkhead is kept until the answer is
-    /// dropped.
+    /// dropped or closed.
     pub async fn open<I, O>(&self) -> Result<OpenConversation<S, I, O>>
     where
         S: Subsystem<Driver = dyn Duplex<I, O>>,
@@ -111,7 +112,7 @@ impl<S: Subsystem> Dialer<S> {
         let op = self.asked.op::<S>(op::OPEN).without_retry();
         let open = |driver: Held<S>| async move { driver.open().await };
         let leased = self.line.open(op, open).await?;
-        Ok(OpenConversation { leased, is_closed: AtomicBool::new(false) })
+        Ok(OpenConversation::new(leased))
     }
 }
 
@@ -133,40 +134,76 @@ where
 
 /// A conversation that was opened through a line, and the provider that carries it.
 ///
-/// When the provider was swapped and the time to drain it is over, everything but the end answers
-/// `Unavailable`.
+/// When the provider was swapped and the time to drain it is over, sending and receiving answer
+/// `Unavailable`; the conversation has ended with the provider, and closing it asks nobody.
 pub struct OpenConversation<S: Subsystem, I, O> {
-    leased: Leased<S, Box<dyn Conversation<I, O>>>,
-    is_closed: AtomicBool,
+    /// `None` once it has closed; whoever is in the midst of something keeps it until then.
+    leased: Mutex<Option<Arc<Lease<S, I, O>>>>,
+    /// Said before the provider is asked, and true also where it could not close.
+    is_closing: AtomicBool,
+    /// Refuses what is said once there is nobody left to ask.
+    opener: Opener<S>,
+}
+
+type Lease<S, I, O> = Leased<S, Box<dyn Conversation<I, O>>>;
+
+impl<S: Subsystem, I, O> OpenConversation<S, I, O> {
+    fn new(leased: Lease<S, I, O>) -> Self {
+        let opener = leased.opener();
+        let leased = Mutex::new(Some(Arc::new(leased)));
+        Self { leased, is_closing: AtomicBool::new(false), opener }
+    }
+
+    /// What keeps the provider, for the length of one operation.
+    fn leased(&self) -> Option<Arc<Lease<S, I, O>>> {
+        self.locked().clone()
+    }
+
+    /// Lets the provider and the place in the bulkhead go, once nobody uses them any more.
+    fn give_back(&self) {
+        let leased = self.locked().take();
+        // Outside of the lock, because what the provider has opened may do anything when it is dropped.
+        drop(leased);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Option<Arc<Lease<S, I, O>>>> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
 }
 
 impl<S: Subsystem, I: Send + 'static, O: Send + 'static> OpenConversation<S, I, O> {
     /// Sends one message.
     pub async fn send(&self, message: I) -> Result<()> {
-        let (conversation, step) = self.leased.shared();
-        if self.is_closed.load(Ordering::Acquire) {
-            return step.run(op::SEND, async { Err(closed()) }).await;
-        }
+        let Some(leased) = self.leased().filter(|_| !self.is_closing()) else {
+            return self.opener.refuse(op::SEND, closed()).await;
+        };
+        let (conversation, step) = leased.shared();
         // Asked inside the step, so that one that may not begin asks nobody.
         step.run(op::SEND, async { conversation.send(message).await }).await
     }
 
     /// The next message from the other side, or `None` when that has ended.
     pub async fn receive(&self) -> Result<Option<O>> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Ok(None);
-        }
-        let (conversation, step) = self.leased.shared();
+        let Some(leased) = self.leased().filter(|_| !self.is_closing()) else { return Ok(None) };
+        let (conversation, step) = leased.shared();
         step.run(op::RECEIVE, async { conversation.receive().await }).await
     }
 
-    /// Ends the conversation. Once more it does nothing.
+    /// Ends the conversation, and gives back what it holds. Once more it does nothing; where it failed or
+    /// was dropped, the provider is asked once more.
+    ///
+    /// It has ten seconds whatever deadline is around it, so that one can clean up when the time is over.
     pub async fn close(&self) -> Result<()> {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let (conversation, step) = self.leased.shared();
-        step.run(op::CLOSE, async { conversation.close().await }).await
+        self.is_closing.store(true, Ordering::Release);
+        let Some(leased) = self.leased() else { return Ok(()) };
+        let (conversation, step) = leased.shared();
+        step.end(op::CLOSE, async { conversation.close().await }).await?;
+        self.give_back();
+        Ok(())
     }
 }
 
@@ -188,9 +225,9 @@ impl<S: Subsystem, I: Send + 'static, O: Send + 'static> Conversation<I, O>
 
 impl<S: Subsystem, I, O> fmt::Debug for OpenConversation<S, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenConversation")
-            .field("driver", self.leased.driver())
-            .finish_non_exhaustive()
+        let leased = self.leased();
+        let driver = leased.as_ref().map(|leased| leased.driver());
+        f.debug_struct("OpenConversation").field("driver", &driver).finish_non_exhaustive()
     }
 }
 

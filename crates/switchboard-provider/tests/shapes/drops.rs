@@ -144,6 +144,24 @@ async fn a_message_of_a_conversation_that_stays() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_close_of_a_conversation_that_stays() -> Result<()> {
+    let played = Played::slow(STEP);
+    let main = serving::<Echoes>(played.clone(), gates())?.handle("main")?;
+    let conversation = tokio::sync::RwLock::new(main.open().await?);
+    let close = async || conversation.read().await.close().await;
+    let check = async |polls| {
+        let received = conversation.read().await.receive().await.unwrap();
+        assert_eq!(received.is_some(), polls == 0, "who has begun to close hears no more");
+        conversation.read().await.close().await.unwrap();
+        assert_idle(main.line()).await;
+        assert_eq!(played.open.count(), 0);
+        *conversation.write().await = main.open().await.unwrap();
+    };
+    assert_eq!(drop_at_every_await(close, check).await, 1);
+    Ok(())
+}
+
 /// A provider guarded by hand has one slot; a call after each drop finds it free.
 #[tokio::test(start_paused = true)]
 async fn what_is_guarded_by_hand() -> Result<()> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use switchboard_core::{
-    Cause, Clock, Effect, ErrorKind, Event, Gate, HedgeAfter, HedgePolicy, Outcome, Policy, Priority, Result, Why,
+    Cause, Clock, Deadline, Effect, ErrorKind, Event, Gate, HedgeAfter, HedgePolicy, Outcome,
+    Policy, Priority, Result, Why,
 };
 use switchboard_testkit::{Answer, Recorder, assert_idle, poll_settled};
 
@@ -55,12 +56,100 @@ async fn the_bulkhead_counts_conversations_that_are_open() -> Result<()> {
     let echoes = serving::<Echoes>(played.clone(), slots(1))?;
     let main = echoes.handle("main")?;
     let conversation = main.open().await?;
-    conversation.close().await?;
     assert_eq!(Cause::of(&main.open().await.map(drop).unwrap_err()), Some(Cause::Full));
-    drop(conversation);
+    // Not dropped yet: closing is enough.
+    conversation.close().await?;
+    assert_eq!((main.line().in_flight(), played.open.count()), (0, 0));
+    let other = main.open().await?;
+    drop(other);
     assert_eq!(played.open.count(), 0);
     drop(main.open().await?);
     assert_idle(main.line()).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_fails_is_asked_for_again_until_the_provider_has_closed() -> Result<()> {
+    let played = Played::new();
+    let echoes = serving::<Echoes>(played.clone(), slots(1))?;
+    let main = echoes.handle("main")?;
+    let conversation = main.open().await?;
+    played.script.expect(Ask::Close, Answer::fail(lost()));
+    let error = conversation.close().await.unwrap_err();
+    assert_eq!(error.place().unwrap().to_string(), "echoes.main (ready-made) close");
+    assert_eq!((main.line().in_flight(), played.open.count()), (1, 1), "nobody closed it");
+    assert_eq!(conversation.receive().await?, None);
+    let error = conversation.send(WORD.to_owned()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidInput, Outcome::NotApplied));
+
+    conversation.close().await?;
+    conversation.close().await?;
+    assert_eq!(played.asked(Ask::Close), 2, "the third time there is nothing to close");
+    assert_eq!((main.line().in_flight(), played.open.count()), (0, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_is_closed_although_the_deadline_has_passed() -> Result<()> {
+    let played = Played::new();
+    let echoes = serving::<Echoes>(played.clone(), slots(1))?;
+    let conversation = echoes.handle("main")?.open().await?;
+    let over = Deadline::at(Clock::system().now());
+    let late = over.scope(conversation.send(WORD.to_owned())).await.unwrap_err();
+    assert_eq!(late.gate(), Some(Gate::Deadline));
+    over.scope(conversation.close()).await?;
+    assert_eq!((played.asked(Ask::Close), played.open.count()), (1, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_hangs_has_a_limit_of_its_own() -> Result<()> {
+    let played = Played::new();
+    let echoes = serving::<Echoes>(played.clone(), slots(1))?;
+    let main = echoes.handle("main")?;
+    let conversation = main.open().await?;
+    played.script.expect(Ask::Close, Answer::hang());
+    let began = Clock::system().now();
+    let error = conversation.close().await.unwrap_err();
+    assert_eq!(Clock::system().now() - began, Duration::from_secs(10));
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown));
+    assert_eq!(error.place().unwrap().operation, "close");
+    let figures = main.line().figures();
+    let close = figures.iter().find(|figures| figures.operation == "close").unwrap();
+    assert_eq!(close.failed, [(ErrorKind::Timeout, 1)]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_does_not_wait_for_a_conversation_that_is_closed() -> Result<()> {
+    let (old, new) = (Played::new(), Played::new());
+    let echoes = choosing::<Echoes>(&[("old", &old), ("new", &new)])?;
+    echoes.configure("main", &by("old"))?;
+    let conversation = echoes.get("main").await?.open().await?;
+    conversation.close().await?;
+    let began = Clock::system().now();
+    echoes.swap("main", &by("new")).await?.closed().await?;
+    assert_eq!(Clock::system().now() - began, Duration::ZERO);
+    assert_eq!(conversation.receive().await?, None);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_when_it_is_closed_comes_to_its_end() -> Result<()> {
+    let played = Played::new();
+    let echoes = serving::<Echoes>(played.clone(), all(&[]))?;
+    let main = echoes.handle("main")?;
+    let conversation = main.open().await?;
+    let (answer, release) = Answer::reply(Some(WORD.to_owned())).held();
+    played.script.expect(Ask::Receive, answer);
+    let mut receiving = Box::pin(conversation.receive());
+    assert!(poll_settled(&mut receiving).await.is_pending());
+    conversation.close().await?;
+    assert_eq!(main.line().in_flight(), 1, "somebody still uses the driver");
+    drop(release);
+    assert_eq!(receiving.await?.as_deref(), Some(WORD));
+    assert_idle(main.line()).await;
+    assert_eq!(played.open.count(), 0);
     Ok(())
 }
 
@@ -155,7 +244,10 @@ async fn swapped_under_an_open_conversation_it_goes_on_until_the_drain_limit() -
     assert_eq!(conversation.receive().await.unwrap_err().kind(), ErrorKind::Unavailable);
     let asked = [Ask::Send, Ask::Receive].map(|ask| (old.asked(ask), new.asked(ask)));
     assert_eq!(asked, [(1, 0), (1, 0)], "what may not begin asks nobody");
-    drop(conversation);
+
+    conversation.close().await?;
+    assert_eq!(old.asked(Ask::Close), 0, "it ended with what carried it");
+    assert_eq!(old.open.count(), 0);
     assert_idle(main.line()).await;
     Ok(())
 }
