@@ -214,6 +214,31 @@ async fn closing_ends_a_receive_that_waits<I: 'static, O: Item>(on: &On<'_, I, O
     }
 }
 
+/// What a dropped close has begun is brought to its end by the next one.
+async fn a_close_dropped_at_any_await_can_be_made_again<I: 'static, O: Item>(
+    on: &On<'_, I, O>,
+) -> Verdict {
+    let mut closed = Vec::new();
+    for _ in 0..OPENED_MAX / 10 {
+        for polls in 1..POLLS_MAX {
+            let conversation = on.open().await?;
+            let first = within_polls(polls, conversation.close());
+            let first = in_time("a close", first).await?;
+            in_time("the close after a dropped one", conversation.close()).await??;
+            let received = in_time("receive after close", conversation.receive()).await??;
+            ensure(received.is_none(), || {
+                format!("dropped at await {polls} and closed again, it received {received:?}")
+            })?;
+            // Not dropped yet: closing is enough.
+            closed.push(conversation);
+            if first.is_some() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A conversation that is closed holds nothing any more.
 async fn what_is_closed_is_given_back<I: 'static, O: Item>(on: &On<'_, I, O>) -> Verdict {
     let mut closed = Vec::new();

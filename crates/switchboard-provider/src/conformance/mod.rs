@@ -235,6 +235,7 @@ macro_rules! __provider_rules {
             sending_does_not_wait_for_receiving
             a_closed_conversation_is_silent_and_can_be_closed_again
             closing_ends_a_receive_that_waits
+            a_close_dropped_at_any_await_can_be_made_again
             what_is_closed_is_given_back
             what_is_dropped_is_given_back
             conversations_at_once_do_not_disturb_each_other

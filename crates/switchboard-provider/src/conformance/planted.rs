@@ -49,6 +49,7 @@ enum Bug {
     HearsAfterClose,
     SpeaksAfterClose,
     LetsWaitersWait,
+    ForgetsADroppedClose,
 }
 
 /// A provider with room for a few opened things, and one bug or none.
@@ -394,9 +395,14 @@ impl Conversation<u64, u64> for Mirror {
 
     fn close(&self) -> Reply<'_, ()> {
         Reply::run(async {
-            if self.is_closed.swap(true, Ordering::SeqCst) && self.bug == Bug::SecondCloseFails {
+            let was_closing = self.is_closed.swap(true, Ordering::SeqCst);
+            if was_closing && self.bug == Bug::SecondCloseFails {
                 return Err(Error::new(ErrorKind::InvalidInput, "closed already"));
             }
+            if was_closing && self.bug == Bug::ForgetsADroppedClose {
+                return Ok(());
+            }
+            yield_now().await;
             self.shared.is_ended.store(true, Ordering::SeqCst);
             if self.bug != Bug::LetsWaitersWait {
                 self.changed.notify_waiters();
@@ -514,6 +520,7 @@ notices! {
     a_closed_conversation_is_silent_and_can_be_closed_again:
         HearsAfterClose, SpeaksAfterClose, SecondCloseFails;
     closing_ends_a_receive_that_waits: LetsWaitersWait;
+    a_close_dropped_at_any_await_can_be_made_again: ForgetsADroppedClose;
     what_is_closed_is_given_back: KeepsThePlaceWhenClosed;
     what_is_dropped_is_given_back: KeepsThePlaceWhenDropped;
     conversations_at_once_do_not_disturb_each_other: SharesItsPosition, CloseEndsAll;

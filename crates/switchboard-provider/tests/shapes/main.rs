@@ -6,5 +6,7 @@ mod families;
 mod gates;
 mod health;
 mod request_response;
+#[cfg(feature = "conformance")]
+mod rules;
 mod sink;
 mod stream;
