@@ -124,7 +124,7 @@ pub use duplex::{Conversation, Dialer, Duplex, OpenConversation};
 pub use flow::drain::{Drained, drain};
 pub use flow::fan_out::{FanOutStream, Sourced};
 pub use flow::windows::{Windowed, Windows, windows};
-pub use hold::connector::{Connected, Connector};
+pub use hold::connector::{Connected, Connector, Exchange};
 pub use hold::context::{ContextStore, MemoryContexts};
 pub use hold::stateful::{Answered, NextContext, Stateful, Turn};
 pub use hold::turns::Turns;

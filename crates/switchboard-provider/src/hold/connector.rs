@@ -56,13 +56,11 @@ use tokio::sync::watch;
 ///         .with_closing(|client| async move { client.quit().await });
 ///
 /// let ask = async |question| {
-///     let client = connector.get().await?;
-///     let answer = client.ask(question).await;
-///     if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
-///         // Of all callers that saw this client break, one makes room for the next.
-///         connector.reset_if(&client);
-///     }
-///     answer
+///     // Dropped before it is done, by a time-out or by `?`, it takes the client along.
+///     let client = connector.exchange().await?;
+///     let answer = client.ask(question).await?;
+///     client.done();
+///     Ok::<_, Error>(answer)
 /// };
 /// assert!(!connector.is_connected());
 /// assert_eq!(ask("why?").await?, 4);
@@ -82,6 +80,17 @@ pub struct Connector<C: Send + Sync + 'static> {
 /// A reset or a closing of the connector leaves it what it is, up to a limit; after that it is closed
 /// under whoever still uses it.
 pub struct Connected<C: Send + Sync + 'static>(Arc<Link<C>>);
+
+/// An exchange with a client that has to come to its end, as a request on a connection and its answer.
+///
+/// Dropped before it is [done](Self::done), the connector is reset: whoever comes next would else read
+/// the answer that was meant for this one.
+#[must_use = "an exchange that is dropped before it is done resets the connector"]
+pub struct Exchange<'c, C: Send + Sync + 'static> {
+    connector: &'c Connector<C>,
+    client: Connected<C>,
+    is_done: bool,
+}
 
 /// How clients come to be, and the one there is.
 struct Connecting<C: Send + Sync + 'static> {
@@ -207,6 +216,15 @@ impl<C: Send + Sync + 'static> Connector<C> {
             Some(deadline) => within(deadline, self.begin()).await,
         };
         connected.map_err(|error| error.not_applied().with_context("connector", &self.care.name))
+    }
+
+    /// The client, for one exchange with it: if that does not come to its end, the client counts as
+    /// broken.
+    ///
+    /// Gates drop attempts that take too long, hedges that lost and calls that nobody waits for any more;
+    /// a client that can be between two messages then is to be used in this way.
+    pub async fn exchange(&self) -> Result<Exchange<'_, C>> {
+        Ok(Exchange { connector: self, client: self.get().await?, is_done: false })
     }
 
     /// Forgets the client, so that the next [`get`](Self::get) connects anew; whether there was one.
@@ -371,6 +389,35 @@ impl<C: Send + Sync + 'static> Drop for Link<C> {
         let limit = Connector::<C>::CLOSING_LIMIT.saturating_add(GRACE);
         let reaper = care.reaper.clone();
         drop(reaper.submit("close a client", limit, async move { care.close(client).await }));
+    }
+}
+
+impl<C: Send + Sync + 'static> Exchange<'_, C> {
+    /// The exchange has come to its end, and the client may be used for the next.
+    pub fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl<C: Send + Sync + 'static> Deref for Exchange<'_, C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.client
+    }
+}
+
+impl<C: Send + Sync + 'static> Drop for Exchange<'_, C> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.connector.reset_if(&self.client);
+        }
+    }
+}
+
+impl<C: Send + Sync + 'static> fmt::Debug for Exchange<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("is_done", &self.is_done).finish_non_exhaustive()
     }
 }
 

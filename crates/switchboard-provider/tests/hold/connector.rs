@@ -754,3 +754,27 @@ proptest! {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_does_not_come_to_its_end_takes_the_client_along() -> Result<()> {
+    let server = Server::default();
+    let connect = server.clone();
+    let connector = Connector::new("wire", &Environment::new(), Policy::default(), move || {
+        connect.clone().connect()
+    })?;
+    let exchange = async |takes: Duration| {
+        let client = connector.exchange().await?;
+        tokio::time::sleep(takes).await;
+        let number = client.number;
+        client.done();
+        Ok::<_, Error>(number)
+    };
+    assert_eq!(exchange(SECOND).await?, 0);
+    assert_eq!(exchange(SECOND).await?, 0, "what is done leaves the client to the next");
+
+    let cut_off = tokio::time::timeout(SECOND, exchange(2 * SECOND)).await;
+    assert!(cut_off.is_err());
+    assert!(!connector.is_connected());
+    assert_eq!(exchange(SECOND).await?, 1, "the next one does not read what was meant for it");
+    Ok(())
+}
