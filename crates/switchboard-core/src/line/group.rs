@@ -17,8 +17,8 @@ use super::slot::{Base, Current, Recipe, Slot, Writing};
 use crate::creations::SlotId;
 use crate::sharded::Sharded;
 use crate::{
-    CallEnd, Candidates, Clock, Ending, Environment, Error, ErrorKind, Event, Name, Op, Outcome,
-    Policy, Result, Selector, Source, Subsystem,
+    CallEnd, Candidates, Clock, Ending, Environment, Error, ErrorKind, Event, Gate, Name, Op,
+    Outcome, Policy, Result, Selector, Source, Subsystem,
 };
 
 /// The members of a group and the selector that chooses among them.
@@ -411,9 +411,11 @@ impl Drop for Watched<'_> {
 
 /// Whether a call that failed like this may be tried on another member.
 ///
-/// Only an outage, and only if nothing happened or doing it again is harmless.
+/// Only an outage, and only if nothing happened or doing it again is harmless. Not once the deadline
+/// has passed: no other member would be asked in time either.
 pub(super) fn may_move_on(error: &Error, effect: crate::Effect) -> bool {
     error.class() == crate::Class::Outage
+        && error.gate() != Some(Gate::Deadline)
         && match error.outcome() {
             Outcome::NotApplied => true,
             Outcome::Unknown => effect.is_repeatable(),

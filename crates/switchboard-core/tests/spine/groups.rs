@@ -1,11 +1,12 @@
 //! A choice among instances, for every call anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use switchboard_core::{
-    Error, ErrorKind, Faults, Health, HealthCheck, OpFigures, Outcome, Priority, Problems,
-    RoundRobin, Selector, Settings, Status,
+    Error, ErrorKind, Event, Faults, Gate, Health, HealthCheck, OpFigures, Outcome, Policy,
+    Priority, Problems, RoundRobin, Selector, Settings, Status,
 };
 
 use crate::desk::{Act, Desk, Gate, Script, Step, World, labelled, op, outage};
@@ -219,6 +220,32 @@ async fn an_outage_whose_effect_happened_stops_the_walk() {
     scripts[0].once(Step::Ask, Act::Fail(outage().with_outcome(Outcome::Applied)));
     desk.ask("?").await.unwrap_err();
     assert_eq!(scripts[1].count(Step::Build), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_deadline_no_other_member_is_tried_or_counted() {
+    let (world, scripts, desk) = group(&["a", "b", "c"], Priority);
+    for name in ["a", "b", "c"] {
+        world.desks.get(name).await.unwrap();
+    }
+    world.desks.retune("g", Policy { deadline: Some(LIMIT), ..Policy::default() }).unwrap();
+    let moves = Arc::new(AtomicUsize::new(0));
+    let count = moves.clone();
+    let _subscription = world.environment.events().subscribe(move |event| {
+        if matches!(event, Event::FailedOver { .. }) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    scripts[0].always(Step::Ask, Act::Hang);
+    let error = desk.ask("?").await.unwrap_err();
+    assert_eq!((error.kind(), error.gate()), (ErrorKind::Timeout, Some(Gate::Deadline)));
+    assert!(error.related().is_empty(), "{error:?}");
+    assert_eq!(moves.load(Ordering::SeqCst), 0);
+    for name in ["b", "c"] {
+        let figures = world.desks.handle(name).unwrap().line().figures();
+        let asked = figures.iter().find(|figures| figures.operation == "ask");
+        assert!(asked.is_none_or(|asked| asked.failed.is_empty()), "{asked:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
