@@ -64,10 +64,16 @@ impl Subsystem for Caches {
 /// A group of caches with `select = "hash_by_key"` is one cache whose values are spread over its
 /// members: whatever is asked about a key goes to the member that the key belongs to. What spans
 /// several keys is then asked key by key, and counted so, some of them at a time;
-/// [`flush`](Self::flush) empties every member. While a member is down, its keys are with the others;
-/// when it comes back it may still have what was replaced or forgotten there meanwhile, and so may a
+/// [`flush`](Self::flush) empties every member.
+///
+/// While a member is gone — found down, ejected, or its breaker open — its keys are with the others.
+/// When it comes back it may still have what was replaced or forgotten there meanwhile, and so may a
 /// member that a key comes back to after [regrouping](switchboard_core::Manager::regroup). Where that
-/// matters, values have a short time to live, or the member is flushed before it returns.
+/// matters, values have a short time to live, or the member is flushed before it returns. A member
+/// that is only busy for a moment (a rate limit, no slot, a service that says so) keeps its keys: the
+/// call fails, and nothing is stored, counted or forgotten elsewhere. So does a change that met any
+/// other outage; what only reads asks the next member then, and may find nothing. Without health
+/// checks, ejection or a breaker no member ever counts as gone.
 ///
 /// ```
 /// # use switchboard_cache::Caches;

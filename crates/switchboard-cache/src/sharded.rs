@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{Environment, ErrorKind, Manager, Outcome, Policy, Registry, Settings};
@@ -16,9 +17,15 @@ struct Shards {
 }
 
 fn shards() -> Shards {
+    shards_with(Settings::new())
+}
+
+/// Shards whose lines follow this policy.
+fn shards_with(policy: Settings) -> Shards {
     let caches = Manager::new(Registry::with_built_ins().unwrap(), &Environment::new()).unwrap();
+    let settings = Settings::new().with("driver", "memory").with("policy", policy);
     for name in NAMES {
-        caches.configure(name, &Settings::new().with("driver", "memory")).unwrap();
+        caches.configure(name, &settings).unwrap();
     }
     let group = Settings::new().with("members", NAMES.to_vec()).with("select", "hash_by_key");
     caches.configure("all", &group).unwrap();
@@ -140,6 +147,60 @@ async fn keys_of_a_shard_that_is_gone_go_to_the_others_and_a_flush_says_that_it_
     );
 }
 
+/// Shards of which each takes so many calls at once, and then one a second.
+fn busy_shards(burst: u32) -> Shards {
+    let limit = Settings::new().with("rate", "1/s").with("burst", burst).with("wait", "0s");
+    shards_with(Settings::new().with("rate_limit", limit))
+}
+
+async fn a_while() {
+    tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_does_not_come_back_because_its_shard_was_busy_for_a_moment() {
+    let all = busy_shards(1).all;
+    all.forever("user-7", "old").await.unwrap();
+    let busy = all.forget("user-7").await.unwrap_err();
+    assert_eq!((busy.kind(), busy.outcome()), (RATE_LIMITED, Outcome::NotApplied));
+    assert_eq!(all.get("user-7").await.unwrap_err().kind(), RATE_LIMITED, "nor a miss");
+    a_while().await;
+    assert!(all.forget("user-7").await.unwrap());
+    a_while().await;
+    assert_eq!(all.get("user-7").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_and_a_claim_are_in_one_shard_however_busy_that_is() {
+    let all = busy_shards(1).all;
+    let mut counts = Vec::new();
+    for _ in 0..6 {
+        counts.extend(all.increment("n", 1, Ttl::Forever).await.ok());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(counts, [1, 2, 3]);
+    a_while().await;
+    assert!(all.add("lock", "me", Ttl::Forever).await.unwrap());
+    assert_eq!(all.add("lock", "you", Ttl::Forever).await.unwrap_err().kind(), RATE_LIMITED);
+    a_while().await;
+    assert!(!all.add("lock", "you", Ttl::Forever).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_stored_together_nothing_is_stored_where_it_is_not_looked_for() {
+    let shards = busy_shards(10);
+    let keys = keys();
+    let entries: Vec<_> = keys.iter().map(|key| (key, "v")).collect();
+    let error = shards.all.put_many(&entries, Ttl::Forever).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "a part of it is stored");
+    for name in NAMES {
+        shards.caches.retune(name, Policy::default()).unwrap();
+    }
+    let stored = shards.values(&keys).await.iter().sum::<usize>();
+    let found = shards.all.get_many(&keys).await.unwrap();
+    assert_eq!((stored, found.iter().flatten().count()), (30, 30));
+}
+
 #[tokio::test]
 async fn a_typed_view_is_spread_like_the_cache_it_is_a_view_of() {
     let shards = shards();
@@ -163,6 +224,8 @@ async fn a_group_that_does_not_choose_by_key_is_asked_for_many_keys_at_once() {
         shards.all.line().figures().into_iter().filter(|op| op.succeeded > 0).collect();
     assert_eq!((asked.len(), asked[0].operation, asked[0].succeeded), (1, "put_many", 1));
 }
+
+const RATE_LIMITED: ErrorKind = ErrorKind::RateLimited;
 
 const NAMES: [&str; 3] = ["east", "west", "south"];
 

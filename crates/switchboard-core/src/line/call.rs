@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
-use super::group::{Trial, Walk, may_move_on};
+use super::group::{Trial, Walk};
 use super::seat::Held;
 use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
@@ -318,8 +318,8 @@ impl<S: Subsystem> Slot<S> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if !may_move_on(&error, op.effect()) {
-                return Err(walk.ended_by(error, op.effect()));
+            if !walk.may_move_on(&error) {
+                return Err(walk.ended_by(error));
             }
             next = self.move_on(&mut walk, member, error);
         }
@@ -342,8 +342,8 @@ impl<S: Subsystem> Slot<S> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if ask.is_spent() || !may_move_on(&error, op.effect()) {
-                return Err(walk.ended_by(error, op.effect()));
+            if ask.is_spent() || !walk.may_move_on(&error) {
+                return Err(walk.ended_by(error));
             }
             next = self.move_on(&mut walk, member, error);
         }

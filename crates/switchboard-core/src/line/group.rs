@@ -17,8 +17,8 @@ use super::slot::{Base, Current, Recipe, Slot, Writing};
 use crate::creations::SlotId;
 use crate::sharded::Sharded;
 use crate::{
-    CallEnd, Candidates, Clock, Ending, Environment, Error, ErrorKind, Event, Gate, Name, Op,
-    Outcome, Policy, Result, Selector, Source, Subsystem,
+    CallEnd, Candidates, Clock, Effect, Ending, Environment, Error, ErrorKind, Event, Gate, Name,
+    Op, Outcome, Policy, Result, Selector, Source, Subsystem,
 };
 
 /// The members of a group and the selector that chooses among them.
@@ -124,7 +124,7 @@ impl<S: Subsystem> Group<S> {
     pub(super) fn walk<'g>(&'g self, op: Op, clock: &'g Clock) -> Walk<'g, S> {
         let untried = Candidates::all(self.members.len()).with_down(self.health.down());
         let untried = op.key().map_or(untried, |key| untried.with_key(key));
-        Walk { group: self, clock, untried, errors: Vec::new() }
+        Walk { group: self, clock, effect: op.effect(), untried, errors: Vec::new() }
     }
 
     /// Where it is said that the group itself is down, because all of its members are.
@@ -264,6 +264,7 @@ impl<S: Subsystem> Slot<S> {
 pub(super) struct Walk<'g, S: Subsystem> {
     group: &'g Group<S>,
     clock: &'g Clock,
+    effect: Effect,
     untried: Candidates,
     errors: Vec<Error>,
 }
@@ -282,6 +283,12 @@ impl<'g, S: Subsystem> Walk<'g, S> {
         let member = self.group.members.get(picked)?;
         let watched = now.map(|now| Watched::begin(&*self.group.selector, picked, self.clock, now));
         Some(Trial { member, watched })
+    }
+
+    /// Whether the call, which failed like this at a member, may be tried on another one.
+    pub(super) fn may_move_on(&self, error: &Error) -> bool {
+        let has_owner = self.untried.key().is_some() && self.group.selector.chooses_by_key();
+        may_move_on(error, self.effect) && (!has_owner || may_leave_owner(error, self.effect))
     }
 
     /// Remembers why a member did not serve the call.
@@ -303,8 +310,8 @@ impl<'g, S: Subsystem> Walk<'g, S> {
     }
 
     /// The error of a call that may not be tried elsewhere.
-    pub(super) fn ended_by(self, error: Error, effect: crate::Effect) -> Error {
-        let in_doubt = self.errors.iter().any(|earlier| effect.leaves_doubt(earlier));
+    pub(super) fn ended_by(self, error: Error) -> Error {
+        let in_doubt = self.errors.iter().any(|earlier| self.effect.leaves_doubt(earlier));
         let error = if in_doubt { error.in_doubt() } else { error };
         error.with_related(self.errors)
     }
@@ -413,7 +420,7 @@ impl Drop for Watched<'_> {
 ///
 /// Only an outage, and only if nothing happened or doing it again is harmless. Not once the deadline
 /// has passed: no other member would be asked in time either.
-pub(super) fn may_move_on(error: &Error, effect: crate::Effect) -> bool {
+fn may_move_on(error: &Error, effect: Effect) -> bool {
     error.class() == crate::Class::Outage
         && error.gate() != Some(Gate::Deadline)
         && match error.outcome() {
@@ -421,6 +428,22 @@ pub(super) fn may_move_on(error: &Error, effect: crate::Effect) -> bool {
             Outcome::Unknown => effect.is_repeatable(),
             Outcome::Applied => false,
         }
+}
+
+/// Whether a call about a key may be tried on another member than the one that the key belongs to,
+/// where it failed like this.
+///
+/// What another member is told of the key, the owner does not know when it is asked again. So only
+/// if the owner is gone, which its breaker says; not if it is busy or failed this once. A call that
+/// only reads leaves nothing behind elsewhere, but what is there must not look gone because its
+/// owner is busy.
+fn may_leave_owner(error: &Error, effect: Effect) -> bool {
+    match (error.gate(), error.kind()) {
+        (Some(Gate::RateLimit | Gate::Bulkhead), _)
+        | (_, ErrorKind::RateLimited | ErrorKind::Overloaded) => false,
+        (Some(Gate::Breaker), _) => !effect.leaves_doubt(error),
+        _ => effect == Effect::Read,
+    }
 }
 
 fn refuse_count<S: Subsystem>(members: &[Line<S>]) -> Result<()> {

@@ -12,8 +12,11 @@ use crate::clock::mix;
 ///
 /// Each member draws a number for each key from its name, and the highest wins. So when a member goes,
 /// only its keys move, and one that comes takes an even share from all; the order of the members does not matter, and
-/// groups with the same members agree. When the member of a key is down or fails, the call goes to the
-/// one with the next highest number, and comes back when that one is well.
+/// groups with the same members agree. When the member of a key is down, or its breaker is open, the
+/// call goes to the one with the next highest number, and comes back when that one is well. A call
+/// that only reads goes there after any outage too. For a member that is only busy (a rate limit, no
+/// slot, or a service that says so), and for a change that failed this once, no other one stands in,
+/// or what belongs to one key would be with two members: the error is the answer.
 ///
 /// Which key a call has its handle says: see [`Line::keyed`](crate::Line::keyed). A call without one
 /// goes to the members in turn.

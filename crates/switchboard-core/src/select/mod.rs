@@ -114,7 +114,8 @@ pub trait Selector: Send + Sync + 'static {
     fn members(&self, _names: &[&str]) {}
 
     /// Whether it chooses by [`Candidates::key`], so that what belongs to one key is with one member
-    /// and what spans several keys has to be asked key by key.
+    /// and what spans several keys has to be asked key by key. A call with a key then leaves its member
+    /// only if that one is gone, or if the call only reads; see [`HashByKey`].
     fn chooses_by_key(&self) -> bool {
         false
     }

@@ -1,13 +1,16 @@
 //! Calls that are about a key, and groups that send them where it belongs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use switchboard_core::{
-    EjectPolicy, Ejecting, Error, ErrorKind, HashByKey, Held, OpFigures, Priority, Problems,
-    Result, RoundRobin, Settings,
+    BreakerPolicy, EjectPolicy, Ejecting, Error, ErrorKind, Gate, HashByKey, Health, Held, Op,
+    OpFigures, Outcome, Policy, Priority, Problems, Result, RoundRobin, Settings,
 };
 
 use crate::desk::{Act, Desk, Desks, Script, Step, World, labelled, op, outage};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn members(names: &[&'static str]) -> (World, Vec<Script>) {
     let world = World::new();
@@ -83,6 +86,95 @@ async fn keys_of_a_member_that_fails_go_elsewhere_and_come_back() {
     }
     scripts[0].always(Step::Ask, Act::Work);
     assert_eq!(owners(&desk).await, owned);
+}
+
+/// Members `a`, `b` and `c`, a group of them by key, and a key that belongs to `a`.
+async fn by_key() -> (World, Vec<Script>, Desk, String) {
+    let (world, scripts) = members(&["a", "b", "c"]);
+    world.desks.group("g", &["a", "b", "c"], HashByKey::new()).unwrap();
+    let desk = desk(&world, "g");
+    let owned = owners(&desk).await;
+    let key = owned.into_iter().find(|(_, owner)| owner == "a").unwrap().0;
+    (world, scripts, desk, key)
+}
+
+fn asked(scripts: &[Script]) -> Vec<usize> {
+    scripts.iter().map(|script| script.count(Step::Ask)).collect()
+}
+
+/// Asks about the key when its owner fails like this; whether another member was asked then.
+async fn moves_on(op: Op, error: &Error) -> bool {
+    let (_world, scripts, desk, key) = by_key().await;
+    let before = asked(&scripts);
+    scripts[0].once(Step::Ask, Act::Fail(error.clone()));
+    let answer = desk.ask_as(desk.line().keyed(op, key.as_bytes()), "?").await;
+    let after = asked(&scripts);
+    assert_eq!(after[0], before[0] + 1, "the owner is asked first");
+    let moved = after[1..] != before[1..];
+    match answer {
+        Ok(_) => assert!(moved, "{op:?}: {error}"),
+        Err(ended) => assert_eq!((ended.kind(), moved), (error.kind(), false), "{op:?}"),
+    }
+    moved
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_stays_with_an_owner_that_is_only_busy_or_fails_once_unless_it_is_only_read() {
+    let busy = [
+        Error::new(ErrorKind::RateLimited, "too fast"),
+        Error::new(ErrorKind::Overloaded, "too many"),
+        Error::refused(Gate::RateLimit, "no token"),
+        Error::refused(Gate::Bulkhead, "no slot"),
+        Error::refused(Gate::Deadline, "late"),
+    ];
+    for error in busy.map(Error::not_applied) {
+        for op in [op::ASK, op::FILE, op::TELL] {
+            assert!(!moves_on(op, &error).await, "{error}");
+        }
+    }
+    for error in [outage(), outage().not_applied(), Error::new(ErrorKind::Timeout, "lost")] {
+        assert!(moves_on(op::ASK, &error).await, "{error}");
+        assert!(!moves_on(op::FILE, &error).await && !moves_on(op::TELL, &error).await, "{error}");
+    }
+    let in_doubt = Error::refused(Gate::Breaker, "open").with_outcome(Outcome::Unknown);
+    assert!(!moves_on(op::FILE, &in_doubt).await, "it was asked before the breaker opened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_leaves_an_owner_whose_breaker_is_open_or_that_is_down_whatever_the_effect() {
+    let (world, scripts, desk, key) = by_key().await;
+    let breaker = Policy { breaker: Some(BreakerPolicy::default()), ..Policy::default() };
+    world.desks.retune("a", breaker).unwrap();
+    let owner = world.desks.handle("a").unwrap();
+    owner.line().gates().unwrap().breaker().unwrap().force_open();
+    let before = scripts[0].count(Step::Ask);
+    for op in [op::ASK, op::FILE, op::TELL] {
+        desk.ask_as(desk.line().keyed(op, key.as_bytes()), "?").await.unwrap();
+    }
+    owner.line().gates().unwrap().breaker().unwrap().force_close();
+    scripts[0].feel(Health::down("no ink"));
+    world.desks.health(SECOND).await;
+    for op in [op::ASK, op::FILE, op::TELL] {
+        desk.ask_as(desk.line().keyed(op, key.as_bytes()), "?").await.unwrap();
+    }
+    assert_eq!(scripts[0].count(Step::Ask), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_key_and_a_group_that_does_not_look_at_it_move_on_as_ever() {
+    let busy = || Act::Fail(Error::new(ErrorKind::RateLimited, "too fast").not_applied());
+    let (world, scripts, by_key, key) = by_key().await;
+    for script in &scripts[..2] {
+        script.once(Step::Ask, busy());
+    }
+    for _ in 0..3 {
+        by_key.ask_as(op::TELL, "?").await.unwrap();
+    }
+    world.desks.group("first", &["a", "b"], Priority).unwrap();
+    let first = desk(&world, "first");
+    scripts[0].once(Step::Ask, busy());
+    let keyed = first.line().keyed(op::TELL, key.as_bytes());
+    assert_eq!(first.ask_as(keyed, "?").await.unwrap(), "b: ?");
 }
 
 #[test]
