@@ -29,7 +29,7 @@ pub use priority::Priority;
 pub use round_robin::RoundRobin;
 pub use weighted::Weighted;
 
-use crate::{Class, Environment, Error, Gate, Outcome, Source, Verdict};
+use crate::{Class, Environment, Error, Gate, Source, Verdict};
 
 /// Picks the next member for a call, and may watch how the calls go.
 ///
@@ -171,9 +171,11 @@ impl<'e> CallEnd<'e> {
 
     /// What it says about the member.
     ///
-    /// An answer is a success, whatever it says; an outage or a panic is a failure. Nothing follows
-    /// from a call that was dropped, from a mistake of the program, from being told to slow down,
-    /// and from a refusal for want of time, tokens or slots: the member was not even asked.
+    /// An answer is a success, whatever it says; an outage or a panic is a failure, and so is an
+    /// attempt that took longer than the member is given. Nothing follows from a call that was
+    /// dropped, from a mistake of the program, from being told to slow down, from a refusal for want
+    /// of tokens or slots, and from a deadline: how much time a caller has says nothing of the member,
+    /// and the next one may have more.
     ///
     /// ```
     /// use std::time::Duration;
@@ -199,8 +201,7 @@ impl<'e> CallEnd<'e> {
 
 fn verdict_of(error: &Error) -> Verdict {
     use crate::ErrorKind::{Overloaded, RateLimited};
-    let out_of_time =
-        error.gate() == Some(Gate::Deadline) && error.outcome() == Outcome::NotApplied;
+    let out_of_time = error.gate() == Some(Gate::Deadline);
     match (error.class(), error.kind()) {
         (Class::Answer, _) => Verdict::Success,
         (Class::Outage, RateLimited | Overloaded) => Verdict::Ignored,
@@ -254,7 +255,7 @@ forward!(Box);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
+    use crate::{Clock, Outcome};
     use proptest::prelude::*;
 
     proptest! {
@@ -306,7 +307,8 @@ mod tests {
             assert_eq!(verdict_of(&Error::refused(gate, "no")), Verdict::Ignored, "{gate}");
         }
         assert_eq!(verdict_of(&Error::refused(Gate::Breaker, "open")), Verdict::Failure);
-        let ended = Error::refused(Gate::Deadline, "late").with_outcome(Outcome::Unknown);
-        assert_eq!(verdict_of(&ended), Verdict::Failure, "it was asked, and did not answer");
+        let asked = |gate| Error::refused(gate, "late").with_outcome(Outcome::Unknown);
+        assert_eq!(verdict_of(&asked(Gate::Deadline)), Verdict::Ignored, "its caller had no time");
+        assert_eq!(verdict_of(&asked(Gate::AttemptTimeout)), Verdict::Failure, "it took too long");
     }
 }
