@@ -276,10 +276,7 @@ mod tests {
                 Box::new(LeastLoaded::new()),
                 Box::new(HashByKey::new()),
                 Box::new(Arc::new(RoundRobin::new())),
-                Box::new(Ejecting::new(RoundRobin::new(), EjectPolicy {
-                    panic_below: 0.0,
-                    ..EjectPolicy::default()
-                })),
+                Box::new(Ejecting::new(RoundRobin::new(), EjectPolicy::default())),
             ];
             for selector in selectors {
                 selector.members(&names);

@@ -38,9 +38,9 @@ pub struct EjectPolicy {
     /// At most this share of the members is left out at the same time. One may always be, and one
     /// always stays.
     pub share_max: f64,
-    /// When less than this share of the members is neither ejected nor down, what is known of them is
-    /// no longer believed, and all are used: the few that are left would not bear all calls. Zero turns
-    /// that off.
+    /// When less than this share of the members is neither ejected nor down, the ejected ones are used
+    /// all the same: the few that are left would not bear all calls. Those that are down stay so. Zero
+    /// turns that off.
     pub panic_below: f64,
 }
 
@@ -117,7 +117,7 @@ impl<S: Selector> Ejecting<S> {
         nanos(moment.saturating_duration_since(*start))
     }
 
-    /// Whether too few members are left to believe what is known of them.
+    /// Whether too few members are left to do without those that are ejected.
     #[expect(clippy::cast_precision_loss, reason = "there are at most 64 members")]
     fn panics(&self, left_out: u64) -> bool {
         let count = self.ledger.count();
@@ -160,12 +160,12 @@ impl<S: Selector> Selector for Ejecting<S> {
         {
             self.telling(None, |teller| self.ledger.let_return(now, teller));
         }
-        let left_out = candidates.down() | self.ledger.ejected();
-        if left_out == 0 {
+        let ejected = self.ledger.ejected();
+        let left_out = candidates.down() | ejected;
+        if ejected == 0 || self.panics(left_out) {
             return self.inner.pick(candidates);
         }
-        let believed = if self.panics(left_out) { 0 } else { left_out };
-        self.inner.pick(candidates.with_down(believed))
+        self.inner.pick(candidates.with_down(left_out))
     }
 
     fn chooses_for(&self, group: &Source, environment: &Environment) {

@@ -246,18 +246,29 @@ fn one_may_always_be_ejected_and_one_always_stays() {
 }
 
 #[test]
-fn where_too_few_are_left_nothing_that_is_known_is_believed() {
+fn where_too_few_are_left_ejections_are_forgotten_and_health_is_not() {
     let (selector, _, now) = group(4, EjectPolicy::default());
     let pick = |down| selector.pick(Candidates::all(4).with_down(down).with_now(now));
+    assert_eq!(pick(0b0111), Some(3), "nobody is ejected: there is nothing to forget");
+    assert_eq!(pick(0b1111), Some(0));
     fail(&selector, 0, 5, now);
     assert_eq!(pick(0b0000), Some(1));
     assert_eq!(pick(0b0010), Some(2), "a half is left, which is enough");
-    assert_eq!(pick(0b0110), Some(0), "a quarter is not: all are used");
+    assert_eq!(pick(0b0110), Some(0), "a quarter is not: the ejected one is used");
     let left = Candidates::all(4).with_down(0b0110).without(0).with_now(now);
-    assert_eq!(selector.pick(left), Some(1), "also what is down");
-    let strict = Ejecting::new(HealthCheck, EjectPolicy::default());
+    assert_eq!(selector.pick(left), Some(3), "before what is down");
+    assert_eq!(selector.pick(left.without(3)), Some(1), "which is tried when nothing else is left");
+}
+
+#[test]
+fn health_check_refuses_when_all_are_down_also_where_some_may_be_ejected() {
+    let (strict, now) = (Ejecting::new(HealthCheck, EjectPolicy::default()), Clock::system().now());
     strict.members(&["a", "b"]);
-    assert_eq!(strict.pick(Candidates::all(2).with_down(0b11)), Some(0));
+    let pick = |down| strict.pick(Candidates::all(2).with_down(down).with_now(now));
+    assert_eq!(pick(0b11), None);
+    fail(&strict, 0, 5, now);
+    assert_eq!((pick(0b00), pick(0b01), pick(0b11)), (Some(1), Some(1), None));
+    assert_eq!(pick(0b10), Some(0), "ejected, but the only one that is well");
 }
 
 #[test]
