@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{CallEnd, Candidates, Selector};
+use super::{CallEnd, Candidates, Ending, Selector};
 use crate::stripe::Padded;
-use crate::{Clock, Environment, Source, Verdict};
+use crate::{Clock, Environment, Error, ErrorKind, Gate, Outcome, Source, Verdict};
 
 /// The less loaded of two healthy members that are drawn at random.
 ///
@@ -18,9 +18,10 @@ use crate::{Clock, Environment, Source, Verdict};
 /// that looks best at the moment.
 ///
 /// A member that was never measured is taken before any other, by one call at a time until it has
-/// been. A call that was dropped is no measurement, and a failure can make a member look slower but
-/// never faster, or the one that fails at once would get all calls. What was opened counts as under
-/// way only until it is open.
+/// been. One that fails, or refuses because it is busy, counts as [very slow](Self::FAILED) from then
+/// on, or the one that does so at once would get all calls; as that is forgotten it is tried again. A
+/// call that was dropped is no measurement. One that ended by the deadline of its caller shows no more
+/// than that it took so long. What was opened counts as under way only until it is open.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,6 +59,15 @@ struct Estimate {
     tick: u32,
 }
 
+/// What the end of a call says of the member.
+#[derive(Clone, Copy)]
+enum Lesson {
+    /// Its calls take so long.
+    Took(f32),
+    /// They take no less than that.
+    AtLeast(f32),
+}
+
 /// How fast what was measured is forgotten.
 #[derive(Clone, Copy)]
 struct Decay {
@@ -70,6 +80,10 @@ struct Decay {
 impl LeastLoaded {
     /// How long it takes until a measurement counts for a third, where nobody says otherwise.
     pub const DECAY: Duration = Duration::from_secs(10);
+
+    /// How long the calls of a member are taken to need, at the least, of which one has failed or was
+    /// refused: longer than nearly all that are served.
+    pub const FAILED: Duration = Duration::from_secs(10);
 
     /// Knows nothing of any member yet, and forgets with the usual time constant.
     #[must_use]
@@ -177,17 +191,13 @@ impl Selector for LeastLoaded {
     fn ended(&self, member: usize, end: &CallEnd<'_>) {
         let Some(member) = self.members.get(member) else { return };
         member.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        let verdict = end.verdict();
-        if verdict == Verdict::Ignored {
-            return;
-        }
-        let (tick, took) = (self.tick(end.at), nanos(end.took));
+        let Some(lesson) = Lesson::of(end) else { return };
+        let tick = self.tick(end.at);
         let estimate = |known: u64| {
-            let next = match (Estimate::unpack(known), verdict) {
-                (None, Verdict::Failure) => Estimate { cost: took.max(FAILED), tick },
-                (None, _) => Estimate { cost: took, tick },
-                (Some(known), Verdict::Failure) => Estimate { cost: took.max(known.cost), tick },
-                (Some(known), _) => self.decay.measured(known, took, tick),
+            let next = match (Estimate::unpack(known), lesson) {
+                (None, Lesson::Took(cost) | Lesson::AtLeast(cost)) => Estimate { cost, tick },
+                (Some(known), Lesson::Took(took)) => self.decay.measured(known, took, tick),
+                (Some(known), Lesson::AtLeast(least)) => self.decay.raised(known, least, tick),
             };
             // Most calls are no peak and follow each other closely: then there is nothing to write.
             Some(next.pack()).filter(|next| *next != known)
@@ -215,6 +225,37 @@ impl Estimate {
     #[expect(clippy::cast_possible_truncation, reason = "a word has two halves")]
     fn unpack(word: u64) -> Option<Self> {
         (word != 0).then(|| Self { cost: f32::from_bits((word >> 32) as u32), tick: word as u32 })
+    }
+}
+
+impl Lesson {
+    /// What is to be learned; nothing of a call that its caller gave up, or that was not even asked
+    /// for want of time.
+    #[inline]
+    fn of(end: &CallEnd<'_>) -> Option<Self> {
+        let took = nanos(end.took);
+        match (end.verdict(), end.ending) {
+            (Verdict::Success, _) => Some(Self::Took(took)),
+            (Verdict::Failure, _) => Some(Self::failed(took)),
+            (Verdict::Ignored, Ending::Failed(error)) => Self::of_ignored(took, error),
+            (Verdict::Ignored, _) => None,
+        }
+    }
+
+    #[cold]
+    fn of_ignored(took: f32, error: &Error) -> Option<Self> {
+        match (error.kind(), error.gate()) {
+            (ErrorKind::RateLimited | ErrorKind::Overloaded, _) => Some(Self::failed(took)),
+            // It was asked, and did not answer in that time.
+            (_, Some(Gate::Deadline)) if error.outcome() != Outcome::NotApplied => {
+                Some(Self::AtLeast(took))
+            }
+            _ => None,
+        }
+    }
+
+    fn failed(took: f32) -> Self {
+        Self::AtLeast(took.max(nanos(LeastLoaded::FAILED)))
     }
 }
 
@@ -249,6 +290,11 @@ impl Decay {
     #[inline]
     fn cost_at(self, estimate: Estimate, tick: Option<u32>) -> f32 {
         tick.map_or(estimate.cost, |tick| estimate.cost * self.left(estimate.tick, tick))
+    }
+
+    /// At once up to a peak, and never down.
+    fn raised(self, known: Estimate, least: f32, tick: u32) -> Estimate {
+        if least < self.cost_at(known, Some(tick)) { known } else { Estimate { cost: least, tick } }
     }
 
     /// At once up to a peak; towards less by and by.
@@ -291,19 +337,16 @@ const NANOS: f32 = 1e9;
 /// What each call under way makes an unmeasured member cost: more than any measured one.
 const UNMEASURED: f32 = 1e24;
 
-/// What the calls of a member are taken to need of which nothing is known but that one failed.
-const FAILED: f32 = NANOS;
-
 /// A time constant has at least so many ticks.
 const TICKS_MIN: u64 = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ending, Error, ErrorKind};
     use proptest::prelude::*;
 
     const MILLI: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
 
     /// A selector with dice that repeat, and a moment to start from.
     fn seeded() -> (LeastLoaded, Instant) {
@@ -397,24 +440,98 @@ mod tests {
         }
     }
 
+    /// Lets member 0 end each of its calls at once like this, and the other one serve in 10 ms. A
+    /// call every 10 ms for `seconds`; how many of them were sent to member 0 first.
+    fn sent_to_who_ends_so(
+        selector: &LeastLoaded,
+        error: &Error,
+        at: Instant,
+        seconds: u32,
+    ) -> u32 {
+        let mut sent = 0;
+        for step in 1..=seconds * 100 {
+            let at = at + step * 10 * MILLI;
+            if selector.pick(Candidates::all(2).with_now(at)) == Some(0) {
+                sent += 1;
+                call(selector, 0, Ending::Failed(error), Duration::ZERO, at);
+            }
+            answer(selector, 1, 10 * MILLI, at);
+        }
+        sent
+    }
+
     #[test]
-    fn a_call_that_was_dropped_or_failed_fast_makes_nobody_look_faster() {
+    fn who_fails_or_refuses_at_once_is_left_at_once_and_asked_again_now_and_then() {
+        let refused = [Gate::RateLimit, Gate::Bulkhead, Gate::Breaker, Gate::AttemptTimeout];
+        let refused = refused.map(|gate| Error::refused(gate, "no"));
+        let failed = [ErrorKind::Unavailable, ErrorKind::RateLimited, ErrorKind::Overloaded];
+        let failed = failed.map(|kind| Error::new(kind, "no"));
+        for error in refused.iter().chain(&failed) {
+            for measured in [true, false] {
+                let (selector, now) = seeded();
+                if measured {
+                    answer(&selector, 0, 5 * MILLI, now);
+                    answer(&selector, 1, 10 * MILLI, now);
+                }
+                let sent = sent_to_who_ends_so(&selector, error, now, 60);
+                assert!((1..=2).contains(&sent), "{error}: {sent} of 6000");
+                let sent = sent_to_who_ends_so(&selector, error, now + 60 * SECOND, 600);
+                assert!((5..=15).contains(&sent), "{error}: {sent} of 60000");
+            }
+        }
+    }
+
+    #[test]
+    fn who_serves_again_gets_its_share_again() {
+        let (selector, now) = seeded();
+        answer(&selector, 0, 5 * MILLI, now);
+        answer(&selector, 1, 10 * MILLI, now);
+        let busy = Error::new(ErrorKind::Overloaded, "full");
+        call(&selector, 0, Ending::Failed(&busy), Duration::ZERO, now);
+        assert_eq!(picks(&selector, 2, now), [0, 100]);
+        let later = now + Duration::from_mins(2);
+        answer(&selector, 1, 10 * MILLI, later);
+        assert_eq!(picks(&selector, 2, later), [100, 0]);
+        answer(&selector, 0, 5 * MILLI, later);
+        assert_eq!(picks(&selector, 2, later), [100, 0]);
+    }
+
+    #[test]
+    fn what_ends_by_its_caller_makes_nobody_look_faster_or_worse_than_was_seen() {
         let (selector, now) = seeded();
         answer(&selector, 0, 10 * MILLI, now);
-        let outage = Error::new(ErrorKind::Unavailable, "refused");
-        let later = now + Duration::from_mins(1);
-        call(&selector, 0, Ending::Dropped, Duration::ZERO, later);
-        call(&selector, 0, Ending::Failed(&outage), Duration::ZERO, later);
-        call(&selector, 0, Ending::Panicked, Duration::ZERO, later);
-        assert_eq!(selector.latency(0), Some(10 * MILLI));
-        call(&selector, 0, Ending::Failed(&outage), 30 * MILLI, later);
-        assert_eq!(selector.latency(0), Some(30 * MILLI), "but one that takes long shows");
+        let refused = Error::refused(Gate::Deadline, "late");
+        let asked = refused.clone().with_outcome(Outcome::Unknown);
+        for (ending, took) in [
+            (Ending::Dropped, SECOND),
+            (Ending::Failed(&refused), SECOND),
+            (Ending::Failed(&asked), MILLI),
+        ] {
+            call(&selector, 0, ending, took, now);
+            assert_eq!(selector.latency(0), Some(10 * MILLI), "{ending:?}");
+        }
+        call(&selector, 1, Ending::Failed(&refused), MILLI, now);
+        assert_eq!(selector.latency(1), None);
+        for member in [0, 1] {
+            call(&selector, member, Ending::Failed(&asked), SECOND, now);
+            assert_eq!(selector.latency(member), Some(SECOND), "it takes no less than that");
+        }
+    }
 
-        call(&selector, 1, Ending::Failed(&outage), Duration::ZERO, now);
-        assert_eq!(selector.latency(1), Some(Duration::from_secs(1)), "nor is it as good as new");
+    #[test]
+    fn a_failure_shows_for_what_it_took_and_an_answer_is_an_answer_whatever_it_says() {
+        let (selector, now) = seeded();
+        let outage = Error::new(ErrorKind::Unavailable, "refused");
+        answer(&selector, 0, 10 * MILLI, now);
+        call(&selector, 0, Ending::Panicked, Duration::ZERO, now);
+        assert_eq!(selector.latency(0), Some(10 * SECOND));
+        call(&selector, 0, Ending::Failed(&outage), 20 * SECOND, now);
+        assert_eq!(selector.latency(0), Some(20 * SECOND));
+        call(&selector, 0, Ending::Failed(&outage), SECOND, now);
+        assert_eq!(selector.latency(0), Some(20 * SECOND), "never faster");
         let answered = Error::new(ErrorKind::NotFound, "nothing there");
-        call(&selector, 2, Ending::Failed(&answered), MILLI, now);
-        assert_eq!(selector.latency(2), Some(MILLI), "no is an answer like any other");
+        call(&selector, 1, Ending::Failed(&answered), MILLI, now);
+        assert_eq!(selector.latency(1), Some(MILLI));
     }
 
     #[test]
