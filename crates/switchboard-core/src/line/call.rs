@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
-use super::group::{Trial, Walk};
+use super::group::{Open, Trial, Walk};
 use super::seat::Held;
 use super::slot::{Entered, Slot, Standing, Way};
 use super::{Group, Line};
@@ -184,8 +184,23 @@ where
     }
 }
 
-/// The answer of a call, and its slot in the bulkhead where it keeps that.
-type Answered<T> = Result<(T, Option<OwnedPermit>)>;
+/// The answer of a call, and what that keeps of the way it took.
+type Answered<T> = Result<(T, Kept)>;
+
+/// What the answer of a call keeps until it is dropped, where it keeps its slot.
+#[derive(Default)]
+pub(super) struct Kept {
+    _permit: Option<OwnedPermit>,
+    /// The choices that led to it.
+    open: Option<Box<Open>>,
+}
+
+impl Kept {
+    /// The same of an answer that this choice led to as well.
+    fn through(self, choice: impl FnOnce(Option<Box<Open>>) -> Option<Box<Open>>) -> Self {
+        Self { open: choice(self.open), ..self }
+    }
+}
 
 impl<S: Subsystem> Slot<S> {
     /// A call through gates and groups, which builds the instance first if need be.
@@ -202,7 +217,9 @@ impl<S: Subsystem> Slot<S> {
         match self.entered().await {
             Ok(Entered::Driver(Some(gates), held)) => self.guarded(&gates, held, op, ask).await,
             Ok(Entered::Driver(None, held)) => match Limit::inherited(self.environment.clock()) {
-                Ok(limit) => Ok((self.attempt(None, Some(held), op, ask, limit).await?, None)),
+                Ok(limit) => {
+                    Ok((self.attempt(None, Some(held), op, ask, limit).await?, Kept::default()))
+                }
                 Err(late) => Err(self.refused(op, late)),
             },
             Ok(Entered::Group(group, gates)) => {
@@ -235,8 +252,11 @@ impl<S: Subsystem> Slot<S> {
         };
         let attempt = |held, limit| self.attempt(Some(gates), held, op, ask, limit);
         match gates.run(call, held, attempt).await {
-            Ok(passed) if A::KEEPS_SLOT => Ok(gates.keep(passed)),
-            Ok(passed) => Ok((passed.value, None)),
+            Ok(passed) if A::KEEPS_SLOT => {
+                let (answer, permit) = gates.keep(passed);
+                Ok((answer, Kept { _permit: permit, open: None }))
+            }
+            Ok(passed) => Ok((passed.value, Kept::default())),
             Err(error) if self.reached_no_driver(&error) => Err(self.refused(op, error)),
             Err(error) => Err(error),
         }
@@ -336,9 +356,12 @@ impl<S: Subsystem> Slot<S> {
         let mut walk = group.walk(op, self.environment.clock());
         let mut next = walk.next();
         while let Some(trial) = next {
-            let member = trial.member();
+            let (member, position) = (trial.member(), trial.position());
             // A member may be a group itself; the box ends the recursion of types.
             let error = match Box::pin(trial.call(member.slot.call(op, ask))).await {
+                Ok((answer, kept)) if A::KEEPS_SLOT => {
+                    return Ok((answer, kept.through(|inner| group.opened(position, inner))));
+                }
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

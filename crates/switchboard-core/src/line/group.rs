@@ -127,6 +127,15 @@ impl<S: Subsystem> Group<S> {
         Walk { group: self, clock, effect: op.effect(), untried, errors: Vec::new() }
     }
 
+    /// What was opened through the member at `position`, told to a selector that watches.
+    pub(super) fn opened(&self, position: usize, inner: Option<Box<Open>>) -> Option<Box<Open>> {
+        if !self.watches {
+            return inner;
+        }
+        self.selector.opened(position);
+        Some(Box::new(Open { selector: self.selector.clone(), member: position, _inner: inner }))
+    }
+
     /// Where it is said that the group itself is down, because all of its members are.
     pub(super) fn reported(&self) -> &Arc<Reported> {
         self.health.group()
@@ -282,7 +291,7 @@ impl<'g, S: Subsystem> Walk<'g, S> {
         self.untried = self.untried.without(picked);
         let member = self.group.members.get(picked)?;
         let watched = now.map(|now| Watched::begin(&*self.group.selector, picked, self.clock, now));
-        Some(Trial { member, watched })
+        Some(Trial { member, position: picked, watched })
     }
 
     /// Whether the call, which failed like this at a member, may be tried on another one.
@@ -320,12 +329,18 @@ impl<'g, S: Subsystem> Walk<'g, S> {
 /// One member whose turn it is.
 pub(super) struct Trial<'g, S: Subsystem> {
     member: &'g Line<S>,
+    position: usize,
     watched: Option<Watched<'g>>,
 }
 
 impl<'g, S: Subsystem> Trial<'g, S> {
     pub(super) fn member(&self) -> &'g Line<S> {
         self.member
+    }
+
+    /// Where it stands in the group.
+    pub(super) fn position(&self) -> usize {
+        self.position
     }
 
     /// Its call, whose end is told to a selector that watches.
@@ -408,11 +423,28 @@ impl Drop for Watched<'_> {
             return;
         }
         let ending = if self.at_work { Ending::Panicked } else { Ending::Dropped };
-        // A second panic while the first one passes would end the process.
-        let told = catch_unwind(AssertUnwindSafe(|| self.tell(ending)));
-        if told.is_err() {
-            tracing::error!(selector = self.selector.name(), "a selector panicked");
-        }
+        tell_while_dropped(self.selector, || self.tell(ending));
+    }
+}
+
+/// Something open, of which the selector that led to it was told. It is told of its end once.
+pub(super) struct Open {
+    selector: Arc<dyn Selector>,
+    member: usize,
+    /// The choice of a group inside.
+    _inner: Option<Box<Self>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        tell_while_dropped(&*self.selector, || self.selector.closed(self.member));
+    }
+}
+
+/// A second panic while the first one passes would end the process.
+fn tell_while_dropped(selector: &dyn Selector, tell: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+        tracing::error!(selector = selector.name(), "a selector panicked");
     }
 }
 

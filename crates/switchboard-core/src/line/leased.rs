@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Line;
-use super::call::{Ask, Label};
+use super::call::{Ask, Kept, Label};
 use super::seat::Held;
 use super::slot::Slot;
 use crate::environment::CLEANUP_LIMIT;
 use crate::gates::{Limit, Limited};
-use crate::{Deadline, Error, ErrorKind, Op, OwnedPermit, Result, Subsystem};
+use crate::{Deadline, Error, ErrorKind, Op, Result, Subsystem};
 
 /// Something a driver opened, together with what keeps that driver alive.
 ///
@@ -24,7 +24,7 @@ pub struct Leased<S: Subsystem, T> {
     // Fields are dropped in this order.
     opened: T,
     held: Held<S>,
-    permit: Option<OwnedPermit>,
+    kept: Kept,
     slot: Arc<Slot<S>>,
 }
 
@@ -82,9 +82,9 @@ pub struct Opener<S: Subsystem> {
 impl<S: Subsystem> Line<S> {
     /// Opens something that outlives the call.
     ///
-    /// The gates act as on any call; what they gave out (the place in the bulkhead) and the driver
-    /// itself are kept until the answer is dropped. The place can be [given back](Leased::free_place)
-    /// earlier.
+    /// The gates act as on any call; what they gave out (the place in the bulkhead), the driver itself
+    /// and its part in the load of a group's member are kept until the answer is dropped. Place and load
+    /// can be [given back](Leased::free_place) earlier.
     ///
     /// ```
     /// # mod counters {
@@ -111,9 +111,9 @@ impl<S: Subsystem> Line<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        let (opened, permit) = self.slot.call(op, &Opening(open)).await?;
+        let (opened, kept) = self.slot.call(op, &Opening(open)).await?;
         let (opened, held, slot) = opened;
-        Ok(Leased { opened, held, permit, slot })
+        Ok(Leased { opened, held, kept, slot })
     }
 }
 
@@ -172,7 +172,7 @@ impl<S: Subsystem, T> Leased<S, T> {
     /// # Ok(()) }
     /// ```
     pub fn free_place(&mut self) {
-        self.permit = None;
+        self.kept = Kept::default();
     }
 
     /// Who opened it, to answer for it after it was let go.

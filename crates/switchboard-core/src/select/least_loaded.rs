@@ -21,7 +21,8 @@ use crate::{Clock, Environment, Error, ErrorKind, Gate, Outcome, Source, Verdict
 /// been. One that fails, or refuses because it is busy, counts as [very slow](Self::FAILED) from then
 /// on, or the one that does so at once would get all calls; as that is forgotten it is tried again. A
 /// call that was dropped is no measurement. One that ended by the deadline of its caller shows no more
-/// than that it took so long. What was opened counts as under way only until it is open.
+/// than that it took so long. What was opened takes as long as its opening, and counts as under way
+/// until it is closed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -103,7 +104,7 @@ impl LeastLoaded {
         }
     }
 
-    /// How many calls of `member` are under way.
+    /// How many calls of `member` are under way, what is open included.
     pub fn under_way(&self, member: usize) -> usize {
         let member = self.members.get(member);
         member.map_or(0, |member| member.0.under_way.load(Ordering::Relaxed) as usize)
@@ -203,6 +204,16 @@ impl Selector for LeastLoaded {
             Some(next.pack()).filter(|next| *next != known)
         };
         member.0.estimate.try_update(Ordering::Relaxed, Ordering::Relaxed, estimate).ok();
+    }
+
+    fn opened(&self, member: usize) {
+        self.began(member);
+    }
+
+    fn closed(&self, member: usize) {
+        if let Some(member) = self.members.get(member) {
+            member.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -132,12 +132,20 @@ pub trait Selector: Send + Sync + 'static {
     /// A call of `member` has ended: told exactly once for each that [began](Self::began), also if
     /// its caller went away.
     fn ended(&self, _member: usize, _end: &CallEnd<'_>) {}
+
+    /// Something was [opened](crate::Line::open) through `member`, whose call has ended. Told only to
+    /// those that [watch](Self::watches).
+    fn opened(&self, _member: usize) {}
+
+    /// What was opened through `member` is closed: told exactly once for each that was
+    /// [opened](Self::opened).
+    fn closed(&self, _member: usize) {}
 }
 
 /// How the call of a member ended, when, and how long it took.
 ///
 /// The call is that of the member's whole line, with all its waits and retries. Of something that was
-/// [opened](crate::Line::open) only the opening is a call.
+/// [opened](crate::Line::open) only the opening is a call; see [`Selector::opened`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CallEnd<'e> {
@@ -244,6 +252,14 @@ macro_rules! forward {
 
             fn ended(&self, member: usize, end: &CallEnd<'_>) {
                 (**self).ended(member, end);
+            }
+
+            fn opened(&self, member: usize) {
+                (**self).opened(member);
+            }
+
+            fn closed(&self, member: usize) {
+                (**self).closed(member);
             }
         }
     };

@@ -221,6 +221,66 @@ async fn least_loaded_has_nothing_under_way_after_a_drop_at_any_await_or_a_panic
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_open_counts_as_under_way_until_it_is_closed() {
+    let selector = Arc::new(LeastLoaded::new());
+    let (world, scripts, desk) = group(&["a", "b"], selector.clone());
+    world
+        .desks
+        .group("around", &["g"], Ejecting::new(selector.clone(), EjectPolicy::default()))
+        .unwrap();
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(desk.session().await.unwrap());
+    }
+    assert_eq!((selector.under_way(0), selector.under_way(1)), (10, 10));
+    open.clear();
+    assert_eq!((selector.under_way(0), selector.under_way(1)), (0, 0));
+
+    // One level further out it counts there too: once for each choice that led to it.
+    let around = world.desks.handle("around").unwrap();
+    let session = around.session().await.unwrap();
+    assert_eq!(selector.under_way(0) + selector.under_way(1), 2);
+    drop(session);
+    for script in &scripts {
+        script.once(Step::Open, Act::Fail(outage()));
+    }
+    assert!(around.session().await.is_err());
+    around.ask("?").await.unwrap();
+    assert_eq!((selector.under_way(0), selector.under_way(1)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_counts_as_open_after_a_drop_at_any_await_of_its_opening() {
+    let polls = at_every_poll(
+        async || {
+            let selector = Arc::new(LeastLoaded::new());
+            let (world, scripts, desk) = group(&["a", "b"], selector.clone());
+            scripts[0].once(Step::Open, Act::Fail(outage()));
+            ((selector, world), async move { desk.session().await })
+        },
+        async |(selector, _world), ended| {
+            let open = usize::from(ended.as_ref().is_some_and(Result::is_ok));
+            assert_eq!(selector.under_way(0) + selector.under_way(1), open);
+            drop(ended);
+            assert_eq!((selector.under_way(0), selector.under_way(1)), (0, 0));
+        },
+    );
+    assert!(polls.await > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_open_when_its_group_changes_is_closed_where_it_was_opened() {
+    let (before, after) = (Arc::new(LeastLoaded::new()), Arc::new(LeastLoaded::new()));
+    let (world, _scripts, desk) = group(&["a", "b"], before.clone());
+    let stream = desk.listen().await.unwrap();
+    world.desks.regroup("g", &["b"], after.clone()).unwrap();
+    assert_eq!(before.under_way(0) + before.under_way(1), 1);
+    drop(stream);
+    assert_eq!(before.under_way(0) + before.under_way(1), 0);
+    assert_eq!(after.under_way(0), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn least_loaded_leaves_a_member_that_became_slow() {
     let selector = Arc::new(LeastLoaded::new());
     let (_world, scripts, desk) = group(&["a", "b"], selector.clone());

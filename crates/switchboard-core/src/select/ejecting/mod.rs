@@ -210,6 +210,18 @@ impl<S: Selector> Selector for Ejecting<S> {
             }
         }
     }
+
+    fn opened(&self, member: usize) {
+        if self.inner.watches() {
+            self.inner.opened(member);
+        }
+    }
+
+    fn closed(&self, member: usize) {
+        if self.inner.watches() {
+            self.inner.closed(member);
+        }
+    }
 }
 
 impl<S: Selector> fmt::Debug for Ejecting<S> {
