@@ -338,7 +338,7 @@ impl<S: Subsystem> Slot<S> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if !walk.may_move_on(&error) {
+            if !walk.may_move_on(&error, self.environment.clock()) {
                 return Err(walk.ended_by(error));
             }
             next = self.move_on(&mut walk, member, error);
@@ -365,7 +365,7 @@ impl<S: Subsystem> Slot<S> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if ask.is_spent() || !walk.may_move_on(&error) {
+            if ask.is_spent() || !walk.may_move_on(&error, self.environment.clock()) {
                 return Err(walk.ended_by(error));
             }
             next = self.move_on(&mut walk, member, error);

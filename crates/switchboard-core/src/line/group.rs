@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::Line;
 use super::reported::{Members, Reported};
 use super::slot::{Base, Current, Recipe, Slot, Writing};
+use crate::ambient;
 use crate::creations::SlotId;
 use crate::sharded::Sharded;
 use crate::{
@@ -295,9 +296,11 @@ impl<'g, S: Subsystem> Walk<'g, S> {
     }
 
     /// Whether the call, which failed like this at a member, may be tried on another one.
-    pub(super) fn may_move_on(&self, error: &Error) -> bool {
+    pub(super) fn may_move_on(&self, error: &Error, clock: &Clock) -> bool {
         let has_owner = self.untried.key().is_some() && self.group.selector.chooses_by_key();
-        may_move_on(error, self.effect) && (!has_owner || may_leave_owner(error, self.effect))
+        may_move_on(error, self.effect)
+            && !is_out_of_time(error, clock)
+            && (!has_owner || may_leave_owner(error, self.effect))
     }
 
     /// Remembers why a member did not serve the call.
@@ -405,6 +408,7 @@ impl<'g> Watched<'g> {
     fn end<T>(mut self, result: &Result<T>) {
         self.tell(match result {
             Ok(_) => Ending::Answered,
+            Err(error) if is_out_of_time(error, self.clock) => Ending::OutOfTime(error),
             Err(error) => Ending::Failed(error),
         });
     }
@@ -450,16 +454,21 @@ fn tell_while_dropped(selector: &dyn Selector, tell: impl FnOnce()) {
 
 /// Whether a call that failed like this may be tried on another member.
 ///
-/// Only an outage, and only if nothing happened or doing it again is harmless. Not once the deadline
-/// has passed: no other member would be asked in time either.
+/// Only an outage, and only if nothing happened or doing it again is harmless.
 fn may_move_on(error: &Error, effect: Effect) -> bool {
     error.class() == crate::Class::Outage
-        && error.gate() != Some(Gate::Deadline)
         && match error.outcome() {
             Outcome::NotApplied => true,
             Outcome::Unknown => effect.is_repeatable(),
             Outcome::Applied => false,
         }
+}
+
+/// Whether a call failed because the time is over that it has as a whole: no other member would be asked
+/// in time either. A member's own deadline leaves time for others.
+fn is_out_of_time(error: &Error, clock: &Clock) -> bool {
+    error.gate() == Some(Gate::Deadline)
+        && ambient::current().deadline.is_some_and(|deadline| deadline <= clock.now())
 }
 
 /// Whether a call about a key may be tried on another member than the one that the key belongs to,
@@ -471,7 +480,7 @@ fn may_move_on(error: &Error, effect: Effect) -> bool {
 /// owner is busy.
 fn may_leave_owner(error: &Error, effect: Effect) -> bool {
     match (error.gate(), error.kind()) {
-        (Some(Gate::RateLimit | Gate::Bulkhead), _)
+        (Some(Gate::Deadline | Gate::RateLimit | Gate::Bulkhead), _)
         | (_, ErrorKind::RateLimited | ErrorKind::Overloaded) => false,
         (Some(Gate::Breaker), _) => !effect.leaves_doubt(error),
         _ => effect == Effect::Read,

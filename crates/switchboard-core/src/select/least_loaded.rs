@@ -248,7 +248,9 @@ impl Lesson {
         match (end.verdict(), end.ending) {
             (Verdict::Success, _) => Some(Self::Took(took)),
             (Verdict::Failure, _) => Some(Self::failed(took)),
-            (Verdict::Ignored, Ending::Failed(error)) => Self::of_ignored(took, error),
+            (Verdict::Ignored, Ending::Failed(error) | Ending::OutOfTime(error)) => {
+                Self::of_ignored(took, error)
+            }
             (Verdict::Ignored, _) => None,
         }
     }
@@ -516,7 +518,7 @@ mod tests {
         for (ending, took) in [
             (Ending::Dropped, SECOND),
             (Ending::Failed(&refused), SECOND),
-            (Ending::Failed(&asked), MILLI),
+            (Ending::OutOfTime(&asked), MILLI),
         ] {
             call(&selector, 0, ending, took, now);
             assert_eq!(selector.latency(0), Some(10 * MILLI), "{ending:?}");
@@ -524,7 +526,7 @@ mod tests {
         call(&selector, 1, Ending::Failed(&refused), MILLI, now);
         assert_eq!(selector.latency(1), None);
         for member in [0, 1] {
-            call(&selector, member, Ending::Failed(&asked), SECOND, now);
+            call(&selector, member, Ending::OutOfTime(&asked), SECOND, now);
             assert_eq!(selector.latency(member), Some(SECOND), "it takes no less than that");
         }
     }

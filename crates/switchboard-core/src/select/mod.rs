@@ -29,7 +29,7 @@ pub use priority::Priority;
 pub use round_robin::RoundRobin;
 pub use weighted::Weighted;
 
-use crate::{Class, Environment, Error, Gate, Source, Verdict};
+use crate::{Class, Environment, Error, Gate, Outcome, Source, Verdict};
 
 /// Picks the next member for a call, and may watch how the calls go.
 ///
@@ -165,6 +165,8 @@ pub enum Ending<'e> {
     Answered,
     /// It failed, with an answer of the service or with an outage.
     Failed(&'e Error),
+    /// The time of its caller was over; a member whose own deadline passed has failed.
+    OutOfTime(&'e Error),
     /// Its caller went away.
     Dropped,
     /// The driver, or what it was asked with, panicked.
@@ -201,7 +203,7 @@ impl<'e> CallEnd<'e> {
         match self.ending {
             Ending::Answered => Verdict::Success,
             Ending::Failed(error) => verdict_of(error),
-            Ending::Dropped => Verdict::Ignored,
+            Ending::OutOfTime(_) | Ending::Dropped => Verdict::Ignored,
             Ending::Panicked => Verdict::Failure,
         }
     }
@@ -209,7 +211,8 @@ impl<'e> CallEnd<'e> {
 
 fn verdict_of(error: &Error) -> Verdict {
     use crate::ErrorKind::{Overloaded, RateLimited};
-    let out_of_time = error.gate() == Some(Gate::Deadline);
+    let out_of_time =
+        error.gate() == Some(Gate::Deadline) && error.outcome() == Outcome::NotApplied;
     match (error.class(), error.kind()) {
         (Class::Answer, _) => Verdict::Success,
         (Class::Outage, RateLimited | Overloaded) => Verdict::Ignored,
@@ -271,7 +274,7 @@ forward!(Box);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, Outcome};
+    use crate::Clock;
     use proptest::prelude::*;
 
     proptest! {
@@ -321,7 +324,10 @@ mod tests {
         }
         assert_eq!(verdict_of(&Error::refused(Gate::Breaker, "open")), Verdict::Failure);
         let asked = |gate| Error::refused(gate, "late").with_outcome(Outcome::Unknown);
-        assert_eq!(verdict_of(&asked(Gate::Deadline)), Verdict::Ignored, "its caller had no time");
+        assert_eq!(verdict_of(&asked(Gate::Deadline)), Verdict::Failure, "its own time was over");
+        let late = asked(Gate::Deadline);
+        let end = CallEnd::new(Ending::OutOfTime(&late), Duration::ZERO, Clock::system().now());
+        assert_eq!(end.verdict(), Verdict::Ignored, "its caller had no time");
         assert_eq!(verdict_of(&asked(Gate::AttemptTimeout)), Verdict::Failure, "it took too long");
     }
 }

@@ -70,6 +70,18 @@ async fn its_deadline_covers_all_members_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_of_a_member_leaves_time_for_the_others() {
+    let own = Policy { deadline: Some(millis(20)), ..Policy::default() };
+    let pair = pair(own, Policy::default()).await;
+    let deadline = Policy { deadline: Some(millis(50)), ..Policy::default() };
+    pair.station.manager.retune("both", deadline).unwrap();
+    pair.station.service("first").will([hangs()]);
+    let (result, took) = pair.station.timed(ask(&pair.both, op::PEEK)).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!((took, pair.asked()), (millis(20), (1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_is_not_asked_after_the_deadline() {
     for second in [Policy::default(), Policy { bulkhead: Some(slots(1)), ..Policy::default() }] {
         let pair = pair(Policy::default(), second).await;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use switchboard_core::{
-    Error, ErrorKind, Event, Faults, Gate, Health, HealthCheck, OpFigures, Outcome, Policy,
-    Priority, Problems, RoundRobin, Selector, Settings, Status,
+    Error, ErrorKind, Event, Faults, Health, HealthCheck, OpFigures, Outcome, Policy, Priority,
+    Problems, RoundRobin, Selector, Settings, Status,
 };
 
 use crate::desk::{Act, Desk, Gate, Script, Step, World, labelled, op, outage};
@@ -238,7 +238,10 @@ async fn after_the_deadline_no_other_member_is_tried_or_counted() {
     });
     scripts[0].always(Step::Ask, Act::Hang);
     let error = desk.ask("?").await.unwrap_err();
-    assert_eq!((error.kind(), error.gate()), (ErrorKind::Timeout, Some(Gate::Deadline)));
+    assert_eq!(
+        (error.kind(), error.gate()),
+        (ErrorKind::Timeout, Some(switchboard_core::Gate::Deadline))
+    );
     assert!(error.related().is_empty(), "{error:?}");
     assert_eq!(moves.load(Ordering::SeqCst), 0);
     for name in ["b", "c"] {
