@@ -88,12 +88,22 @@ macro_rules! handle {
             }
         }
 
-        /// The manager looks after the provider behind it.
-        impl<S: Subsystem> Lifecycle for $handle<S> {}
+        /// The manager looks after the provider behind it. How that is, is what was last found; nobody
+        /// is asked once more.
+        impl<S: Subsystem> Lifecycle for $handle<S> {
+            fn health(&self) -> Reply<'_, Health> {
+                let found = self.line.known_down();
+                Reply::ready(Ok(found.map_or_else(Health::not_checked, Health::from)))
+            }
+        }
 
         impl<S: Subsystem> Provider for $handle<S> {
             fn name(&self) -> &str {
                 self.line.instance()
+            }
+
+            fn is_available(&self) -> Reply<'_, bool> {
+                Reply::ready(Ok(self.line.known_down().is_none()))
             }
         }
     };

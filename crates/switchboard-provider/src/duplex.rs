@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchboard_core::{
-    Effect, Erase, Error, ErrorKind, Held, Leased, Lifecycle, Line, Op, Opener, Reply, Result,
-    Subsystem,
+    Effect, Erase, Error, ErrorKind, Health, Held, Leased, Lifecycle, Line, Op, Opener, Reply,
+    Result, Subsystem,
 };
 
 use crate::Provider;

@@ -73,6 +73,14 @@
 //! after; [`compose`], providers made of providers; [`flow`], what streams can be turned into; [`hold`],
 //! providers that keep something between calls; [`bridge`], to and from other libraries.
 //!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `tower` | [`bridge::tower`](bridge): services of providers, providers of services, gates as layers |
+//! | `futures` | [`bridge::futures`](bridge): items and conversations as streams and sinks, and back |
+//! | `conformance` | `conformance`: the rules of each shape as tests, for dev-dependencies |
+//!
 //! # For those who know provider managers
 //!
 //! | what one looks for | here | what is better |

@@ -31,7 +31,8 @@ pub trait Provider: Lifecycle {
     /// Whether it can take calls now; an error counts as no.
     ///
     /// Asked by the health checks of the manager, which push the answer to groups, and never on the
-    /// way of a call.
+    /// way of a call. Where neither this nor [`health`](Lifecycle::health) is written, nothing is looked
+    /// at: a check says "not checked", and no group learns that the service behind it is gone.
     fn is_available(&self) -> Reply<'_, bool> {
         Reply::ready(Ok(true))
     }

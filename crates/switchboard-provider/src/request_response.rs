@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use switchboard_core::{Effect, Erase, Held, Lifecycle, Line, Op, Reply, Result, Subsystem};
+use switchboard_core::{
+    Effect, Erase, Health, Held, Lifecycle, Line, Op, Reply, Result, Subsystem,
+};
 
 use crate::Provider;
 use crate::asked::{self, Asked};
@@ -93,6 +95,9 @@ where
 ///
 /// Passes all gates. The input is cloned for each attempt; what is expensive to clone goes in an
 /// [`Arc`].
+///
+/// A panic of the provider is counted as a failure and goes on to the caller, as it does through any
+/// other call.
 pub struct Requester<S: Subsystem> {
     line: Line<S>,
     asked: Asked,

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use switchboard_core::{Effect, Erase, Held, Lifecycle, Line, Op, Reply, Result, Subsystem};
+use switchboard_core::{
+    Effect, Erase, Health, Held, Lifecycle, Line, Op, Reply, Result, Subsystem,
+};
 
 use crate::Provider;
 use crate::asked::{self, Asked};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use switchboard_core::{
-    Effect, Erase, Held, Leased, Lifecycle, Line, Op, Reply, Result, Subsystem,
+    Effect, Erase, Health, Held, Leased, Lifecycle, Line, Op, Reply, Result, Subsystem,
 };
 
 use crate::Provider;

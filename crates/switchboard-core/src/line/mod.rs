@@ -26,8 +26,8 @@ pub use swap::Swapped;
 
 use crate::select::hash;
 use crate::{
-    Capabilities, ChainStep, Environment, Faults, Gates, Lifecycle as _, Op, OpFigures, Policy,
-    Result, Subsystem,
+    Capabilities, ChainStep, Environment, Error, Faults, Gates, Lifecycle as _, Op, OpFigures,
+    Policy, Result, Subsystem,
 };
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
@@ -108,6 +108,13 @@ impl<S: Subsystem> Line<S> {
     /// The name of the driver that serves now, and the number of its generation.
     pub fn serving(&self) -> Option<(&'static str, u64)> {
         self.hold().map(|held| (held.driver_name(), held.generation()))
+    }
+
+    /// Why the instance was down when it was last checked; `None` if it was not, or nobody has looked.
+    ///
+    /// Nobody is asked: it is what groups have been told.
+    pub fn known_down(&self) -> Option<Error> {
+        self.slot.down()
     }
 
     /// What the driver that serves now can do beyond the core of its contract.

@@ -24,7 +24,7 @@ use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Result, Subsystem};
 
 /// Looks at all instances of a manager every so often, until it is dropped.
-#[must_use = "the watch ends as soon as this is dropped"]
+#[must_use = "the watch ends as soon as this is dropped: bind it to a name, `let _ =` drops it at once"]
 pub struct HealthWatch(Running);
 
 impl HealthWatch {

@@ -56,3 +56,33 @@ async fn what_may_be_repeated_is_said_by_the_family_or_the_handle() -> Result<()
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_is_composed_with_others_is_as_its_instance_was_last_found() -> Result<()> {
+    struct Away;
+    impl switchboard_core::Lifecycle for Away {}
+    impl switchboard_provider::Provider for Away {
+        fn name(&self) -> &'static str {
+            "away"
+        }
+
+        fn is_available(&self) -> switchboard_core::Reply<'_, bool> {
+            switchboard_core::Reply::ready(Ok(false))
+        }
+    }
+    impl switchboard_provider::RequestResponse<String, usize> for Away {
+        fn execute(&self, text: String) -> switchboard_core::Reply<'_, usize> {
+            switchboard_core::Reply::ready(Ok(text.len()))
+        }
+    }
+    use switchboard_core::{Lifecycle as _, Status};
+    use switchboard_provider::Provider as _;
+
+    let lengths = serving::<Lengths>(Away, Policy::default())?;
+    let main = lengths.handle("main")?;
+    assert!(main.is_available().await?, "nobody has looked");
+    lengths.health(std::time::Duration::from_secs(1)).await;
+    assert!(!main.is_available().await?);
+    assert_eq!(main.health().await?.status, Status::Down);
+    Ok(())
+}

@@ -19,7 +19,8 @@ use super::service::Asking;
 /// All services it is laid around, and their clones, share the gates. Unlike a stack of single layers
 /// the gates know of each other: retries stop when the breaker opens, pay the rate limiter, and leave
 /// their slot to others while they wait. A request whose effect nobody told is taken to be
-/// [`Effect::Unsafe`].
+/// [`Effect::Unsafe`]. Requests have to be `Clone`, because one may have to be made again; for those that
+/// are not, there are the single layers, of which only [`RetryLayer`](super::RetryLayer) asks for that.
 ///
 /// ```
 /// use switchboard_core::{Effect, Environment, Gates, Policy, RetryPolicy, Source};
