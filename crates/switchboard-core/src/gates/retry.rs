@@ -141,9 +141,13 @@ impl RetryPolicy {
     /// The error a caller gets when no further attempt follows.
     ///
     /// Once retries were made, or the shared budget was too low for one, nobody further out should
-    /// start over: three layers of three attempts would be twenty-seven. The error says so.
+    /// start over: three layers of three attempts would be twenty-seven. The error says so. It also says
+    /// that there was no retry because of the effect, which nobody would guess from a policy with retries.
     #[must_use]
     pub fn give_up(error: Error, attempts_made: u32, why: Why) -> Error {
+        if attempts_made == 1 && why == Why::EffectUnsafe {
+            return error.with_context("stopped", why);
+        }
         let was_retried = attempts_made > 1 || why == Why::BudgetEmpty;
         if !was_retried || !matches!(error.retry(), Retry::Later | Retry::After(_)) {
             return error;

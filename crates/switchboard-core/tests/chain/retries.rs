@@ -34,6 +34,17 @@ async fn there_are_exactly_as_many_attempts_as_the_policy_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_made_again_for_its_effect_says_so() {
+    let station = Station::new();
+    let (line, service) = station.main(retrying(3)).await;
+    let unsafe_op = op::PEEK.with_effect(Effect::Unsafe);
+    service.will([fails(lost().with_outcome(Outcome::Unknown))]);
+    let error = ask(&line, unsafe_op).await.unwrap_err();
+    assert_eq!((service.asked(), stopped(&error)), (1, Some("effect unsafe")));
+    assert_ne!(error.retry(), Retry::Exhausted, "whoever knows that it is harmless may start over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_tried_again_follows_from_kind_outcome_and_effect() {
     const RETRIED: [ErrorKind; 4] =
         [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::RateLimited, ErrorKind::Overloaded];
