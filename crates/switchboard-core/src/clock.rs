@@ -82,6 +82,12 @@ pub(crate) const fn mix(state: u64) -> u64 {
     state ^ (state >> 31)
 }
 
+/// A duration as a whole number, as far as that holds it: 584 years.
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 thread_local! {

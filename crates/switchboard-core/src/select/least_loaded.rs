@@ -275,7 +275,7 @@ impl Lesson {
 impl Decay {
     #[expect(clippy::cast_precision_loss, reason = "it need not be exact")]
     fn of(constant: Duration) -> Self {
-        let nanos = u64::try_from(constant.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = crate::clock::nanos(constant);
         let tick_bits = (nanos / TICKS_MIN).max(1).ilog2();
         Self { tick_bits, per_tick: (1_u64 << tick_bits) as f32 / nanos as f32 }
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::mistakes::Mistakes;
 use super::retry::{Jitter, doubled};
+use crate::clock::nanos;
 use crate::sync::Mutex;
 use crate::{Clock, Error, ErrorKind, Event, Events, Gate, Result, Source};
 pub use policy::{BreakerCounts, BreakerPolicy, BreakerWindow, Verdict};
@@ -135,7 +136,7 @@ impl Breaker {
         clock: Clock,
     ) -> Result<Self> {
         policy.check()?;
-        let rules = Rules { probes: policy.half_open, probes_for: nanos_of(policy.half_open_for) };
+        let rules = Rules { probes: policy.half_open, probes_for: nanos(policy.half_open_for) };
         let window = match policy.window {
             BreakerWindow::Time(length) => Window::over_time(length),
             BreakerWindow::Calls(length) => Window::over_calls(length),
@@ -143,7 +144,7 @@ impl Breaker {
         Ok(Self {
             circuit: Circuit::new(rules),
             window,
-            slow_nanos: policy.slow_after.map(nanos_of),
+            slow_nanos: policy.slow_after.map(nanos),
             policy,
             source,
             events,
@@ -333,12 +334,12 @@ impl Breaker {
     }
 
     fn nanos_at(&self, now: Instant) -> u64 {
-        nanos_of(now.saturating_duration_since(self.start))
+        nanos(now.saturating_duration_since(self.start))
     }
 
     fn is_slow(&self, took: Option<Duration>) -> bool {
         match (self.slow_nanos, took) {
-            (Some(slow), Some(took)) => nanos_of(took) >= slow,
+            (Some(slow), Some(took)) => nanos(took) >= slow,
             _ => false,
         }
     }
@@ -463,7 +464,7 @@ impl Host for Caller<'_> {
     fn open_time(&self, streak: u32) -> u64 {
         let policy = &self.breaker.policy;
         let time = doubled(policy.open_for, streak, policy.open_for_max);
-        nanos_of(policy.jitter.spread(time, &self.breaker.clock))
+        nanos(policy.jitter.spread(time, &self.breaker.clock))
     }
 
     fn is_quiet(&self, closed_for: u64) -> bool {
@@ -543,11 +544,6 @@ impl fmt::Debug for Breaker {
             .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
-}
-
-#[inline]
-fn nanos_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "windows hold far fewer calls than 53 bits count")]

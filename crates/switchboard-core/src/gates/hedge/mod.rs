@@ -11,6 +11,8 @@ mod turning;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::clock::nanos;
+
 use self::latencies::Latencies;
 pub use self::policy::{HedgeAfter, HedgePolicy};
 pub(super) use self::race::{Finish, Hedge, Race, Rival};
@@ -74,10 +76,6 @@ impl Hedging {
     fn nanos_at(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.start))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Of how many operations the durations are known, each a kilobyte: more than any subsystem reads with.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::gcra::{Answer, Quota, Ruling};
 use super::table::{KEYS_MAX, Room, Table};
-use super::{RateLimit, nanos, too_large, too_soon};
+use super::{RateLimit, too_large, too_soon};
+use crate::clock::nanos;
 use crate::gates::mistakes::Mistakes;
 use crate::stripe::{self, Padded};
 use crate::sync::Mutex;

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::gcra::{Booking, Gcra, Quota, Verdict};
+use crate::clock::nanos;
 use crate::settings::{Rate, duration};
 use crate::stripe::Padded;
 use crate::sync::Mutex;
@@ -358,11 +359,6 @@ fn too_large(cost: u64, burst: u64) -> Error {
 fn misconfigured(setting: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::Config, message)
         .with_context("setting", format_args!("rate_limit.{setting}"))
-}
-
-#[inline]
-fn nanos(duration: Duration) -> u64 {
-    saturated(duration.as_nanos())
 }
 
 #[inline]

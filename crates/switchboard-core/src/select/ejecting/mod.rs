@@ -15,6 +15,7 @@ use serde::Deserialize;
 use self::ledger::{Ejection, Host, Ledger, Rules};
 use super::candidates::bit;
 use super::{CallEnd, Candidates, Ending, Selector};
+use crate::clock::nanos;
 use crate::gates::Mistakes;
 use crate::settings::duration;
 use crate::sync::Mutex;
@@ -304,10 +305,6 @@ impl Teller<'_> {
     fn name(&self, member: usize) -> Arc<str> {
         self.names.get(member).cloned().unwrap_or_else(|| Arc::from(""))
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 const EJECT_MIN: Duration = Duration::from_millis(1);
