@@ -7,7 +7,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use switchboard_core::{Effect, Environment, Line, Op, Policy, Registry, Reply, Result, Subsystem};
+use switchboard_core::{
+    Effect, Environment, Line, Name, Op, Policy, Registry, Reply, Result, Subsystem,
+};
 
 use crate::provider::looked_after;
 use crate::{
@@ -45,11 +47,12 @@ where
     I: Clone + Send + Sync + 'static,
     O: Send + 'static,
 {
+    let name = Name::parse(name)?;
     if policy.is_empty() {
         return Ok(provider);
     }
     let line = Line::<Lone<dyn RequestResponse<I, O>>>::standalone(
-        name,
+        name.as_str(),
         provider.clone(),
         policy,
         environment,
@@ -70,11 +73,16 @@ where
     I: Clone + Send + Sync + 'static,
     O: Send + 'static,
 {
+    let name = Name::parse(name)?;
     if policy.is_empty() {
         return Ok(provider);
     }
-    let line =
-        Line::<Lone<dyn Stream<I, O>>>::standalone(name, provider.clone(), policy, environment)?;
+    let line = Line::<Lone<dyn Stream<I, O>>>::standalone(
+        name.as_str(),
+        provider.clone(),
+        policy,
+        environment,
+    )?;
     let gated = Streamer::from(line).with_effect(effect);
     Ok(Arc::new(Guarded { provider, gated }))
 }
@@ -90,10 +98,16 @@ pub fn sink<I>(
 where
     I: Clone + Send + Sync + 'static,
 {
+    let name = Name::parse(name)?;
     if policy.is_empty() {
         return Ok(provider);
     }
-    let line = Line::<Lone<dyn Sink<I>>>::standalone(name, provider.clone(), policy, environment)?;
+    let line = Line::<Lone<dyn Sink<I>>>::standalone(
+        name.as_str(),
+        provider.clone(),
+        policy,
+        environment,
+    )?;
     let gated = Sender::from(line).with_effect(effect);
     Ok(Arc::new(Guarded { provider, gated }))
 }
@@ -109,11 +123,16 @@ where
     I: Send + 'static,
     O: Send + 'static,
 {
+    let name = Name::parse(name)?;
     if policy.is_empty() {
         return Ok(provider);
     }
-    let line =
-        Line::<Lone<dyn Duplex<I, O>>>::standalone(name, provider.clone(), policy, environment)?;
+    let line = Line::<Lone<dyn Duplex<I, O>>>::standalone(
+        name.as_str(),
+        provider.clone(),
+        policy,
+        environment,
+    )?;
     Ok(Arc::new(Guarded { provider, gated: Dialer::from(line) }))
 }
 

@@ -95,7 +95,7 @@
 //! | close all | [`Manager::close`] | in reverse order, within a limit, every error kept |
 //! | resilience around a provider | a [`Policy`], or [`guard`] | one order of gates for all shapes, and retries that cannot multiply |
 //!
-//! Empty names are refused everywhere.
+//! The name of a driver, an instance, a guard or a connector is never empty: that is an error at once.
 //!
 //! [`Manager::available`]: switchboard_core::Manager::available
 //! [`Manager::close`]: switchboard_core::Manager::close

@@ -398,3 +398,16 @@ async fn a_policy_with_nothing_in_it_adds_nothing() -> Result<()> {
     assert!(Arc::ptr_eq(&plain, &same));
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_without_a_name_is_refused_also_where_it_would_add_nothing() {
+    let lengths: Arc<dyn RequestResponse<String, usize>> = Arc::new(
+        switchboard_provider::function::request_response("lengths", |text: String| async move {
+            Ok(text.len())
+        }),
+    );
+    let environment = Environment::new();
+    let guarded =
+        guard::request_response(" ", lengths, Policy::default(), Effect::Read, &environment);
+    assert!(guarded.is_err());
+}
