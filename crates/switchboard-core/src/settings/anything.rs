@@ -209,7 +209,7 @@ mod tests {
             Value::Bool(value) => json!(value),
             Value::Integer(value) => json!(value),
             Value::Float(value) => json!(value),
-            Value::String(value) => json!(value),
+            Value::String(value) | Value::Untyped(value) => json!(value),
             Value::List(list) => list.iter().map(|node| as_json(node.value())).collect(),
             Value::Table(table) => {
                 table.iter().map(|(key, node)| (key.to_owned(), as_json(node.value()))).collect()

@@ -11,7 +11,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer as _, Unexpected, Visito
 use serde::forward_to_deserialize_any;
 
 use super::path::{self, Step};
-use super::{Node, Origin, Settings, Value, View};
+use super::{Node, Origin, Settings, Value, View, untyped};
 
 /// Why serde refused the tree. Holds no value of the tree, except what the type itself says.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl<'a> Decoder<'a> {
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Integer(_) => Unexpected::Signed(0),
             Value::Float(value) => Unexpected::Float(*value),
-            Value::String(_) => Unexpected::Str(""),
+            Value::String(_) | Value::Untyped(_) => Unexpected::Str(""),
             Value::List(_) => Unexpected::Seq,
             Value::Table(_) => Unexpected::Map,
         }
@@ -225,6 +225,18 @@ impl<'a> Decoder<'a> {
         result
     }
 
+    /// Like [`visit`](Self::visit), where it is known as what text without a type is to be read.
+    fn visit_as<V: Visitor<'a>>(
+        self,
+        read: fn(&str) -> Value,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match self.view.untyped() {
+            Some(text) => visit_untyped(text, &read(text), visitor),
+            None => self.visit(visitor),
+        }
+    }
+
     fn visit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         let value = match self.view {
             View::Table(table) => return visitor.visit_map(Entries::of(table, self.probe)),
@@ -236,6 +248,7 @@ impl<'a> Decoder<'a> {
             Value::Integer(value) => visit_integer(*value, visitor),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Untyped(text) => visit_untyped(text, &untyped::looks_like(text), visitor),
             Value::List(items) => {
                 let mut items = Items { nodes: items, next: 0, probe: self.probe };
                 let value = visitor.visit_seq(&mut items)?;
@@ -244,6 +257,20 @@ impl<'a> Decoder<'a> {
             }
             Value::Table(table) => visitor.visit_map(Entries::of(table, self.probe)),
         }
+    }
+}
+
+/// Text without a type, read as what it was found to be.
+fn visit_untyped<'a, V: Visitor<'a>>(
+    text: &'a str,
+    read: &Value,
+    visitor: V,
+) -> Result<V::Value, Failure> {
+    match read {
+        Value::Bool(value) => visitor.visit_bool(*value),
+        Value::Integer(value) => visit_integer(*value, visitor),
+        Value::Float(value) => visitor.visit_f64(*value),
+        _ => visitor.visit_borrowed_str(text),
     }
 }
 
@@ -258,12 +285,12 @@ fn visit_integer<'a, V: Visitor<'a>>(value: i128, visitor: V) -> Result<V::Value
 }
 
 macro_rules! ask_for_a_type {
-    ($( $method:ident )*) => {
-        $(
+    ($( $as_what:ident: $( $method:ident )* ; )*) => {
+        $( $(
             fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
-                self.typed(self.visit(visitor))
+                self.typed(self.visit_as(untyped::$as_what, visitor))
             }
-        )*
+        )* )*
     };
 }
 
@@ -271,12 +298,13 @@ impl<'a> de::Deserializer<'a> for Decoder<'a> {
     type Error = Failure;
 
     ask_for_a_type! {
-        deserialize_bool
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string
-        deserialize_bytes deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map
-        deserialize_identifier
+        as_bool: deserialize_bool;
+        as_integer: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+            deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128;
+        as_float: deserialize_f32 deserialize_f64;
+        as_text: deserialize_char deserialize_str deserialize_string deserialize_bytes
+            deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map
+            deserialize_identifier;
     }
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {

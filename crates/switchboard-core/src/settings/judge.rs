@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use super::decode::{Failure, Probe, StandIn, Treatment};
 use super::path::{self, Step};
 use super::schema::{Class, Mistake};
-use super::{Node, Problem, Settings, Value};
+use super::{Node, Problem, Settings};
 
 /// Decodes the tree once more, watching one node.
 pub(super) type Ask<'a> = &'a dyn Fn(&Probe<'_>) -> Result<(), Failure>;
@@ -131,9 +131,7 @@ fn redacted(mut message: String, path: &str, settings: &Settings) -> String {
         None => settings.iter().map(|(_, node)| node).collect(),
     };
     while let Some(node) = waiting.pop() {
-        if let Value::String(text) = node.value() {
-            texts.push(text.as_str());
-        }
+        texts.extend(node.as_str());
         waiting.extend(node.children());
     }
     // The longest first, so that no part of one is taken for another.

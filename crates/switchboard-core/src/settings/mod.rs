@@ -18,9 +18,11 @@ mod problem;
 mod schema;
 mod secret;
 mod units;
+mod untyped;
 mod words;
 
-use std::collections::HashMap;
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::Result;
+use crate::sync::Mutex;
 
 pub use none::NoSettings;
 pub use origin::Origin;
@@ -89,6 +92,25 @@ pub enum Value {
     Float(f64),
     /// Text.
     String(String),
+    /// Text that came without a type, from a variable: it reads as a number, a truth value or text,
+    /// whatever is asked for.
+    ///
+    /// ```
+    /// use switchboard_core::settings::{Settings, Value};
+    ///
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Login {
+    ///     port: u16,
+    ///     password: String,
+    /// }
+    ///
+    /// let text = |text: &str| Value::Untyped(text.to_owned());
+    /// let settings = Settings::new().with("port", text("6379")).with("password", text("12345"));
+    /// let login: Login = settings.decode()?;
+    /// assert_eq!((login.port, login.password.as_str()), (6379, "12345"));
+    /// # switchboard_core::Result::<()>::Ok(())
+    /// ```
+    Untyped(String),
     /// Values in order.
     List(Vec<Node>),
     /// Settings below this one.
@@ -219,22 +241,34 @@ impl Settings {
     /// assert_eq!(paths, ["mx", "name"]);
     /// assert!(error.to_string().contains("did you mean `max`?"));
     /// ```
-    pub fn decode<T: DeserializeOwned + JsonSchema>(&self) -> Result<T> {
+    pub fn decode<T: DeserializeOwned + JsonSchema + 'static>(&self) -> Result<T> {
         self.decode_at("")
     }
 
     /// Like [`decode`](Self::decode), for settings that stand under `prefix` in a larger tree:
     /// paths in the report start with it.
-    pub fn decode_at<T: DeserializeOwned + JsonSchema>(&self, prefix: &str) -> Result<T> {
+    pub fn decode_at<T>(&self, prefix: &str) -> Result<T>
+    where
+        T: DeserializeOwned + JsonSchema + 'static,
+    {
         if self.is_too_deep() {
             let message = format!("nested more than {DEPTH_MAX} deep");
             let problem = Problem::new(prefix, self.origin.clone(), message);
             return Err(Problems::from_iter([problem]).into());
         }
-        let decoded = decode::decode::<T>(self);
         let schema = schema_of::<T>();
-        let mistakes = schema::walk(&schema, self);
-        let ask = |probe: &decode::Probe<'_>| decode::probe::<T>(self, probe);
+        let schema::Walked { mistakes, settled } = schema::walk(&schema, self);
+        let typed = untyped::settle(self, &settled);
+        let mut tree = typed.as_ref().unwrap_or(self);
+        let mut decoded = decode::decode::<T>(tree);
+        let retyped =
+            if decoded.is_err() { untyped::aliased_as_text(tree, &mistakes) } else { None };
+        if let Some(retyped) = &retyped
+            && let again @ Ok(_) = decode::decode::<T>(retyped)
+        {
+            (tree, decoded) = (retyped, again);
+        }
+        let ask = |probe: &decode::Probe<'_>| decode::probe::<T>(tree, probe);
         let problems = match decoded {
             Ok(value) if mistakes.is_empty() => return Ok(value),
             Ok(value) => {
@@ -244,7 +278,7 @@ impl Settings {
                 }
                 problems
             }
-            Err(failure) => judge::of_refused(mistakes, failure, self, &ask),
+            Err(failure) => judge::of_refused(mistakes, failure, tree, &ask),
         };
         Err(Problems::from_iter(problems).under(prefix).into())
     }
@@ -351,6 +385,11 @@ impl Node {
         self.key_origin.as_ref().unwrap_or(&self.origin)
     }
 
+    /// The text, if it came without a type.
+    fn untyped(&self) -> Option<&str> {
+        if let Value::Untyped(text) = &self.value { Some(text) } else { None }
+    }
+
     fn children(&self) -> Vec<&Self> {
         match &self.value {
             Value::List(items) => items.iter().collect(),
@@ -359,19 +398,30 @@ impl Node {
         }
     }
 
-    /// The text, if it is text.
+    /// The text, if it is text, with or without a type.
     pub fn as_str(&self) -> Option<&str> {
-        if let Value::String(text) = &self.value { Some(text) } else { None }
+        match &self.value {
+            Value::String(text) | Value::Untyped(text) => Some(text),
+            _ => None,
+        }
     }
 
-    /// The truth value, if it is one.
+    /// The truth value, if it is one or is text without a type that reads as one.
     pub fn as_bool(&self) -> Option<bool> {
-        if let Value::Bool(value) = self.value { Some(value) } else { None }
+        match &self.value {
+            Value::Bool(value) => Some(*value),
+            Value::Untyped(text) => text.parse().ok(),
+            _ => None,
+        }
     }
 
-    /// The whole number, if it is one.
+    /// The whole number, if it is one or is text without a type that reads as one.
     pub fn as_integer(&self) -> Option<i128> {
-        if let Value::Integer(value) = self.value { Some(value) } else { None }
+        match &self.value {
+            Value::Integer(value) => Some(*value),
+            Value::Untyped(text) => text.parse().ok(),
+            _ => None,
+        }
     }
 
     /// The items, if it is a list.
@@ -393,7 +443,7 @@ impl Value {
             Self::Bool(_) => "a boolean",
             Self::Integer(_) => "an integer",
             Self::Float(_) => "a number",
-            Self::String(_) => "a string",
+            Self::String(_) | Self::Untyped(_) => "a string",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
         }
@@ -472,6 +522,11 @@ impl<'a> View<'a> {
         if let Self::Node(node) = self { node.as_str() } else { None }
     }
 
+    /// The text, if it came without a type.
+    fn untyped(self) -> Option<&'a str> {
+        if let Self::Node(node) = self { node.untyped() } else { None }
+    }
+
     fn kind(self) -> &'static str {
         self.value().map_or("a table", Value::kind)
     }
@@ -484,10 +539,17 @@ impl<'a> View<'a> {
     }
 }
 
-/// The schema of what `T` reads.
-fn schema_of<T: JsonSchema>() -> serde_json::Value {
+/// The schema of what `T` reads, made once for each type and kept.
+pub(crate) fn schema_of<T: JsonSchema + 'static>() -> Arc<serde_json::Value> {
+    // As many as the program has types of settings. Nothing but their types decides what is in it.
+    static KNOWN: Mutex<BTreeMap<TypeId, Arc<serde_json::Value>>> = Mutex::new(BTreeMap::new());
+    if let Some(known) = KNOWN.lock().get(&TypeId::of::<T>()) {
+        return Arc::clone(known);
+    }
+    // Made without the lock: code of the type runs here.
     let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
-    settings.into_generator().into_root_schema_for::<T>().into()
+    let schema: serde_json::Value = settings.into_generator().into_root_schema_for::<T>().into();
+    Arc::clone(KNOWN.lock().entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(schema)))
 }
 
 /// A value as `Debug` shows it, down to the depth that can be decoded.

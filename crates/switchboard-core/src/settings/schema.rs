@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::number::{BOUNDS, Bound, Number, integer_bounds};
 use super::path::{self, Step};
 use super::words::{self, choices_hint, excerpt, nearest, one_of};
-use super::{Problem, Settings, Value, View, units};
+use super::{Node, Problem, Settings, Value, View, units, untyped};
 
 /// A mistake, and what serde may say about it.
 #[derive(Debug)]
@@ -41,13 +41,28 @@ pub(super) enum Class {
     Limit,
 }
 
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Walked<'t> {
+    pub(super) mistakes: Vec<Mistake<'t>>,
+    /// Texts without a type that the schema wants as something else than they look like.
+    pub(super) settled: Vec<Settled<'t>>,
+}
+
+/// What a text without a type has to be.
+#[derive(Debug)]
+pub(super) struct Settled<'t> {
+    pub(super) steps: Vec<Step<'t>>,
+    pub(super) value: Value,
+}
+
 /// All mistakes that `schema` finds in `settings`.
-pub(super) fn walk<'t>(schema: &Json, settings: &'t Settings) -> Vec<Mistake<'t>> {
+pub(super) fn walk<'t>(schema: &Json, settings: &'t Settings) -> Walked<'t> {
     let fuel = FUEL_MIN + FUEL_PER_NODE * settings.count();
     let mut walk = Walk { root: schema, steps: Vec::new(), fuel };
-    let mistakes = walk.check(schema, View::Table(settings), false);
+    let walked = walk.check(schema, View::Table(settings), false);
     // Unions of unions of themselves take for ever; nothing is said rather than half of it.
-    if walk.fuel == 0 { Vec::new() } else { mistakes }
+    if walk.fuel == 0 { Walked::default() } else { walked }
 }
 
 struct Walk<'s, 't> {
@@ -60,6 +75,7 @@ struct Walk<'s, 't> {
 #[derive(Default)]
 struct Findings<'s, 't> {
     mistakes: Vec<Mistake<'t>>,
+    settled: Vec<Settled<'t>>,
     known: HashSet<&'s str>,
     /// Some schema lists the keys of the table.
     closed: bool,
@@ -78,6 +94,7 @@ impl<'t> Findings<'_, 't> {
 
     fn absorb(&mut self, other: Self) {
         self.mistakes.extend(other.mistakes);
+        self.settled.extend(other.settled);
         self.known.extend(other.known);
         self.closed |= other.closed;
         self.open |= other.open;
@@ -95,7 +112,12 @@ struct Spot<'t> {
 
 impl<'s, 't> Walk<'s, 't> {
     /// Everything wrong with one node and what is below it.
-    fn check(&mut self, schema: &'s Json, view: View<'t>, secret: bool) -> Vec<Mistake<'t>> {
+    fn check(&mut self, schema: &'s Json, view: View<'t>, secret: bool) -> Walked<'t> {
+        if let View::Node(node) = view
+            && let Some(text) = node.untyped()
+        {
+            return self.check_untyped(schema, node, text, secret);
+        }
         let mut found = Findings::default();
         self.apply(schema, Spot { view, secret, hops: HOPS_MAX }, &mut found);
         if let Some(table) = view.table() {
@@ -105,7 +127,56 @@ impl<'s, 't> Walk<'s, 't> {
         found.mistakes.retain(|mistake| {
             seen.insert((mistake.problem.path.clone(), mistake.problem.message.clone()))
         });
-        found.mistakes
+        Walked { mistakes: found.mistakes, settled: found.settled }
+    }
+
+    /// What is wrong with a text in the form in which least is wrong with it.
+    fn check_untyped(
+        &mut self,
+        schema: &'s Json,
+        node: &Node,
+        text: &str,
+        secret: bool,
+    ) -> Walked<'t> {
+        let mut best: Option<((usize, usize), Walked<'t>)> = None;
+        for (position, value) in untyped::readings(text).into_iter().enumerate() {
+            let candidate = Node::new(value, node.origin().clone());
+            let mistakes = self.check_candidate(schema, &candidate, secret);
+            let refused = mistakes.iter().filter(|mistake| mistake.is_refused()).count();
+            let cost = (refused, mistakes.len());
+            if best.as_ref().is_some_and(|(least, _)| cost >= *least) {
+                continue;
+            }
+            // What it looks like is what it is read as anyway.
+            let is_settled = position > 0;
+            let steps = self.steps.clone();
+            let settled = Settled { steps, value: candidate.into_value() };
+            let settled = is_settled.then_some(settled).into_iter().collect();
+            best = Some((cost, Walked { mistakes, settled }));
+            if cost == (0, 0) {
+                break;
+            }
+        }
+        best.map(|(_, walked)| walked).unwrap_or_default()
+    }
+
+    /// What is wrong with a value that is tried in the place of a node. It has nothing below it.
+    fn check_candidate(
+        &mut self,
+        schema: &'s Json,
+        candidate: &Node,
+        secret: bool,
+    ) -> Vec<Mistake<'t>> {
+        let mut walk = Walk { root: self.root, steps: self.steps.clone(), fuel: self.fuel };
+        let found = walk.check(schema, View::Node(candidate), secret).mistakes;
+        self.fuel = walk.fuel;
+        let here = |found: Mistake<'_>| Mistake {
+            class: found.class,
+            steps: self.steps.clone(),
+            by_position: found.by_position,
+            problem: found.problem,
+        };
+        found.into_iter().map(here).collect()
     }
 
     /// What one schema says about a node; other schemas may apply to the same node.
@@ -133,7 +204,9 @@ impl<'s, 't> Walk<'s, 't> {
             View::Table(table) => self.apply_table(schema, table, spot, found),
             View::Node(node) => match node.value() {
                 Value::Integer(_) | Value::Float(_) => self.apply_range(schema, spot, found),
-                Value::String(text) => self.apply_text(schema, text, spot, found),
+                Value::String(text) | Value::Untyped(text) => {
+                    self.apply_text(schema, text, spot, found);
+                }
                 Value::List(items) => {
                     self.limit_length(schema, LIST_LENGTH, items.len(), spot, found);
                     self.apply_items(schema, items, spot, found);
@@ -284,7 +357,7 @@ impl<'s, 't> Walk<'s, 't> {
     fn apply_items(
         &mut self,
         schema: &'s Map<String, Json>,
-        items: &'t [super::Node],
+        items: &'t [Node],
         spot: Spot<'t>,
         found: &mut Findings<'s, 't>,
     ) {
@@ -342,7 +415,9 @@ impl<'s, 't> Walk<'s, 't> {
         found: &mut Findings<'s, 't>,
     ) {
         self.steps.push(step);
-        found.mistakes.extend(self.check(schema, view, spot.secret));
+        let below = self.check(schema, view, spot.secret);
+        found.mistakes.extend(below.mistakes);
+        found.settled.extend(below.settled);
         self.steps.pop();
     }
 
@@ -729,7 +804,7 @@ fn is_of_type(view: View<'_>, name: &str) -> bool {
         "boolean" => matches!(value, Value::Bool(_)),
         "integer" => matches!(value, Value::Integer(_)),
         "number" => matches!(value, Value::Integer(_) | Value::Float(_)),
-        "string" => matches!(value, Value::String(_)),
+        "string" => matches!(value, Value::String(_) | Value::Untyped(_)),
         "array" => matches!(value, Value::List(_)),
         "object" => matches!(value, Value::Table(_)),
         _ => true,
@@ -754,7 +829,7 @@ fn is_same(view: View<'_>, choice: &Json) -> bool {
     let Some(value) = view.value() else { return choice.is_object() };
     match (value, choice) {
         (Value::Bool(value), Json::Bool(choice)) => value == choice,
-        (Value::String(value), Json::String(choice)) => value == choice,
+        (Value::String(value) | Value::Untyped(value), Json::String(choice)) => value == choice,
         (Value::Integer(_) | Value::Float(_), Json::Number(_)) => {
             let numbers = (Number::of(value), Number::of_json(choice));
             matches!(numbers, (Some(a), Some(b)) if a.order(b).is_some_and(Ordering::is_eq))

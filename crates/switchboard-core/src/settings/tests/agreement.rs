@@ -171,6 +171,8 @@ const KEYS: [&str; 11] =
 const WORDS: [&str; 12] =
     ["memory", "redis", "nothing", "pool", "hosts", "labels", "30s", "64KiB", "5/s", "x", "", "1"];
 
+const READ_AS: [&str; 9] = ["true", "false", "7", "255", "256", "-1", "1.5", "007", "1e3"];
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![6 => prop::sample::select(&WORDS[..]).prop_map(str::to_owned), 1 => ".{0,6}"]
 }
@@ -184,6 +186,8 @@ fn value() -> impl Strategy<Value = Value> {
             .prop_map(Value::Integer),
         1 => any::<f64>().prop_map(Value::Float),
         6 => text().prop_map(Value::String),
+        3 => prop_oneof![text(), prop::sample::select(&READ_AS[..]).prop_map(str::to_owned)]
+            .prop_map(Value::Untyped),
     ];
     leaf.prop_recursive(5, 40, 5, |inner| {
         prop_oneof![
@@ -218,10 +222,10 @@ fn tree() -> impl Strategy<Value = Settings> {
 /// Whether serde takes the tree. If so, nothing but unknown keys may have been found, and not even
 /// those where the type itself forbids them. Only a list in the place of a table is always wrong,
 /// and in a list that may be such a one nothing is certain.
-fn agree<T: DeserializeOwned + JsonSchema>(settings: &Settings, strict: bool) -> bool {
+fn agree<T: DeserializeOwned + JsonSchema + 'static>(settings: &Settings, strict: bool) -> bool {
     let accepted = decode::decode::<T>(settings).is_ok();
     let schema = schema_of::<T>();
-    let mistakes = schema::walk(&schema, settings);
+    let mistakes = schema::walk(&schema, settings).mistakes;
     if accepted {
         let wrong = mistakes.iter().find(|mistake| match mistake.class {
             Class::Listed => false,

@@ -113,7 +113,7 @@ fn set(settings: &mut Settings, key: &str, line: u32, value: impl Into<Value>) {
 }
 
 #[track_caller]
-fn check<T: DeserializeOwned + JsonSchema>(settings: &Settings, expected: &[&str]) {
+fn check<T: DeserializeOwned + JsonSchema + 'static>(settings: &Settings, expected: &[&str]) {
     let mut found: Vec<String> = match settings.decode::<T>() {
         Ok(_) => Vec::new(),
         Err(error) => {

@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind};
 
 mod agreement;
 mod mistakes;
+mod untyped;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Pool {
