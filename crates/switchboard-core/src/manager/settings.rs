@@ -51,6 +51,12 @@ pub struct InstanceSettings {
     #[serde(default, with = "duration::option")]
     #[schemars(with = "Option<duration::Text>")]
     pub close_limit: Option<Duration>,
+    /// Whether it is connected at start; that it cannot be is told and stops nothing.
+    #[serde(default)]
+    pub eager: bool,
+    /// Whether the start fails if it cannot be connected, and whether readiness needs it.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// The gates of an instance, by name or on the spot.
@@ -65,8 +71,16 @@ pub enum PolicyChoice {
 
 impl InstanceSettings {
     /// The names of the keys.
-    pub const KEYS: &'static [&'static str] =
-        &["driver", "require", "policy", "build_limit", "drain_limit", "close_limit"];
+    pub const KEYS: &'static [&'static str] = &[
+        "driver",
+        "require",
+        "policy",
+        "build_limit",
+        "drain_limit",
+        "close_limit",
+        "eager",
+        "required",
+    ];
 
     /// Takes what every instance has out of `settings`; the rest is the driver's.
     pub fn take(settings: &Settings, instance: &str) -> Result<(Self, Settings)> {
@@ -96,7 +110,7 @@ impl PolicyChoice {
         let path = format!("{instance}.policy");
         match node.value() {
             Value::Null => Ok(None),
-            Value::String(name) => Ok(Some(Self::Named(name.clone()))),
+            Value::String(name) | Value::Untyped(name) => Ok(Some(Self::Named(name.clone()))),
             Value::Table(policy) => Ok(Some(Self::Own(Box::new(policy.decode_at(&path)?)))),
             other => {
                 let message = format!(
@@ -131,21 +145,25 @@ impl<S: Subsystem> Manager<S> {
         // The driver may be known although the rest is wrong; then its mistakes are told as well.
         let driver_name = match &taken {
             Ok((own, _)) => own.driver.clone(),
-            Err(_) => settings.child("driver").and_then(|node| node.as_str()).map(str::to_owned),
+            Err(_) => driver_of(settings),
         };
         let driver_name = driver_name.or_else(|| usual.map(str::to_owned));
         let Some(driver_name) = driver_name else {
             return Err(taken.err().unwrap_or_else(|| self.no_driver(settings, &full_name)));
         };
-        let driver = self.0.registry.find(&driver_name).map_err(|error| {
-            error
-                .with_context("instance", &full_name)
-                .with_context("at", origin_of_driver(settings))
-        })?;
+        let driver = match self.0.registry.find(&driver_name) {
+            Ok(driver) => driver,
+            Err(error) => {
+                return both(taken, unknown(error, settings, &full_name)).map(|(_, plan)| plan);
+            }
+        };
         let rest = match &taken {
             Ok((_, rest)) => rest.clone(),
             Err(_) => without_own_keys(settings),
         };
+        let (rest, addressed) =
+            self.0.registry.without_address(&driver, rest, InstanceSettings::KEYS);
+        let addressed = addressed.map_err(|error| under(error, &full_name));
         let checked = driver.check(&rest, &full_name);
         let checked = checked.map_err(|error| hint_at_own_keys(error, settings, &full_name));
         let choice = match &taken {
@@ -154,10 +172,12 @@ impl<S: Subsystem> Manager<S> {
         };
         let policy = self.policy_of(choice, &full_name, settings);
         let required = match &taken {
-            Ok((own, _)) => self.check_required(&own.require, &driver, &full_name),
+            Ok((own, _)) => self.check_required(&own.require, settings, &driver, &full_name),
             Err(_) => Ok(()),
         };
-        let ((((own, rest), ()), policy), ()) = both(both(both(taken, checked), policy), required)?;
+        let checked = both(addressed, checked);
+        let (((taken, _), policy), ()) = both(both(both(taken, checked), policy), required)?;
+        let (own, _) = taken;
         let usual = Limits::default();
         let limits = Limits {
             build: own.build_limit.unwrap_or(usual.build),
@@ -208,11 +228,27 @@ impl<S: Subsystem> Manager<S> {
     fn check_required(
         &self,
         required: &[String],
+        settings: &Settings,
         driver: &Registered<S>,
         instance: &str,
     ) -> Result<()> {
-        let lacking = required.iter().find(|name| !driver.capabilities().has(name));
-        lacking.map_or(Ok(()), |name| Err(self.incapable(instance, driver, name)))
+        let lacking: Vec<(usize, &String)> = required
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !driver.capabilities().has(name))
+            .collect();
+        let Some((_, first)) = lacking.first() else { return Ok(()) };
+        let error = self.incapable(instance, driver, first);
+        let problems = lacking.iter().map(|(position, name)| {
+            let place = format!("require[{position}]");
+            let origin = origin_within(settings, &place).clone();
+            let message = format!("the driver {:?} cannot {:?}", driver.label(), shortened(name));
+            let problem = Problem::new(format!("{instance}.{place}"), origin, message);
+            let error = self.incapable(instance, driver, name);
+            error.hints().map(str::to_owned).fold(problem, Problem::with_hint)
+        });
+        let problems: Problems = problems.collect();
+        Err(error.with_source(problems))
     }
 
     #[cold]
@@ -278,7 +314,7 @@ fn refuse_too_deep(settings: &Settings, instance: &str) -> Result<()> {
 /// The policy of settings whose other keys are wrong; its own mistakes are told with those.
 fn choice_of(node: &Node) -> Option<PolicyChoice> {
     match node.value() {
-        Value::String(name) => Some(PolicyChoice::Named(name.clone())),
+        Value::String(name) | Value::Untyped(name) => Some(PolicyChoice::Named(name.clone())),
         Value::Table(table) => {
             table.decode().ok().map(|policy| PolicyChoice::Own(Box::new(policy)))
         }
@@ -346,9 +382,30 @@ fn suggested(hint: &str) -> Option<&str> {
     hint.strip_prefix("did you mean `")?.strip_suffix("`?")
 }
 
-fn origin_of_driver(settings: &Settings) -> String {
-    let node = settings.child("driver").or_else(|| settings.child("url"));
-    node.map_or(settings.origin(), |node| node.origin()).to_string()
+/// The driver of settings whose other keys are wrong.
+fn driver_of(settings: &Settings) -> Option<String> {
+    let named = settings.child("driver").and_then(|node| node.as_str());
+    named.map(str::to_owned).or_else(|| scheme_of(settings))
+}
+
+/// The error of a driver that nobody knows, which is also a mistake at the place where it is named.
+fn unknown<T>(error: Error, settings: &Settings, instance: &str) -> Result<T> {
+    let key = if settings.child("driver").is_some() { "driver" } else { "url" };
+    let origin = settings.child(key).map_or(settings.origin(), Node::origin).clone();
+    let available = error.context_value("available").unwrap_or_default();
+    let hint = error.hints().next().map_or_else(String::new, |hint| format!("{hint} "));
+    let problem = Problem::new(format!("{instance}.{key}"), origin.clone(), error.message())
+        .with_hint(format!("{hint}the drivers are {available}"));
+    let error = error.with_context("instance", instance).with_context("at", origin);
+    Err(error.with_source(Problems::from_iter([problem])))
+}
+
+/// The same mistakes, of settings that stand under `prefix`.
+fn under(error: Error, prefix: &str) -> Error {
+    match error.find::<Problems>() {
+        Some(problems) => problems.clone().under(prefix).into(),
+        None => error,
+    }
 }
 
 fn without_own_keys(settings: &Settings) -> Settings {
@@ -361,8 +418,7 @@ fn without_own_keys(settings: &Settings) -> Settings {
 
 /// `redis` of `redis://127.0.0.1` and of `redis+tls://127.0.0.1`.
 fn scheme_of(settings: &Settings) -> Option<String> {
-    let Value::String(url) = settings.child("url")?.value() else { return None };
-    let (scheme, _) = url.split_once("://")?;
+    let (scheme, _) = settings.child("url")?.as_str()?.split_once("://")?;
     Some(scheme.split('+').next().unwrap_or(scheme).to_owned())
 }
 

@@ -23,6 +23,7 @@ pub struct Descriptor {
     pub(super) summary: String,
     pub(super) capabilities: Capabilities,
     pub(super) exclusive: bool,
+    pub(super) proven: bool,
 }
 
 /// A registered driver, as [`Registry::describe`](super::Registry::describe) shows it.
@@ -41,6 +42,8 @@ pub struct DriverInfo {
     pub capabilities: Capabilities,
     /// Whether two of it never serve one instance at once: see [`Descriptor::exclusive`].
     pub exclusive: bool,
+    /// Whether its tests ran against the real thing: see [`Descriptor::proven`].
+    pub proven: bool,
     /// Where the program registered it.
     pub place: &'static Location<'static>,
 }
@@ -55,6 +58,7 @@ impl Descriptor {
             summary: String::new(),
             capabilities: Capabilities::new(),
             exclusive: false,
+            proven: false,
         }
     }
 
@@ -90,6 +94,13 @@ impl Descriptor {
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
+        self
+    }
+
+    /// The conformance suite of its subsystem runs on it in its own tests, against the real service.
+    #[must_use]
+    pub fn proven(mut self) -> Self {
+        self.proven = true;
         self
     }
 }

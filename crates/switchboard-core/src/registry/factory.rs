@@ -5,14 +5,15 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::Descriptor;
+use super::address::ADDRESS;
 use crate::name::{Name, interned};
-use crate::{BuildContext, Capabilities, Erase, Result, Settings, Subsystem};
+use crate::{BuildContext, Capabilities, Erase, Result, Settings, Subsystem, settings};
 
 pub(super) type Building<D> = Pin<Box<dyn Future<Output = Result<Arc<D>>> + Send>>;
 
@@ -21,6 +22,8 @@ pub(super) trait Factory<S: Subsystem>: Send + Sync {
     fn check(&self, settings: &Settings, prefix: &str) -> Result<()>;
     fn build(&self, settings: &Settings, context: BuildContext) -> Result<Building<S::Driver>>;
     fn schema(&self) -> Schema;
+    /// Whether `key` is a setting of the driver, as far as can be told.
+    fn reads(&self, key: &str) -> bool;
 }
 
 /// A factory whose settings are a `C` and whose driver is a `T`.
@@ -50,6 +53,10 @@ where
     fn schema(&self) -> Schema {
         schema_for!(C)
     }
+
+    fn reads(&self, key: &str) -> bool {
+        settings::reads::<C>(key)
+    }
 }
 
 /// A driver that is registered under a name.
@@ -63,6 +70,7 @@ pub(crate) struct Registered<S: Subsystem> {
     pub(super) place: &'static Location<'static>,
     pub(super) driver_type: TypeId,
     pub(super) factory: Box<dyn Factory<S>>,
+    pub(super) reads_address: OnceLock<bool>,
 }
 
 impl<S: Subsystem> Registered<S> {
@@ -85,6 +93,11 @@ impl<S: Subsystem> Registered<S> {
     /// All mistakes of `settings`, which stand under `prefix`; nothing is built.
     pub(crate) fn check(&self, settings: &Settings, prefix: &str) -> Result<()> {
         self.factory.check(settings, prefix)
+    }
+
+    /// Whether the driver has an address among its settings.
+    pub(crate) fn reads_address(&self) -> bool {
+        *self.reads_address.get_or_init(|| self.factory.reads(ADDRESS))
     }
 
     /// Builds a driver; no lock is held while the factory runs.

@@ -3,6 +3,7 @@
 //! Written a few times at start, read on every look-up: readers see a frozen table and take no
 //! lock. It builds drivers and keeps none of them; instances belong to the manager.
 
+mod address;
 mod descriptor;
 mod factory;
 
@@ -12,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use schemars::JsonSchema;
@@ -422,6 +423,7 @@ where
         place,
         driver_type: TypeId::of::<T>(),
         factory: Box::new(Typed { make, types: PhantomData::<fn(C) -> T> }),
+        reads_address: OnceLock::new(),
     })
 }
 
@@ -444,6 +446,7 @@ fn info<S: Subsystem>(driver: &Registered<S>) -> DriverInfo {
         settings: driver.factory.schema(),
         capabilities: driver.capabilities().clone(),
         exclusive: driver.is_exclusive(),
+        proven: driver.descriptor.proven,
         place: driver.place,
     }
 }

@@ -201,6 +201,11 @@ impl Settings {
         self.entries.is_empty()
     }
 
+    /// How a path to `key` is written: quoted, where the key would not be read as one.
+    pub fn path_of(key: &str) -> String {
+        path::render(&[path::Step::Key(key)])
+    }
+
     /// Where the table itself came from: what a missing key is reported at.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -550,6 +555,20 @@ pub(crate) fn schema_of<T: JsonSchema + 'static>() -> Arc<serde_json::Value> {
     let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
     let schema: serde_json::Value = settings.into_generator().into_root_schema_for::<T>().into();
     Arc::clone(KNOWN.lock().entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(schema)))
+}
+
+/// Whether a `T` reads `key`, as far as its schema and serde can be asked.
+pub(crate) fn reads<T: DeserializeOwned + JsonSchema + 'static>(key: &str) -> bool {
+    let settings = Settings::at(Origin::Default).with(key, Settings::at(Origin::Default));
+    let walked = schema::walk(&schema_of::<T>(), &settings);
+    if !walked.mistakes.iter().any(|mistake| mistake.class == schema::Class::Unknown) {
+        return true;
+    }
+    // The schema does not know aliases.
+    let steps = [path::Step::Key(key)];
+    let probe = decode::Probe::alone(&steps);
+    let _ = decode::probe::<T>(&settings, &probe);
+    matches!(probe.treatment(), decode::Treatment::Accepted | decode::Treatment::Refused)
 }
 
 /// A value as `Debug` shows it, down to the depth that can be decoded.

@@ -98,7 +98,8 @@ fn a_driver_describes_itself_before_anything_is_built() {
         .alias("zeder")
         .alias("Ash")
         .summary("heavy")
-        .capability("drawer", Support::Emulated);
+        .capability("drawer", Support::Emulated)
+        .proven();
     let line = line!() + 1;
     script.register(&registry, descriptor).unwrap();
     let [oak] = registry.describe().try_into().unwrap();
@@ -106,7 +107,7 @@ fn a_driver_describes_itself_before_anything_is_built() {
     assert_eq!(oak.aliases, ["ash", "zeder"]);
     assert_eq!(oak.summary, "heavy");
     assert_eq!(oak.capabilities.support("drawer"), Support::Emulated);
-    assert!(!oak.exclusive);
+    assert!(!oak.exclusive && oak.proven);
     let schema = serde_json::to_value(&oak.settings).unwrap();
     assert!(schema["properties"]["label"].is_object(), "{schema}");
     assert!(schema["properties"]["needs"].is_object(), "{schema}");

@@ -2,8 +2,8 @@
 
 use switchboard_core::settings::{Node, Value};
 use switchboard_core::{
-    Descriptor, Environment, Error, ErrorKind, Manager, Origin, Policy, Problem, Problems,
-    Registry, Settings, Support,
+    Descriptor, Environment, Error, ErrorKind, InstanceSettings, Manager, Origin, Policy, Problem,
+    Problems, Registry, Settings, Support,
 };
 
 use crate::desk::{Desks, Script, World, paper};
@@ -188,4 +188,120 @@ fn a_mistake_in_a_policy_is_told_at_its_own_place_beside_the_others() {
     let group = Settings::new().with("members", ["member"]).with("policy", policy);
     let error = refused(&world, &group);
     assert_says(&error, "desk.a.policy.deadline", "needs a unit");
+}
+
+#[test]
+fn seven_mistakes_of_one_instance_are_told_once_each() {
+    let world = World::new();
+    let settings = Settings::new()
+        .with("driver", "paper")
+        .with("labl", "x")
+        .with("label", 5)
+        .with("build_limit", 30)
+        .with("eager", "perhaps")
+        .with("require", 7)
+        .with("policy", Settings::new().with("deadline", 5).with("retri", Settings::new()));
+    let error = refused(&world, &settings);
+    let mut found = paths(&error);
+    found.sort();
+    let expected = [
+        "desk.a.build_limit",
+        "desk.a.eager",
+        "desk.a.label",
+        "desk.a.labl",
+        "desk.a.policy.deadline",
+        "desk.a.policy.retri",
+        "desk.a.require",
+    ];
+    assert_eq!(found, expected, "{error}");
+}
+
+#[test]
+fn what_the_driver_cannot_do_and_a_policy_that_cannot_be_are_told_once_beside_the_rest() {
+    let world = World::new();
+    let policy = Settings::new().with("deadline", "0s");
+    let settings =
+        paper().with("labl", "x").with("require", ["fly", "swim"]).with("policy", policy);
+    let error = refused(&world, &settings);
+    let mut found = paths(&error);
+    found.sort();
+    let expected =
+        ["desk.a.labl", "desk.a.policy.deadline", "desk.a.require[0]", "desk.a.require[1]"];
+    assert_eq!(found, expected, "{error}");
+}
+
+#[test]
+fn a_driver_that_nobody_knows_is_a_mistake_at_its_place_beside_the_others() {
+    let world = World::new();
+    let alone = world.desks.configure("a", &Settings::new().with("driver", "papr")).unwrap_err();
+    assert_eq!(alone.kind(), ErrorKind::NotRegistered);
+    assert_says(&alone, "desk.a.driver", "did you mean \"paper\"? the drivers are glass");
+    let settings = Settings::new().with("url", "papr://x").with("eager", 1);
+    assert_eq!(paths(&refused(&world, &settings)), ["desk.a.eager", "desk.a.url"]);
+}
+
+fn addressed(address: &str) -> Settings {
+    Settings::new().with("url", address)
+}
+
+#[test]
+fn the_address_of_a_driver_without_one_is_its_name_or_its_settings() {
+    let world = World::new();
+    let good = ["paper://", "paper://?", "PAPER://?label=x", "paper+thin://?label=5%3D%C3%BC&"];
+    for (position, address) in good.into_iter().enumerate() {
+        let name = format!("a{position}");
+        world.desks.configure(&name, &addressed(address)).expect(address);
+    }
+    world.desks.configure("named", &addressed("paper://").with("driver", "paper")).unwrap();
+    let untyped = Settings::new().with("url", Value::Untyped("paper://?label=x".to_owned()));
+    world.desks.configure("variable", &untyped).unwrap();
+}
+
+#[test]
+fn what_else_stands_in_such_an_address_is_a_mistake_there() {
+    let world = World::new();
+    let cases = [
+        ("paper://localhost", "desk.a.url", "the driver has no address"),
+        ("paper:///?label=x", "desk.a.url", "the driver has no address"),
+        ("paper://?label=x#top", "desk.a.url", "the driver has no address"),
+        ("paper://?label", "desk.a.url", "a setting in the address has no value"),
+        ("paper://?label=%ff", "desk.a.url", "the address is not text"),
+        ("paper://?policy=fast", "desk.a.url", "cannot be in its address"),
+        ("paper://?eager=true", "desk.a.url", "cannot be in its address"),
+        ("paper://?label=x&label=y", "desk.a.label", "the setting is set twice"),
+        ("paper://?lable=x", "desk.a.lable", "did you mean `label`?"),
+    ];
+    for (address, path, said) in cases {
+        let error = refused(&world, &addressed(address));
+        assert_says(&error, path, said);
+        assert_eq!(problems(&error).len(), 1, "{address}: {error}");
+    }
+    let twice = refused(&world, &addressed("paper://?label=x").with("label", "y"));
+    assert_says(&twice, "desk.a.label", "the setting is set twice; it is set at ");
+    let other = refused(&world, &addressed("glass://").with("driver", "paper"));
+    assert_says(&other, "desk.a.url", "does not name the driver; `glass` is another driver");
+    let none = refused(&world, &addressed("label=x").with("driver", "paper"));
+    assert_says(&none, "desk.a.url", "write paper:// or paper://?setting=value");
+}
+
+#[test]
+fn a_mistake_in_an_address_quotes_none_of_its_values() {
+    let world = World::new();
+    for address in ["paper://canary", "paper://?canary", "paper://?policy=canary", "canary"] {
+        let error = refused(&world, &addressed(address).with("driver", "paper"));
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
+}
+
+#[test]
+fn eager_and_required_belong_to_the_instance_and_read_from_text() {
+    let untyped = |text: &str| Value::Untyped(text.to_owned());
+    let settings = paper().with("eager", untyped("true")).with("drain_limit", untyped("5s"));
+    let (own, rest) = InstanceSettings::take(&settings, "desk.a").unwrap();
+    assert_eq!((own.eager, own.required), (true, false));
+    assert_eq!(own.drain_limit, Some(std::time::Duration::from_secs(5)));
+    assert!(rest.child("eager").is_none());
+    let named = paper().with("policy", untyped("fast"));
+    let (own, _) = InstanceSettings::take(&named, "desk.a").unwrap();
+    assert_eq!(own.policy, Some(switchboard_core::PolicyChoice::Named("fast".to_owned())));
 }
