@@ -114,6 +114,7 @@ mod panics;
 mod reaper;
 mod registry;
 mod reply;
+mod section;
 mod select;
 pub mod settings;
 mod sharded;
@@ -147,6 +148,7 @@ pub use op::{Effect, Op};
 pub use reaper::{Job, Reaper, ReaperFigures, Running};
 pub use registry::{Descriptor, DriverInfo, Entry, Registry, Replacement};
 pub use reply::Reply;
+pub use section::Section;
 pub use select::{
     CallEnd, Candidates, EjectPolicy, Ejecting, Ending, HashByKey, HealthCheck, LeastLoaded,
     Priority, RoundRobin, Selector, Weighted,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Lifecycle, Line, Op, Registry, Result};
+use crate::{Lifecycle, Line, Op, Registry, Result, Section, Settings};
 
 /// A domain with one driver contract: cache, queue, or one of the application's own.
 ///
@@ -27,6 +27,14 @@ pub trait Subsystem: Sized + Send + Sync + 'static {
 
     /// Registers the drivers that come with the subsystem.
     fn register_built_ins(registry: &Registry<Self>) -> Result<()>;
+
+    /// What its section of the configuration declares, or all that is wrong with the section.
+    ///
+    /// The usual grammar is [`Section::usual`]; a subsystem whose section is written in another way
+    /// reads it here. Paths of problems start with where the section stands, [`NAME`](Self::NAME).
+    fn section(settings: &Settings) -> Result<Section> {
+        Section::usual(Self::NAME, settings)
+    }
 }
 
 /// A driver that the crate knows and this build leaves out.
