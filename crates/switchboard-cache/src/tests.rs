@@ -16,6 +16,15 @@ use tokio::sync::Notify;
 use crate::drivers::memory::{Memory, MemoryConfig};
 use crate::{Cache, CacheDriver, Caches, Key, Ttl, Typed, op};
 
+#[test]
+fn the_drivers_that_need_no_service_are_proven() {
+    let proven = |name: &str| {
+        let registry = Registry::<Caches>::with_built_ins().unwrap();
+        registry.get(name).unwrap().describe().proven
+    };
+    assert!(proven("memory") && proven("null"));
+}
+
 #[tokio::test]
 async fn a_key_that_is_none_is_refused_before_the_driver_is_asked() {
     let (script, cache) = scripted();

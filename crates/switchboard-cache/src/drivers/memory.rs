@@ -68,7 +68,8 @@ pub(crate) fn register(registry: &Registry<Caches>) -> Result<()> {
     let descriptor = Descriptor::new("memory")
         .summary("In the memory of the process, bounded by entries and bytes")
         .capability(capability::INCREMENT, Support::Native)
-        .capability(capability::RETAIN, Support::Native);
+        .capability(capability::RETAIN, Support::Native)
+        .proven();
     registry.register(descriptor, |config: MemoryConfig, context| async move {
         Memory::new(&config, context.clock().clone())
     })
