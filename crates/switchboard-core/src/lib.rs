@@ -153,5 +153,5 @@ pub use select::{
     CallEnd, Candidates, EjectPolicy, Ejecting, Ending, HashByKey, HealthCheck, LeastLoaded,
     Priority, RoundRobin, Selector, Weighted,
 };
-pub use settings::{NoSettings, Origin, Problem, Problems, Secret, Settings};
+pub use settings::{NoSettings, Origin, Problem, Problems, Secret, Settings, ShownSetting};
 pub use subsystem::{Erase, LeftOut, Subsystem};

@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use super::Descriptor;
 use super::address::ADDRESS;
 use crate::name::{Name, interned};
-use crate::{BuildContext, Capabilities, Erase, Result, Settings, Subsystem, settings};
+use crate::{
+    BuildContext, Capabilities, Erase, Result, Settings, ShownSetting, Subsystem, settings,
+};
 
 pub(super) type Building<D> = Pin<Box<dyn Future<Output = Result<Arc<D>>> + Send>>;
 
@@ -22,6 +24,8 @@ pub(super) trait Factory<S: Subsystem>: Send + Sync {
     fn check(&self, settings: &Settings, prefix: &str) -> Result<()>;
     fn build(&self, settings: &Settings, context: BuildContext) -> Result<Building<S::Driver>>;
     fn schema(&self) -> Schema;
+    /// Every setting with its value and place, for people.
+    fn explain(&self, settings: &Settings) -> Vec<ShownSetting>;
     /// Whether `key` is a setting of the driver, as far as can be told.
     fn reads(&self, key: &str) -> bool;
 }
@@ -52,6 +56,10 @@ where
 
     fn schema(&self) -> Schema {
         schema_for!(C)
+    }
+
+    fn explain(&self, settings: &Settings) -> Vec<ShownSetting> {
+        settings.explained(&settings::schema_of::<C>())
     }
 
     fn reads(&self, key: &str) -> bool {
@@ -98,6 +106,11 @@ impl<S: Subsystem> Registered<S> {
     /// Whether the driver has an address among its settings.
     pub(crate) fn reads_address(&self) -> bool {
         *self.reads_address.get_or_init(|| self.factory.reads(ADDRESS))
+    }
+
+    /// Every setting with its value and place, for people.
+    pub(super) fn explain(&self, settings: &Settings) -> Vec<ShownSetting> {
+        self.factory.explain(settings)
     }
 
     /// Builds a driver; no lock is held while the factory runs.

@@ -19,13 +19,17 @@ use arc_swap::{ArcSwap, Guard};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use address::Addressed;
 pub use descriptor::{Descriptor, DriverInfo};
 pub(crate) use factory::Registered;
 use factory::Typed;
 
 use crate::name::{Name, NameTable, interned, nearest, shortened};
 use crate::sync::Mutex;
-use crate::{BuildContext, Erase, Error, ErrorKind, Result, Settings, Subsystem};
+use crate::{
+    BuildContext, Erase, Error, ErrorKind, InstanceSettings, Result, Settings, ShownSetting,
+    Subsystem,
+};
 
 /// The drivers of one subsystem, by name. Cheap to clone; clones are the same registry.
 ///
@@ -284,6 +288,35 @@ impl<S: Subsystem> Entry<S> {
     /// All mistakes of `settings`, at once; nothing is built.
     pub fn check(&self, settings: &Settings) -> Result<()> {
         self.driver().check(settings, "")
+    }
+
+    /// Every setting of an instance that uses this driver, for people: first those that `settings` has,
+    /// in the order in which they were written, then every other one that the driver knows, with its
+    /// default. Secrets are `***`.
+    ///
+    /// Settings that are wrong are shown as they are; what is wrong with them [`check`](Self::check)
+    /// says.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{CountersSubsystem, fixed};
+    /// use switchboard_core::Registry;
+    ///
+    /// let registry = Registry::<CountersSubsystem>::with_built_ins()?;
+    /// let fixed_driver = registry.get("fixed").ok_or("no such driver")?;
+    /// let shown = fixed_driver.explain(&fixed(7));
+    /// assert_eq!((shown[1].path.as_str(), shown[1].value.as_deref()), ("value", Some("7")));
+    /// assert_eq!(shown[1].description.as_deref(), Some("The value."));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, settings: &Settings) -> Vec<ShownSetting> {
+        let addressed = Addressed { drivers: &self.table, driver: self.driver() };
+        match addressed.resolve(settings.clone(), InstanceSettings::KEYS) {
+            (resolved, Ok(())) => self.driver().explain(&resolved),
+            (_, Err(_)) => self.driver().explain(settings),
+        }
     }
 
     #[inline]

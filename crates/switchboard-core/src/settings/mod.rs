@@ -10,6 +10,7 @@
 mod anything;
 mod decode;
 mod judge;
+mod mask;
 mod none;
 mod number;
 mod origin;
@@ -17,6 +18,7 @@ mod path;
 mod problem;
 mod schema;
 mod secret;
+mod shown;
 mod units;
 mod untyped;
 mod words;
@@ -36,6 +38,7 @@ pub use none::NoSettings;
 pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
+pub use shown::ShownSetting;
 pub use units::{ByteSize, DurationText, Rate, UnitError, duration};
 
 /// How deep tables and lists may be nested; decoding a deeper tree is a mistake, not a crash.

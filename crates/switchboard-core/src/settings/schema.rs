@@ -815,7 +815,7 @@ fn is_table_type(name: &str) -> bool {
     !matches!(name, "null" | "boolean" | "integer" | "number" | "string" | "array")
 }
 
-fn is_secret(schema: &Map<String, Json>) -> bool {
+pub(super) fn is_secret(schema: &Map<String, Json>) -> bool {
     schema.get("writeOnly") == Some(&Json::Bool(true))
         || schema.get("format").and_then(Json::as_str) == Some("password")
 }
