@@ -16,6 +16,6 @@ mod source;
 
 pub use layer::Layer;
 pub use loader::{Loaded, Loader};
-pub use parse::Format;
-pub use report::Report;
+pub use parse::{FILE_BYTES_MAX, Format, NODES_MAX, Parsed, parse, read_file};
+pub use report::{Coloured, Report};
 pub use source::{Source, Sources};
