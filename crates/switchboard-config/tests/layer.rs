@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use switchboard_config::Layer;
 use switchboard_core::{Problems, Settings};
 
@@ -56,6 +56,24 @@ fn a_layer_may_leave_out_what_it_likes() {
     Layer::<Service>::new().with("pool", pool("max", 5)).check().unwrap();
     let settings = Layer::<Service>::of(pool("connections", 3)).into_settings().unwrap();
     assert_eq!(settings.len(), 1);
+}
+
+/// serde insists on `limit`, of which the schema says that it may be left out.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Insisting {
+    #[serde(deserialize_with = "limit")]
+    limit: Option<u32>,
+}
+
+fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    Option::deserialize(from)
+}
+
+#[test]
+fn what_only_serde_misses_may_still_come() {
+    Layer::<Insisting>::new().check().unwrap();
+    let whole = Layer::<Insisting>::new().merge(Layer::new().with("limit", 3));
+    assert_eq!(whole.decode().unwrap().limit, Some(3));
 }
 
 #[test]
