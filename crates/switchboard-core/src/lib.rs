@@ -140,8 +140,8 @@ pub use kept::{Kept, Unmade};
 pub use lifecycle::{Health, Lifecycle, Status};
 pub use line::{Held, Leased, Line, Opener, Step, Swapped};
 pub use manager::{
-    CloseReport, GroupSettings, HealthReport, HealthWatch, InstanceInfo, InstanceSettings, Manager,
-    Override, PolicyChoice, SelectorChoice,
+    Change, CloseReport, Committed, GroupSettings, HealthReport, HealthWatch, InstanceInfo,
+    InstanceSettings, Manager, Override, PolicyChoice, Prepared, SelectorChoice,
 };
 pub use name::Name;
 pub use op::{Effect, Op};

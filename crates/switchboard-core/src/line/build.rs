@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A driver that was built; unless it is handed over it is closed, even by a drop.
-pub(super) struct Built<S: Subsystem> {
+pub(crate) struct Built<S: Subsystem> {
     /// The driver itself, which is started, checked and closed.
     pub(super) own: Arc<S::Driver>,
     /// What calls will go to: the driver, or what it is wrapped in.
@@ -164,26 +164,34 @@ impl<S: Subsystem> Slot<S> {
             leader.land(Outcome::Done);
             return Ok(());
         }
-        let installed = match self.plan() {
-            // A ready-made driver is in its place from the start; it is gone only after `close`.
-            None => Err(self.closed()),
-            Some(plan) => {
-                let building = self.build(&plan, Probe::No);
-                match self.within_build_limit(around, plan.limits.build, building).await {
-                    Err(Unbuilt::Panicked(error)) => {
-                        leader.land(Outcome::Abandoned);
-                        return Err(error);
-                    }
-                    Err(Unbuilt::Failed(error)) => Err(error),
-                    Ok(built) => self.install(built, plan.driver.label()).await,
-                }
+        let installed = loop {
+            let recipe = self.recipe_number();
+            let installed = self.create_once(around, recipe).await;
+            // Nobody is given what a recipe made that is in force no more, nor its failure.
+            if self.recipe_number() == recipe || self.standing() != Standing::Vacant {
+                break installed;
             }
         };
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
-            Err(error) => Outcome::Failed(error.clone()),
+            Err(Unbuilt::Panicked(_)) => Outcome::Abandoned,
+            Err(Unbuilt::Failed(error)) => Outcome::Failed(error.clone()),
         });
-        installed
+        installed.map_err(Unbuilt::into_error)
+    }
+
+    async fn create_once(&self, around: Ambient, recipe: u64) -> Result<(), Unbuilt> {
+        // A ready-made driver is in its place from the start; it is gone only after `close`.
+        let Some(plan) = self.plan() else { return Err(Unbuilt::Failed(self.closed())) };
+        let building = self.build(&plan, Probe::No);
+        let built = self.within_build_limit(around, plan.limits.build, building).await?;
+        let installed = self.install(built, plan.driver.label(), recipe).await;
+        installed.map_err(Unbuilt::Failed)
+    }
+
+    /// Grows with each recipe that takes the place of another one.
+    fn recipe_number(&self) -> u64 {
+        self.writing.lock().recipe_number
     }
 
     /// Runs a building of this instance: in its own name, with a limit, and with panics contained.
@@ -246,19 +254,20 @@ impl<S: Subsystem> Slot<S> {
         Built { own, driver, driver_type, environment, leaving, handed_over: false }
     }
 
-    /// Puts a driver that was created into its place, unless that was taken meanwhile.
-    pub(super) async fn install(&self, built: Built<S>, label: &'static str) -> Result<()> {
+    /// Puts a driver that was created into its place, unless that was taken meanwhile, or it is to
+    /// be made in another way by now.
+    async fn install(&self, built: Built<S>, label: &'static str, recipe: u64) -> Result<()> {
         let built = {
             let mut writing = self.writing.lock();
             match writing.base {
-                Base::Vacant => {
+                Base::Vacant if writing.recipe_number == recipe => {
                     writing.serve(built, label);
                     self.environment.creations().settle(self.id);
                     self.publish(&writing);
                     return Ok(());
                 }
                 Base::Closed => Err(built),
-                // A ready-made one, or a swap, was faster and wins.
+                // A ready-made one, a swap or a change was faster and wins.
                 _ => Ok(built),
             }
         };
@@ -355,7 +364,7 @@ impl<S: Subsystem> Built<S> {
         }
     }
 
-    pub(super) fn close_in_background(&mut self) -> Job {
+    pub(crate) fn close_in_background(&mut self) -> Job {
         self.handed_over = true;
         let driver = self.own.clone();
         let clock = self.environment.clock().clone();

@@ -73,13 +73,17 @@ impl<S: Subsystem> Group<S> {
         Ok(Self::begin(name, environment, members, selector, health))
     }
 
-    /// The same group with these members after its own, as far as there is room; its selector goes on.
-    pub(crate) fn grown(&self, more: Vec<Line<S>>) -> Self {
-        let all = self.members.iter().cloned().chain(more);
-        let members: Vec<_> = all.take(Candidates::MEMBERS_MAX).collect();
+    /// The same group among `members`, as far as there is room; its selector goes on.
+    pub(crate) fn among_others(&self, members: Vec<Line<S>>) -> Self {
+        let members: Vec<_> = members.into_iter().take(Candidates::MEMBERS_MAX).collect();
         let health = self.health.followed_by(members.len());
         let group = Self::among(members, self.selector.clone(), health);
         Self { of_all: self.of_all, ..group }
+    }
+
+    /// The same group with these members after its own, as far as there is room; its selector goes on.
+    pub(crate) fn grown(&self, more: Vec<Line<S>>) -> Self {
+        self.among_others(self.members.iter().cloned().chain(more).collect())
     }
 
     fn begin(
@@ -109,7 +113,7 @@ impl<S: Subsystem> Group<S> {
     }
 
     /// From now on it is told no more, though calls may still be under way in it.
-    fn learn_no_more(&self) {
+    pub(super) fn learn_no_more(&self) {
         for member in &self.members {
             member.slot.reported.tell_no_more(&self.health);
         }
@@ -487,7 +491,7 @@ fn may_leave_owner(error: &Error, effect: Effect) -> bool {
     }
 }
 
-fn refuse_count<S: Subsystem>(members: &[Line<S>]) -> Result<()> {
+pub(crate) fn refuse_count<M>(members: &[M]) -> Result<()> {
     if (1..=Candidates::MEMBERS_MAX).contains(&members.len()) {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 mod build;
 mod call;
+mod change;
 mod group;
 mod leased;
 mod leaving;
@@ -17,12 +18,15 @@ mod swap;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use group::Group;
+pub(crate) use build::Built;
+pub(crate) use change::{Placed, Ready};
+pub(crate) use group::{Group, refuse_count};
 pub use leased::{Leased, Opener, Step};
 pub use seat::Held;
 pub(crate) use seat::at_latest;
 pub(crate) use slot::{Checked, Limits, Plan, Recipe, Slot, Wrap};
 pub use swap::Swapped;
+pub(crate) use swap::{Turn, in_time};
 
 use crate::select::hash;
 use crate::{

@@ -80,6 +80,8 @@ pub(super) enum Current<S: Subsystem> {
 
 pub(super) struct Writing<S: Subsystem> {
     pub(super) recipe: Recipe<S>,
+    /// Grows when another recipe takes the place of one that nothing may have been built by yet.
+    pub(super) recipe_number: u64,
     /// Where the program said so.
     pub(super) declared_at: &'static Location<'static>,
     /// Those of the recipe; a driver that leaves keeps the ones it came with.
@@ -129,6 +131,18 @@ pub(crate) struct Plan<S: Subsystem> {
     pub(crate) policy: Option<Policy>,
     /// What goes around the driver; `None` keeps what is in force.
     pub(crate) wrap: Option<Wrap<S>>,
+}
+
+impl<S: Subsystem> Clone for Plan<S> {
+    fn clone(&self) -> Self {
+        Self {
+            driver: self.driver.clone(),
+            settings: self.settings.clone(),
+            limits: self.limits,
+            policy: self.policy.clone(),
+            wrap: self.wrap.clone(),
+        }
+    }
 }
 
 /// What a health check has found.
@@ -183,6 +197,7 @@ impl<S: Subsystem> Slot<S> {
         let is_group = matches!(recipe, Recipe::Group(_));
         let writing = Writing {
             recipe,
+            recipe_number: 0,
             declared_at,
             limits,
             base,
@@ -757,7 +772,7 @@ impl<S: Subsystem> Writing<S> {
     }
 
     /// What the application wraps drivers in, which nothing needs any more once they are closed.
-    fn take_wrap(&mut self) -> Option<Wrap<S>> {
+    pub(super) fn take_wrap(&mut self) -> Option<Wrap<S>> {
         match &mut self.recipe {
             Recipe::Driver { wrap, .. } => wrap.take(),
             Recipe::ReadyMade { .. } | Recipe::Group(_) => None,

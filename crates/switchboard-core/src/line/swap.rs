@@ -4,6 +4,7 @@
 //! serving. A driver that cannot live twice goes the other way round.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
@@ -92,30 +93,14 @@ impl<S: Subsystem> Slot<S> {
         turn: Turn,
         plan: Plan<S>,
     ) -> Result<Swapped> {
-        let before = self.limits();
-        // A creation under way, the new driver, and the old one again.
-        let building = before.build.saturating_mul(2).saturating_add(plan.limits.build);
-        let limit = before.drain.saturating_add(before.close).saturating_add(building);
+        let limit = self.limit_of_exchange(&plan);
         let slot = self.clone();
         let (tell, told) = oneshot::channel();
         let job = self.environment.reaper().submit("exclusive swap", limit, async move {
             let _turn = turn;
-            let _no_creation = slot.flight.lead().await;
-            let old = slot.begin_change()?;
-            let _resumed = Resume(&*slot);
-            let closed = match old {
-                Some(old) => old.ended().await,
-                None => Ok(()),
-            };
-            let swapped = match slot.create_apart(&plan, Probe::Yes).await {
-                Ok(built) => slot.serve_swapped(built, plan).await,
-                Err(error) => Err(slot.reopen(error).await),
-            };
-            match swapped {
-                // Nobody listens when the caller has gone.
-                Ok((generation, _)) => drop(tell.send((generation, closed))),
-                Err(error) => return Err(error.with_related(closed.err())),
-            }
+            let exchanged = slot.close_and_open(plan).await?;
+            // Nobody listens when the caller has gone.
+            drop(tell.send(exchanged));
             Ok(())
         });
         in_time(job.ended()).await.unwrap_or_else(|| {
@@ -125,7 +110,36 @@ impl<S: Subsystem> Slot<S> {
         Ok(Swapped { generation, old: Old::Closed(closed) })
     }
 
-    fn wrap(&self) -> Option<Wrap<S>> {
+    /// Closes what serves and opens what `plan` says; if that fails, the old one again. The answer is
+    /// the number of the generation that serves, and how the old one closed. To be run to its end,
+    /// by whoever has the turn.
+    pub(super) async fn close_and_open(&self, plan: Plan<S>) -> Result<(u64, Result<()>)> {
+        let _no_creation = self.flight.lead().await;
+        let old = self.begin_change()?;
+        let _resumed = Resume(self);
+        let closed = match old {
+            Some(old) => old.ended().await,
+            None => Ok(()),
+        };
+        let swapped = match self.create_apart(&plan, Probe::Yes).await {
+            Ok(built) => self.serve_swapped(built, plan).await,
+            Err(error) => Err(self.reopen(error).await),
+        };
+        match swapped {
+            Ok((generation, _)) => Ok((generation, closed)),
+            Err(error) => Err(error.with_related(closed.err())),
+        }
+    }
+
+    /// How long closing the old driver and opening the one of `plan` takes at the longest.
+    pub(super) fn limit_of_exchange(&self, plan: &Plan<S>) -> Duration {
+        let before = self.limits();
+        // A creation under way, the new driver, and the old one again.
+        let building = before.build.saturating_mul(2).saturating_add(plan.limits.build);
+        before.drain.saturating_add(before.close).saturating_add(building)
+    }
+
+    pub(super) fn wrap(&self) -> Option<Wrap<S>> {
         match &self.writing.lock().recipe {
             Recipe::Driver { wrap, .. } => wrap.clone(),
             Recipe::ReadyMade { .. } | Recipe::Group(_) => None,
@@ -272,7 +286,7 @@ impl<S: Subsystem> Drop for Resume<'_, S> {
 }
 
 /// The output of `future`, unless the deadline of the caller comes first.
-pub(super) async fn in_time<F: Future>(future: F) -> Option<F::Output> {
+pub(crate) async fn in_time<F: Future>(future: F) -> Option<F::Output> {
     match ambient::current().deadline {
         None => Some(future.await),
         Some(deadline) => at_latest(deadline, future).await,

@@ -153,7 +153,8 @@ impl<S: Subsystem> ManagerCore<S> {
         let mut left = {
             let declared = self.declared.lock();
             let beginning = declared.beginning.iter().map(|beginning| beginning.slot.clone());
-            declared.slots.iter().cloned().chain(beginning).collect::<Vec<_>>()
+            let removed = declared.removed.iter().filter(|slot| slot.is_leaving()).cloned();
+            declared.slots.iter().cloned().chain(beginning).chain(removed).collect::<Vec<_>>()
         };
         left.sort_by_key(|slot| std::cmp::Reverse(slot.created_as()));
         let creations = self.environment.creations();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::settings::{both, mistakes_of, origin_within};
 use super::{Declared, Manager, PolicyChoice};
-use crate::line::{Group, Limits, Recipe, Slot};
+use crate::line::{Group, Limits, Recipe, Slot, refuse_count};
 use crate::name::{nearest, shortened};
 use crate::settings::{Problem, Problems};
 use crate::{
@@ -82,11 +82,20 @@ pub enum SelectorChoice {
 }
 
 /// All that settings say of a group, found to make sense.
-struct GroupPlan<S: Subsystem> {
-    members: Vec<Line<S>>,
-    selector: Arc<dyn Selector>,
+pub(super) struct GroupPlan {
+    pub(super) members: Vec<Name>,
+    pub(super) selector: Arc<dyn Selector>,
     /// `None` keeps the gates in force.
-    policy: Option<Policy>,
+    pub(super) policy: Option<Policy>,
+}
+
+/// Who may be a member of a group.
+pub(super) trait Eligible {
+    /// The instance that `asked` names, or advice for one who named nobody.
+    fn find(&self, asked: &str) -> Result<Name, &'static str>;
+
+    /// The names of all.
+    fn names(&self) -> Vec<String>;
 }
 
 impl<S: Subsystem> Manager<S> {
@@ -182,8 +191,7 @@ impl<S: Subsystem> Manager<S> {
     pub fn regroup(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let slot = self.slot(name)?;
         let members = self.members_called(members)?;
-        let plan = GroupPlan { members, selector: Arc::new(selector), policy: None };
-        self.put_group(&slot, plan).map(drop)
+        self.put_group(&slot, members, Arc::new(selector), None).map(drop)
     }
 
     pub(super) fn configure_group(
@@ -192,7 +200,8 @@ impl<S: Subsystem> Manager<S> {
         settings: &Settings,
         place: &'static Location<'static>,
     ) -> Result<()> {
-        let GroupPlan { members, selector, policy } = self.group_plan(&name, settings)?;
+        let GroupPlan { members, selector, policy } = self.group_plan(&name, settings, self)?;
+        let members = self.lines_of(&members)?;
         let group = Group::new(&name, &self.0.environment, members, selector)?;
         self.declare_group(name, group, policy, place)
     }
@@ -209,8 +218,10 @@ impl<S: Subsystem> Manager<S> {
         if settings.child("members").is_none() {
             return unsupported("a group has no driver to swap");
         }
-        let plan = self.group_plan(&slot.name, settings)?;
-        Ok(Swapped::at_once(self.put_group(slot, plan)?))
+        let GroupPlan { members, selector, policy } =
+            self.group_plan(&slot.name, settings, self)?;
+        let members = self.lines_of(&members)?;
+        Ok(Swapped::at_once(self.put_group(slot, members, selector, policy)?))
     }
 
     /// Adds to the groups of all instances whoever is not a member yet.
@@ -238,12 +249,17 @@ impl<S: Subsystem> Manager<S> {
 
     /// The flip of a group: from now on calls choose as the plan says. The answer is how often the
     /// group has changed.
-    fn put_group(&self, slot: &Arc<Slot<S>>, plan: GroupPlan<S>) -> Result<u64> {
+    pub(super) fn put_group(
+        &self,
+        slot: &Arc<Slot<S>>,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+        policy: Option<Policy>,
+    ) -> Result<u64> {
         let Some(before) = slot.group() else {
             return Err(Error::new(ErrorKind::Unsupported, "the instance is no group")
                 .with_context("instance", slot.full_name()));
         };
-        let GroupPlan { members, selector, policy } = plan;
         let group = before.with_others(&slot.name, &self.0.environment, members, selector)?;
         // Two groups that take each other for members at the same time would both find no circle.
         let one_at_a_time = self.0.declared.lock();
@@ -257,9 +273,14 @@ impl<S: Subsystem> Manager<S> {
     }
 
     /// How a group is to be made. Every mistake is found here.
-    fn group_plan(&self, name: &Name, settings: &Settings) -> Result<GroupPlan<S>> {
+    pub(super) fn group_plan(
+        &self,
+        name: &Name,
+        settings: &Settings,
+        eligible: &dyn Eligible,
+    ) -> Result<GroupPlan> {
         let full_name = format!("{}.{name}", S::NAME);
-        let members = self.members_named_in(settings, &full_name);
+        let members = members_named_in(settings, &full_name, eligible);
         let mut own = settings.clone();
         let policy = PolicyChoice::take(&mut own, &full_name);
         let decoded = own.decode_at::<GroupSettings>(&full_name);
@@ -271,36 +292,7 @@ impl<S: Subsystem> Manager<S> {
         Ok(GroupPlan { members, selector: own.selector(), policy })
     }
 
-    /// The members that settings name. All mistakes are told, each with its place; what is no list of
-    /// texts is the affair of decoding.
-    fn members_named_in(&self, settings: &Settings, instance: &str) -> Result<Vec<Line<S>>> {
-        let known = self.names();
-        let (mut members, mut problems) = (Vec::<Line<S>>::new(), Vec::new());
-        let named = settings.child("members").and_then(|node| node.as_list()).unwrap_or_default();
-        for (position, node) in named.iter().enumerate() {
-            let Some(member) = node.as_str() else { continue };
-            let problem = |message| {
-                let path = format!("{instance}.members[{position}]");
-                Problem::new(path, node.origin().clone(), message)
-            };
-            let Ok(line) = self.line(member) else {
-                let message = format!("no instance called {:?} is declared", shortened(member));
-                let problem = problem(message);
-                problems.push(match nearest(member, known.iter().map(String::as_str)) {
-                    Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
-                    None => problem.with_hint("declare the members before the group"),
-                });
-                continue;
-            };
-            if members.iter().any(|earlier| earlier.slot.id == line.slot.id) {
-                problems.push(problem("a group has a member only once".to_owned()));
-            }
-            members.push(line);
-        }
-        if problems.is_empty() { Ok(members) } else { Err(Problems::from_iter(problems).into()) }
-    }
-
-    fn policy_of_group(
+    pub(super) fn policy_of_group(
         &self,
         choice: Option<PolicyChoice>,
         settings: &Settings,
@@ -316,6 +308,10 @@ impl<S: Subsystem> Manager<S> {
             Problem::new(format!("{instance}.policy"), origin.unwrap_or_default(), message)
                 .with_hint("give the gates to its members");
         Err(Problems::from_iter([problem]).into())
+    }
+
+    pub(super) fn lines_of(&self, names: &[Name]) -> Result<Vec<Line<S>>> {
+        names.iter().map(|name| self.line(name.as_str())).collect()
     }
 
     fn members_called(&self, names: &[&str]) -> Result<Vec<Line<S>>> {
@@ -426,6 +422,62 @@ fn refuse_circle<S: Subsystem>(slot: &Slot<S>, group: &Group<S>) -> Result<()> {
         .with_context("member", around.slot.full_name()))
 }
 
+impl<S: Subsystem> Eligible for Manager<S> {
+    fn find(&self, asked: &str) -> Result<Name, &'static str> {
+        let slot = self.slot(asked).map_err(|_| "declare the members before the group")?;
+        Ok(slot.name.clone())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.names()
+    }
+}
+
+/// The members that settings name. All mistakes are told, each with its place; what is no list of
+/// texts is the affair of decoding.
+fn members_named_in(
+    settings: &Settings,
+    instance: &str,
+    eligible: &dyn Eligible,
+) -> Result<Vec<Name>> {
+    let (mut members, mut problems) = (Vec::<Name>::new(), Vec::new());
+    let named = settings.child("members").and_then(|node| node.as_list()).unwrap_or_default();
+    for (position, node) in named.iter().enumerate() {
+        let Some(member) = node.as_str() else { continue };
+        let problem = |message| {
+            let path = format!("{instance}.members[{position}]");
+            Problem::new(path, node.origin().clone(), message)
+        };
+        match eligible.find(member) {
+            Err(advice) => {
+                let message = format!("no instance called {:?} is declared", shortened(member));
+                let known = eligible.names();
+                let meant = nearest(member, known.iter().map(String::as_str));
+                let meant = meant.map(|meant| format!("did you mean {meant:?}?"));
+                let advice = meant.unwrap_or_else(|| advice.to_owned());
+                problems.push(problem(message).with_hint(advice));
+            }
+            Ok(name) if members.contains(&name) => {
+                problems.push(problem("a group has a member only once".to_owned()));
+            }
+            Ok(name) => members.push(name),
+        }
+    }
+    if problems.is_empty() { Ok(members) } else { Err(Problems::from_iter(problems).into()) }
+}
+
+/// Whether a group may have so many members, told at the setting.
+pub(super) fn refuse_wrong_count(
+    plan: &GroupPlan,
+    settings: &Settings,
+    instance: &str,
+) -> Result<()> {
+    let Err(error) = refuse_count(&plan.members) else { return Ok(()) };
+    let origin = settings.child("members").map(|node| node.origin().clone()).unwrap_or_default();
+    let problem = Problem::new(format!("{instance}.members"), origin, error.message().to_owned());
+    Err(Problems::from_iter([problem]).into())
+}
+
 fn refuse_wrong_weights(own: &GroupSettings, settings: &Settings, instance: &str) -> Result<()> {
     let Some(node) = settings.child("weights") else { return Ok(()) };
     let mut problems = Vec::new();
@@ -462,6 +514,6 @@ fn refuse_wrong_ejection(own: &GroupSettings, settings: &Settings, instance: &st
 }
 
 /// A name as names are compared.
-fn as_compared(name: &str) -> String {
+pub(super) fn as_compared(name: &str) -> String {
     name.trim().to_ascii_lowercase()
 }

@@ -16,7 +16,7 @@ pub(super) struct Beginning<S: Subsystem> {
     pub(super) slot: Arc<Slot<S>>,
     /// How many initialise it. With none it is kept for as long as a driver of it is being closed,
     /// which the next one may have to wait for.
-    callers: usize,
+    pub(super) callers: usize,
 }
 
 /// One who initialises an instance.
@@ -170,6 +170,7 @@ impl<S: Subsystem> Manager<S> {
         let recipe = Recipe::Driver { driver, settings, wrap: None };
         let slot = Slot::new(name, recipe, Limits::default(), &self.0.environment, place);
         declared.refuse_beyond_all(&slot)?;
+        declared.follow_removed(&slot);
         let slot = Arc::new(slot);
         declared.beginning.push(Beginning { slot: slot.clone(), callers: 1 });
         Ok(Caller { manager: self, slot })
@@ -202,15 +203,27 @@ impl<S: Subsystem> Drop for Caller<'_, S> {
         if let Some(beginning) = declared.beginning_of(&self.slot.name) {
             beginning.callers -= 1;
         }
-        let is_over =
-            |beginning: &mut Beginning<S>| beginning.callers == 0 && !beginning.slot.is_leaving();
-        let over: Vec<_> = declared.beginning.extract_if(.., is_over).collect();
+        let over = declared.take_over();
         drop(declared);
         drop(over);
     }
 }
 
 impl<S: Subsystem> Declared<S> {
+    /// Takes out those that nobody begins any more, to be dropped outside of the lock.
+    pub(super) fn take_over(&mut self) -> Vec<Beginning<S>> {
+        let is_over =
+            |beginning: &mut Beginning<S>| beginning.callers == 0 && !beginning.slot.is_leaving();
+        self.beginning.extract_if(.., is_over).collect()
+    }
+
+    /// Takes over the waiting for drivers of instances of that name that were removed.
+    pub(super) fn follow_removed(&self, slot: &Slot<S>) {
+        for removed in self.removed.iter().filter(|removed| removed.name == slot.name) {
+            slot.follow(removed);
+        }
+    }
+
     fn beginning_of(&mut self, name: &Name) -> Option<&mut Beginning<S>> {
         self.beginning.iter_mut().find(|beginning| beginning.slot.name == *name)
     }

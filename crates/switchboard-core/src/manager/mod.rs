@@ -2,10 +2,13 @@
 //!
 //! What an instance is and how it changes is the slot's affair; the manager knows which there are.
 
+mod change;
 mod close;
+mod draft;
 mod groups;
 mod health;
 mod initialise;
+mod prepared;
 mod settings;
 mod watch;
 
@@ -16,12 +19,14 @@ use std::sync::{Arc, MutexGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+pub use change::Change;
 pub use close::CloseReport;
 use close::Closing;
 use groups::has_more_than_a_deadline;
 pub use groups::{GroupSettings, SelectorChoice};
 pub use health::HealthReport;
 use initialise::Beginning;
+pub use prepared::{Committed, Prepared};
 pub use settings::{InstanceSettings, PolicyChoice};
 pub use watch::HealthWatch;
 use watch::Watches;
@@ -70,12 +75,16 @@ pub(crate) struct ManagerCore<S: Subsystem> {
     declared: Mutex<Declared<S>>,
     watches: Watches,
     closing: Closing,
+    /// One change of many instances at a time.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Declared<S: Subsystem> {
     slots: Vec<Arc<Slot<S>>>,
     /// Those that will be declared once they have a driver.
     beginning: Vec<Beginning<S>>,
+    /// Those that are no more, for as long as a driver of one is being closed.
+    removed: Vec<Arc<Slot<S>>>,
     closed: bool,
 }
 
@@ -115,6 +124,7 @@ impl<S: Subsystem> Manager<S> {
             declared: Mutex::default(),
             watches: Watches::default(),
             closing: Closing::default(),
+            changing: Arc::default(),
         });
         environment.introduce(&core)?;
         Ok(Self(core))
@@ -432,7 +442,24 @@ impl<S: Subsystem> Manager<S> {
         slot.retune(policy)
     }
 
-    fn line(&self, name: &str) -> Result<Line<S>> {
+    /// The guarded path to an instance: what a handle is made from, for those who look at any
+    /// subsystem alike.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// assert_eq!(counters.line("visits")?.serving(), None, "nothing is built by looking");
+    /// counters.get("visits").await?;
+    /// assert_eq!(counters.line("visits")?.serving(), Some(("fixed", 1)));
+    /// # Ok(()) }
+    /// ```
+    pub fn line(&self, name: &str) -> Result<Line<S>> {
         Ok(Line { slot: self.slot(name)? })
     }
 
@@ -452,6 +479,7 @@ impl<S: Subsystem> Manager<S> {
         }
         declared.refuse_beyond_all(&slot)?;
         _before = declared.replace_beginning(&slot, place)?;
+        declared.follow_removed(&slot);
         self.publish(declared, slot);
         Ok(())
     }
@@ -459,8 +487,7 @@ impl<S: Subsystem> Manager<S> {
     /// From now on `slot` is an instance like any other.
     fn publish(&self, mut declared: MutexGuard<'_, Declared<S>>, slot: Arc<Slot<S>>) {
         declared.slots.push(slot);
-        let named = declared.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
-        self.0.slots.store(Arc::new(NameTable::new(named)));
+        self.0.slots.store(declared.table());
         drop(declared);
         self.grow_groups_of_all();
     }
@@ -512,9 +539,16 @@ impl<S: Subsystem> Manager<S> {
     }
 }
 
+impl<S: Subsystem> Declared<S> {
+    fn table(&self) -> Arc<NameTable<Arc<Slot<S>>>> {
+        let named = self.slots.iter().map(|slot| (slot.name.clone(), slot.clone()));
+        Arc::new(NameTable::new(named))
+    }
+}
+
 impl<S: Subsystem> Default for Declared<S> {
     fn default() -> Self {
-        Self { slots: Vec::new(), beginning: Vec::new(), closed: false }
+        Self { slots: Vec::new(), beginning: Vec::new(), removed: Vec::new(), closed: false }
     }
 }
 

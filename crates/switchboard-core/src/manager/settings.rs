@@ -102,6 +102,18 @@ impl InstanceSettings {
     }
 }
 
+impl InstanceSettings {
+    /// How long its driver may take to come and to go.
+    pub(super) fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            build: self.build_limit.unwrap_or(usual.build),
+            drain: self.drain_limit.unwrap_or(usual.drain),
+            close: self.close_limit.unwrap_or(usual.close),
+        }
+    }
+}
+
 impl PolicyChoice {
     /// Takes the policy out of the settings of an instance or a group. Decoded by itself, so that each
     /// mistake in it is told at its own place: a choice of either can only say that it is neither.
@@ -178,13 +190,7 @@ impl<S: Subsystem> Manager<S> {
         let checked = both(addressed, checked);
         let (((taken, _), policy), ()) = both(both(both(taken, checked), policy), required)?;
         let (own, _) = taken;
-        let usual = Limits::default();
-        let limits = Limits {
-            build: own.build_limit.unwrap_or(usual.build),
-            drain: own.drain_limit.unwrap_or(usual.drain),
-            close: own.close_limit.unwrap_or(usual.close),
-        };
-        Ok(Plan { driver, settings: rest, limits, policy, wrap: None })
+        Ok(Plan { driver, settings: rest, limits: own.limits(), policy, wrap: None })
     }
 
     pub(super) fn policy_of(

@@ -111,6 +111,11 @@ impl Watches {
         jobs.push(job);
     }
 
+    /// Ends when the manager is being closed.
+    pub(super) fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        is_over(self.over.subscribe())
+    }
+
     /// Ends all of them; when this answers, nobody is being asked any more.
     pub(super) async fn end(&self) {
         self.over.send_replace(true);

@@ -10,6 +10,8 @@
     reason = "a test stops at the first surprise, and starts the tasks it tests with"
 )]
 
+mod changes;
+mod changes_refused;
 mod close;
 mod create;
 mod desk;
