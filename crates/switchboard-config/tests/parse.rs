@@ -270,6 +270,7 @@ fn keys_of_yaml_are_text() {
     assert_eq!(keys, ["1", "true", "c", "e f"]);
     check_mistakes("a: 1\n[b]: 2\n", Format::Yaml, &[((2, 1), "", "a key that is not text")]);
     check_mistakes("a: &x b\n*x : 2\n", Format::Yaml, &[((2, 1), "", "a key that is an alias")]);
+    check_mistakes("a: {b, c}\n", Format::Yaml, &[((1, 5), "a", "a key without `:`")]);
     check_mistakes("a:\n  : 2\n", Format::Yaml, &[((2, 3), "a", "a value without a key")]);
 }
 

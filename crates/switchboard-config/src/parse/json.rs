@@ -79,8 +79,13 @@ impl Reader<'_, '_> {
             return self.expected("a key in double quotes");
         }
         let (key, span) = self.string()?;
+        // Before that it is no key, and may be a value.
+        if !self.takes(b':') {
+            self.tree.reading.mark_hidden(span);
+            return self.expected("`:`");
+        }
         self.tree.set_key(&key, span);
-        if self.takes(b':') { Ok(()) } else { self.expected("`:`") }
+        Ok(())
     }
 
     fn value(&mut self) -> Result<(), Stop> {

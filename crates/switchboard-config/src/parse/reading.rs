@@ -106,6 +106,8 @@ impl<'t> Reading<'t> {
     fn mark(&mut self, span: Range<usize>, shown: Shown) {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.ceil_char_boundary(span.end);
+        // A text of several lines may be said to end where the next line begins.
+        let end = start + self.text[start..end].trim_end().len();
         self.marks.push(Mark { span: start..end, shown });
     }
 

@@ -24,19 +24,19 @@ use super::tree::{push_index, push_key, set_twice};
 pub(super) fn read(reading: &mut Reading<'_>) -> Result<Settings, Stop> {
     let source = Source::new(reading.text);
     let tokens = source.lex().into_vec();
-    let is_broken = Cell::new(false);
+    let errors = Cell::new(0);
     let mut broken = Vec::new();
     let mut sink = |error: ParseError| {
-        is_broken.set(true);
+        errors.set(errors.get() + 1);
         if broken.len() < ERRORS_MAX {
             broken.push(error);
         }
     };
-    let mut document = Document::new(reading, source, &is_broken);
+    let mut document = Document::new(reading, source, &errors);
     parse_document(&tokens, &mut ValidateWhitespace::new(&mut document, source), &mut sink);
     let settings = document.finish();
     report(reading, &broken);
-    if is_broken.get() { Err(Stop) } else { settings }
+    if errors.get() > 0 { Err(Stop) } else { settings }
 }
 
 /// Notes what the parser found, the first mistake of each place.
@@ -73,8 +73,10 @@ fn message_of(error: &ParseError) -> String {
 struct Document<'r, 't, 'b> {
     reading: &'r mut Reading<'t>,
     source: Source<'t>,
-    /// Whether the text is not TOML, so that follow-up mistakes are to be expected.
-    is_broken: &'b Cell<bool>,
+    /// How many mistakes of the notation there are, after which follow-ups are to be expected.
+    errors: &'b Cell<usize>,
+    /// How many there were when the current line began.
+    errors_before: usize,
     is_unreadable: bool,
     is_full: bool,
     tables: Vec<Table>,
@@ -156,12 +158,13 @@ enum Message {
 }
 
 impl<'r, 't, 'b> Document<'r, 't, 'b> {
-    fn new(reading: &'r mut Reading<'t>, source: Source<'t>, is_broken: &'b Cell<bool>) -> Self {
+    fn new(reading: &'r mut Reading<'t>, source: Source<'t>, errors: &'b Cell<usize>) -> Self {
         let root = Table::new(Kind::Header, 0, reading.origin(0));
         Self {
             reading,
             source,
-            is_broken,
+            errors,
+            errors_before: 0,
             is_unreadable: false,
             is_full: false,
             tables: vec![root],
@@ -199,8 +202,11 @@ impl<'r, 't, 'b> Document<'r, 't, 'b> {
     /// The keys so far, which now are known to be keys.
     fn take_keys(&mut self) -> Vec<Key> {
         let keys = std::mem::take(&mut self.keys);
-        for key in &keys {
-            self.reading.mark_key(key.span.clone());
+        // After a mistake, what stands in the place of a key may have been meant for a value.
+        if self.errors.get() == self.errors_before {
+            for key in &keys {
+                self.reading.mark_key(key.span.clone());
+            }
         }
         keys
     }
@@ -332,9 +338,14 @@ impl<'r, 't, 'b> Document<'r, 't, 'b> {
         }
     }
 
-    fn begin_header(&mut self, span: Span, is_list: bool) {
+    fn begin_line(&mut self) {
         self.open.clear();
         self.keys.clear();
+        self.errors_before = self.errors.get();
+    }
+
+    fn begin_header(&mut self, span: Span, is_list: bool) {
+        self.begin_line();
         let origin = self.reading.origin(span.start());
         self.header = Some(Header { origin, is_list });
     }
@@ -454,7 +465,7 @@ impl<'r, 't, 'b> Document<'r, 't, 'b> {
         let (mut path, origin) = (base.to_owned(), key.origin.clone());
         keys.iter().take(refused.depth + 1).for_each(|key| push_key(&mut path, &key.name));
         // After a mistake of the notation, keys may be in tables that they were not meant for.
-        if self.is_broken.get() {
+        if self.errors.get() > 0 {
             return;
         }
         let problem = match refused.message {
@@ -627,8 +638,7 @@ impl EventReceiver for Document<'_, '_, '_> {
     fn newline(&mut self, _: Span, _: &mut dyn ErrorSink) {
         // Only braces and brackets go on to the next line.
         if self.open.iter().all(|open| matches!(open, Open::Pair(_))) {
-            self.open.clear();
-            self.keys.clear();
+            self.begin_line();
         }
     }
 }

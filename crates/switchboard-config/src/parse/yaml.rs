@@ -134,6 +134,12 @@ impl Reader<'_, '_> {
         if is_plain && place.is_empty() {
             return self.tree.stop(place.start, "a value without a key");
         }
+        // YAML would give it nothing; and it may be a value that something went wrong before.
+        let after = self.text.get(place.end..).unwrap_or_default();
+        if !after.trim_start_matches([' ', '\t', '\r', '\n']).starts_with(':') {
+            self.tree.reading.mark_hidden(place.clone());
+            return self.tree.stop(place.start, "a key without `:`");
+        }
         if is_plain && scalar.text == "<<" {
             self.tree.set_merge_key(place);
         } else {
