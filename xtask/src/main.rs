@@ -1,7 +1,8 @@
-//! The commands of the project: `cargo xtask check`, `cargo xtask test`, `cargo xtask bench`.
+//! The commands of the project: `cargo xtask check`, `test`, `fuzz` and `bench`.
 //!
 //! Read in this order: this file, the command line; `check`, the rules of the repository, one file
-//! each; `test`, the one test command; `services`, the table of servers the tests talk to; `bench`.
+//! each; `test`, the one test command; `services`, the table of servers the tests talk to; `fuzz`;
+//! `bench`.
 //! Nothing here is part of the product, and the product is not needed to build it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command is for")]
@@ -12,6 +13,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod server;
 mod services;
 mod test;
@@ -44,6 +46,7 @@ fn run(command: &str, arguments: &[String]) -> Result<bool> {
         "check" if arguments.is_empty() => Ok(check::run(&Workspace::load()?)),
         "check" => Err(format!("`check` takes no arguments, but was given {arguments:?}")),
         "test" => test::run(&Workspace::load()?, arguments),
+        "fuzz" => fuzz::run(&Workspace::load()?, arguments),
         "bench" => bench::run(&Workspace::load()?, arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -62,5 +65,6 @@ The commands of the project:
   cargo xtask check           formatting, lints, documentation and the rules of the repository:
                               floors, driver lists, licences, forbidden words
   cargo xtask test [ARGS…]    all tests, with the servers they need; ARGS go to `cargo test`
+  cargo xtask fuzz [SECONDS]  texts that nobody would write, for 30 seconds unless told otherwise
   cargo xtask bench [NAME…]   the benchmarks, or those named; writes bench/RESULTS.md
 ";
