@@ -106,12 +106,14 @@ fn a_table_of_toml_is_opened_once_and_only_as_what_it_is() {
         ("[a]\n[a]\n", (2, 2), "a", "set a second time"),
         ("a.b = 1\n[a]\n", (2, 2), "a", "set a second time"),
         ("[a.b.x]\n[a]\nb.c = 1\n[a.b]\n", (4, 4), "a.b", "set a second time"),
+        ("[a.b]\n[a]\nb.c = 1\n", (3, 1), "a.b", "set a second time"),
+        ("[[a.b]]\n[a]\nb.c.d = 1\n", (3, 1), "a.b", NOT_A_TABLE),
         ("[[a]]\n[a]\n", (2, 2), "a", "set a second time"),
         ("[a]\n[[a]]\n", (2, 3), "a", "set a second time"),
         ("a = []\n[[a]]\n", (2, 3), "a", "set a second time"),
         ("a = {}\n[a.b]\n", (2, 2), "a", "set a second time"),
-        ("a = 1\n[a.b]\n", (2, 2), "a", "used as a table, but it is set to something else"),
-        ("a.b = 1\na.b.c = 1\n", (2, 3), "a.b", "used as a table, but it is set to something else"),
+        ("a = 1\n[a.b]\n", (2, 2), "a", NOT_A_TABLE),
+        ("a.b = 1\na.b.c = 1\n", (2, 3), "a.b", NOT_A_TABLE),
         ("[[a]]\nb = 1\n[[a]]\nb = 2\nb = 3", (5, 1), "a[1].b", "set a second time"),
     ];
     for (text, place, path, message) in cases {
@@ -307,6 +309,8 @@ fn the_ending_of_a_name_says_the_notation() {
         );
     }
 }
+
+const NOT_A_TABLE: &str = "used as a table, but it is set to something else";
 
 fn check_place(settings: &Settings, path: &str, key: (u32, u32), value: (u32, u32)) {
     let node = node(settings, path);
