@@ -4,6 +4,7 @@
 //! `measure.rs` (how), `verdict.rs` and `report.rs` (what is made of it).
 
 mod allocations;
+mod board;
 mod crew;
 mod driver;
 mod line;
@@ -35,9 +36,10 @@ fn main() -> ExitCode {
         env::args().skip(1).partition(|argument| argument.starts_with('-'));
     let lines = lines::all();
     let unknown_flag = flags.iter().find(|flag| !["--quick", "--list"].contains(&flag.as_str()));
-    let unknown_name = names
-        .iter()
-        .find(|name| *name != swap::NAME && lines.iter().all(|line| line.name != **name));
+    let unknown_name = names.iter().find(|name| {
+        ![swap::NAME, board::NAME].contains(&name.as_str())
+            && lines.iter().all(|line| line.name != **name)
+    });
 
     if let Some(unknown) = unknown_flag.or(unknown_name) {
         eprintln!("unknown: {unknown}\n\n{USAGE}");
@@ -66,12 +68,14 @@ fn list(lines: &[Line]) {
         println!("{:10} {}", line.name, line.about);
     }
     println!("{:10} {}", swap::NAME, swap::ABOUT);
+    println!("{:10} {}", board::NAME, board::ABOUT);
 }
 
 /// Runs the lines called `names`, or all of them, and writes after each, so that a run that is
 /// stopped keeps what it has.
 fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
-    let order: Vec<&str> = lines.iter().map(|line| line.name).chain([swap::NAME]).collect();
+    let order: Vec<&str> =
+        lines.iter().map(|line| line.name).chain([swap::NAME, board::NAME]).collect();
     let wanted = |line: &&Line| names.is_empty() || names.iter().any(|name| name == line.name);
     for line in lines.iter().filter(wanted) {
         eprintln!("measuring {} …", line.name);
@@ -82,11 +86,15 @@ fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
         println!("{section}");
         write(section, &order, &after)?;
     }
-    if names.is_empty() || names.iter().any(|name| name == swap::NAME) {
-        eprintln!("measuring {} …", swap::NAME);
-        let section = swap::section();
-        println!("{section}");
-        write(section, &order, &Stamp::now())?;
+    for (name, section) in
+        [(swap::NAME, swap::section as fn() -> String), (board::NAME, board::section)]
+    {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            eprintln!("measuring {name} …");
+            let section = section();
+            println!("{section}");
+            write(section, &order, &Stamp::now())?;
+        }
     }
     Ok(())
 }

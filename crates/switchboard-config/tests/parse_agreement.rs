@@ -191,7 +191,7 @@ impl Data {
             Value::List(items) => Self::List(items.iter().map(Self::of).collect()),
             Value::Table(table) => Self::of_table(table),
             #[allow(unreachable_patterns, reason = "there are kinds of values that no file holds")]
-            _ => panic!("no file holds such a value"),
+            Value::Untyped(_) => panic!("no file holds such a value"),
         }
     }
 

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What time it is, and what the dice say.
 ///
@@ -42,6 +42,12 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    /// The date and time of the machine, for showing to people: it may jump, so nothing is decided by it.
+    #[expect(clippy::disallowed_methods, reason = "the clock is the one place that reads a clock")]
+    pub fn wall(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     /// Ends when `moment` has come; at once if it has passed.

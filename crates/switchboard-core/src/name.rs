@@ -52,6 +52,21 @@ impl Name {
         &self.0
     }
 
+    /// The candidate that was probably meant by `asked`, if one is near enough to say so.
+    ///
+    /// ```
+    /// use switchboard_core::Name;
+    ///
+    /// assert_eq!(Name::nearest("sesions", ["main", "sessions"]), Some("sessions"));
+    /// assert_eq!(Name::nearest("orders", ["main", "sessions"]), None);
+    /// ```
+    pub fn nearest<'a>(
+        asked: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        nearest(asked, candidates)
+    }
+
     pub(crate) fn shared(&self) -> Arc<str> {
         self.0.clone()
     }

@@ -14,9 +14,8 @@ use crate::{CacheDriver, Caches, Key, Ttl};
 pub struct Null;
 
 pub(crate) fn register(registry: &Registry<Caches>) -> Result<()> {
-    let descriptor = Descriptor::new("null")
-        .summary("Keeps nothing: a cache that is switched off")
-        .proven();
+    let descriptor =
+        Descriptor::new("null").summary("Keeps nothing: a cache that is switched off").proven();
     registry.register(descriptor, |NoSettings {}, _context| async { Ok(Null) })
 }
 

@@ -11,8 +11,9 @@ use super::bulkhead::BulkheadLimit;
 use super::hedge::{HedgeAfter, HedgePolicy};
 use super::rate_limit::RateLimit;
 use super::retry::RetryPolicy;
+use crate::manager::{mistakes_of, origin_within};
 use crate::settings::duration;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Settings};
 
 /// Which gates a line has, and how they are set. One that is not named is not there.
 ///
@@ -64,6 +65,25 @@ impl Policy {
     /// Whether there is no gate at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The policy that `settings` describe, which stand at `path` in a larger tree; every mistake in
+    /// them is told at its own place.
+    ///
+    /// ```
+    /// use switchboard_core::{Policy, Problems, Settings};
+    ///
+    /// let settings = Settings::new().with("deadline", "0s");
+    /// let error = Policy::read(&settings, "policy.fast").unwrap_err();
+    /// let paths = error.find::<Problems>().into_iter().flatten().map(|p| p.path.as_str());
+    /// assert_eq!(paths.collect::<Vec<_>>(), ["policy.fast.deadline"]);
+    /// ```
+    pub fn read(settings: &Settings, path: &str) -> Result<Self> {
+        let policy: Self = settings.decode_at(path)?;
+        let Err(error) = policy.check() else { return Ok(policy) };
+        let place =
+            |setting: &str| (format!("{path}.{setting}"), origin_within(settings, setting).clone());
+        Err(mistakes_of(&error, &place).into())
     }
 
     /// Everything that cannot be as it is.

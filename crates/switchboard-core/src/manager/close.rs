@@ -17,7 +17,7 @@ use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result, Subsystem};
 
 /// How closing went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CloseReport {
     /// The instances that had a driver and closed as they should, in the order in which they did.

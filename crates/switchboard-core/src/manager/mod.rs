@@ -28,6 +28,7 @@ pub use health::HealthReport;
 use initialise::Beginning;
 pub use prepared::{Committed, Prepared};
 pub use settings::{InstanceSettings, PolicyChoice};
+pub(crate) use settings::{mistakes_of, origin_within};
 pub use watch::HealthWatch;
 use watch::Watches;
 

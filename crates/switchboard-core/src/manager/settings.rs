@@ -329,7 +329,7 @@ fn choice_of(node: &Node) -> Option<PolicyChoice> {
 }
 
 /// What a policy says of itself, each mistake at the place of its setting.
-pub(super) fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
+pub(crate) fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
     let mut problems = Problems::default();
     let mut waiting = vec![error];
     while let Some(error) = waiting.pop() {
@@ -348,7 +348,7 @@ pub(super) fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin
 }
 
 /// Where a setting was written; one that was left out is reported at the table it is missing from.
-pub(super) fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
+pub(crate) fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
     let mut path = setting;
     loop {
         if let Some(node) = table.get(path) {

@@ -52,8 +52,22 @@ impl Settings {
         table_json(self, &knowledge, 0)
     }
 
-    /// Every setting of the tree in the order in which they were written, and then every other one
-    /// that `schema` knows.
+    /// Every setting of the tree in the order in which they were written, then every other one that
+    /// `schema` knows, each with its place; secrets as `***`, recognised as by [`shown`](Self::shown).
+    ///
+    /// ```
+    /// use switchboard_core::Settings;
+    ///
+    /// let settings = Settings::new().with("hosts", ["a", "b"]).with("password", "hunter2");
+    /// let listed = settings.listed(None);
+    /// let paths: Vec<_> = listed.iter().map(|setting| setting.path.as_str()).collect();
+    /// assert_eq!(paths, ["hosts[0]", "hosts[1]", "password"]);
+    /// assert_eq!(listed[2].value.as_deref(), Some("***"));
+    /// ```
+    pub fn listed(&self, schema: Option<&schemars::Schema>) -> Vec<ShownSetting> {
+        self.explained(schema.map_or(&Json::Null, schemars::Schema::as_value))
+    }
+
     pub(crate) fn explained(&self, schema: &Json) -> Vec<ShownSetting> {
         let mut explaining = Explaining { steps: Vec::new(), shown: Vec::new() };
         explaining.table(self, &Knowledge::of(schema).and(schema));

@@ -1,0 +1,253 @@
+//! All managers of one application, built from one configuration.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use switchboard_cache::{Cache, Caches};
+use switchboard_core::{
+    CloseReport, Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Subsystem,
+};
+
+use crate::builder::{Blueprint, Builder};
+use crate::difference::Difference;
+use crate::health::{InstanceHealth, Looking};
+use crate::jobs::Jobs;
+use crate::parts::{Part, Parts};
+use crate::records::Records;
+use crate::source::Source;
+use crate::view::{DriverView, InstanceView};
+use crate::wanted::Wanted;
+use crate::wired::Wired;
+
+/// Every swappable backend of one application. Cheap to clone; clones are the same board.
+///
+/// Nothing of it is global: several boards live in one process without knowing of each other.
+#[derive(Clone)]
+pub struct Switchboard(pub(crate) Arc<Core>);
+
+pub(crate) struct Core {
+    pub(crate) environment: Environment,
+    pub(crate) wired: Vec<Arc<dyn Wired>>,
+    pub(crate) source: Source,
+    /// What the configuration in force asks for.
+    pub(crate) wanted: Mutex<Arc<Wanted>>,
+    /// The right to change what the board is.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    parts: Parts,
+    pub(crate) records: Records,
+    watches: Mutex<Vec<HealthWatch>>,
+    pub(crate) looking: Looking,
+    pub(crate) jobs: Jobs,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+impl Switchboard {
+    /// What a board is made from.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) async fn start(blueprint: Blueprint) -> Result<Self> {
+        let Blueprint { environment, wired, source, wanted, mut difference } = blueprint;
+        let (every, limit) = (wanted.health.every, wanted.health.limit);
+        let eager = difference.eager.clone();
+        // Built when all are declared and not before, because they may need each other.
+        let required = difference.take_builds();
+        let board = Self(Arc::new(Core {
+            environment,
+            wired,
+            source,
+            wanted: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            parts: Parts::new(),
+            records: Records::default(),
+            watches: Mutex::default(),
+            looking: Looking::default(),
+            jobs: Jobs::new(),
+        }));
+        if let Err(error) = board.declare(wanted, difference, &required).await {
+            return Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors));
+        }
+        board.connect(&eager).await;
+        board.watch_health(every, limit)?;
+        board.look_after_health()?;
+        Ok(board)
+    }
+
+    async fn declare(
+        &self,
+        wanted: Wanted,
+        difference: Difference,
+        required: &[String],
+    ) -> Result<()> {
+        self.0.apply(wanted, difference).await?;
+        let failed: Vec<Error> = self.ensure(required).await.into_iter().map(|(_, e)| e).collect();
+        match failed.len() {
+            0 => Ok(()),
+            _ => Err(Error::joined("what is required could not be connected", failed)),
+        }
+    }
+
+    pub(crate) fn watch_health(&self, every: Duration, limit: Duration) -> Result<()> {
+        let watches = self.0.wired.iter().map(|manager| manager.watch_health(every, limit));
+        let watches = watches.collect::<Result<_>>()?;
+        *self.0.watches.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+        Ok(())
+    }
+
+    /// The cache called `name`. It is built when it is first used.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        self.handle::<Caches>(name)
+    }
+
+    /// The cache that the configuration calls the default one.
+    pub fn default_cache(&self) -> Result<Cache> {
+        self.default_handle::<Caches>()
+    }
+
+    /// The handle of an instance of any subsystem, also one of the application's own.
+    pub fn handle<S: Subsystem>(&self, name: &str) -> Result<S::Handle> {
+        self.manager::<S>()?.handle(name)
+    }
+
+    /// The handle of the default instance of any subsystem.
+    pub fn default_handle<S: Subsystem>(&self) -> Result<S::Handle> {
+        self.manager::<S>()?.default_handle()
+    }
+
+    /// The manager of a subsystem, for what the board itself does not offer.
+    pub fn manager<S: Subsystem>(&self) -> Result<&Manager<S>> {
+        let mut managers = self.0.wired.iter();
+        let found = managers.find_map(|manager| (manager.as_ref() as &dyn Any).downcast_ref());
+        found.ok_or_else(|| self.no_subsystem(S::NAME))
+    }
+
+    /// The section of the configuration that the application reads as a `T`.
+    pub fn section<T: Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>> {
+        self.wanted().sections.get(name).ok_or_else(|| {
+            Error::new(ErrorKind::NotRegistered, "the board has no such section of that type")
+                .with_context("section", name)
+                .with_hint("say `section::<T>(name)` to the builder")
+        })
+    }
+
+    /// What all instances share: clock, events, clean-up.
+    pub fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
+    /// All instances, in the order of their subsystems and names. Nobody is asked.
+    pub fn instances(&self) -> Vec<InstanceView> {
+        let found = self.health().instances;
+        self.0.wired.iter().flat_map(|manager| instances_of(manager.as_ref(), &found)).collect()
+    }
+
+    /// All drivers that instances can name.
+    pub fn drivers(&self) -> Vec<DriverView> {
+        let drivers = |manager: &Arc<dyn Wired>| {
+            let subsystem = manager.subsystem();
+            manager.drivers().into_iter().map(move |info| DriverView::new(subsystem, info))
+        };
+        self.0.wired.iter().flat_map(drivers).collect()
+    }
+
+    /// Lets a part of the application be closed with the board, before all instances and before the
+    /// parts that joined earlier.
+    pub fn join(&self, name: impl Into<String>, part: impl Part) -> Result<()> {
+        self.0.parts.join(name.into(), Box::new(part))
+    }
+
+    /// Closes the parts, then all instances, within `limit`. The report calls instances by their full
+    /// names, and lists the parts before them.
+    pub async fn close(&self, limit: Duration) -> CloseReport {
+        let clock = self.0.environment.clock();
+        let until = clock.now() + limit;
+        self.0.looking.end();
+        self.0.jobs.end_all().await;
+        drop(std::mem::take(&mut *self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)));
+        let parts = self.0.parts.close(clock, until).await;
+        let left = until.saturating_duration_since(clock.now());
+        let closing = self.0.wired.iter().map(|manager| async move {
+            let report = manager.close(left).await;
+            (manager.subsystem(), report)
+        });
+        let mut report = CloseReport::default();
+        report.closed.extend(parts.closed);
+        report.errors.extend(parts.errors);
+        for (subsystem, of_manager) in join_all(closing).await {
+            let closed = of_manager.closed.iter().map(|name| format!("{subsystem}.{name}"));
+            report.closed.extend(closed);
+            report.errors.extend(of_manager.errors);
+            report.is_under_way |= of_manager.is_under_way;
+        }
+        report
+    }
+
+    pub(crate) fn wanted(&self) -> Arc<Wanted> {
+        self.0.wanted()
+    }
+
+    /// The manager and the name of `cache.sessions`.
+    pub(crate) fn find<'n>(&self, instance: &'n str) -> Result<(&Arc<dyn Wired>, &'n str)> {
+        let (subsystem, name) = instance.split_once('.').ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "an instance is named with its subsystem")
+                .with_context("instance", format_args!("{instance:?}"))
+                .with_hint("write it like cache.sessions")
+        })?;
+        let manager = self.0.wired.iter().find(|manager| manager.subsystem() == subsystem);
+        Ok((manager.ok_or_else(|| self.no_subsystem(subsystem))?, name))
+    }
+
+    fn no_subsystem(&self, asked: &str) -> Error {
+        let known: Vec<_> = self.0.wired.iter().map(|manager| manager.subsystem()).collect();
+        let error = Error::new(ErrorKind::NotRegistered, "the board has no such subsystem")
+            .with_context("subsystem", format_args!("{asked:?}"))
+            .with_context("available", known.join(", "));
+        match Name::nearest(asked, known) {
+            Some(meant) => error.with_hint(format!("did you mean {meant:?}?")),
+            None => error,
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn wanted(&self) -> Arc<Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn instances_of(manager: &dyn Wired, found: &[InstanceHealth]) -> Vec<InstanceView> {
+    let named = found.iter().map(|found| (found.instance.as_str(), found.status));
+    let verdicts: HashMap<&str, &str> = named.collect();
+    let verdict = |name: &str| {
+        let full_name = format!("{}.{name}", manager.subsystem());
+        verdicts.get(full_name.as_str()).copied().unwrap_or("not checked").to_owned()
+    };
+    let instances = manager.instances().into_iter();
+    instances
+        .map(|info| {
+            let health = verdict(&info.name);
+            InstanceView::new(manager.subsystem(), info, health)
+        })
+        .collect()
+}
+
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instances = self.instances();
+        let names = instances.iter().map(|view| format!("{}.{}", view.subsystem, view.name));
+        f.debug_struct("Switchboard").field("instances", &names.collect::<Vec<_>>()).finish()
+    }
+}
+
+/// What a board that could not start has for giving back what it has.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(10);

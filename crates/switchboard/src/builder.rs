@@ -1,0 +1,217 @@
+//! What a board is made from: subsystems and their drivers, configuration, surroundings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use switchboard_cache::Caches;
+use switchboard_config::{Format, Loader};
+use switchboard_core::settings::Node;
+use switchboard_core::{
+    Clock, Environment, Error, ErrorKind, Registry, Result, Settings, Subsystem,
+};
+
+use crate::board::Switchboard;
+use crate::difference::Difference;
+use crate::kit::Kits;
+use crate::source::Source;
+use crate::wanted::{SectionKind, Wanted};
+use crate::wired::Wired;
+
+/// Makes a [`Switchboard`]. Starts with all built-in drivers and the embedded defaults.
+///
+/// ```
+/// use switchboard::{Format, Switchboard};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> switchboard_core::Result<()> {
+/// let board = Switchboard::builder()
+///     .text("shop.toml", Format::Toml, "cache.sessions = { driver = 'memory', max_entries = 1000 }")
+///     .build()
+///     .await?;
+/// board.cache("sessions")?.forever("user-7", "Ada").await?;
+/// # board.close(std::time::Duration::from_secs(5)).await.into_result()
+/// # }
+/// ```
+#[derive(Default)]
+#[must_use = "nothing happens before `build`"]
+pub struct Builder {
+    kits: Kits,
+    loader: Loader,
+    variables: BTreeMap<String, String>,
+    sections: Vec<SectionKind>,
+    clock: Option<Clock>,
+    /// What went wrong before anybody could be told.
+    errors: Vec<Error>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        let builder =
+            Self { loader: Loader::new().defaults(embedded_defaults()), ..Self::default() };
+        builder.subsystem::<Caches>()
+    }
+
+    /// Adds a subsystem of the application's own, with the drivers that come with it.
+    pub fn subsystem<S: Subsystem>(mut self) -> Self {
+        match Registry::<S>::with_built_ins() {
+            Ok(registry) => self.kits.put(registry),
+            Err(error) => self.errors.push(error),
+        }
+        self
+    }
+
+    /// Uses `registry` for its subsystem, with the drivers in it and no others.
+    pub fn registry<S: Subsystem>(mut self, registry: Registry<S>) -> Self {
+        self.kits.put(registry);
+        self
+    }
+
+    /// Adds drivers to a subsystem that is there already.
+    pub fn drivers<S: Subsystem>(
+        mut self,
+        register: impl FnOnce(&Registry<S>) -> Result<()>,
+    ) -> Self {
+        let registered = match self.kits.registry::<S>() {
+            Some(registry) => register(registry),
+            None => Err(unknown_subsystem(S::NAME, &self.kits.names())),
+        };
+        self.errors.extend(registered.err());
+        self
+    }
+
+    /// Lets the application have a section of the configuration that it reads as a `T`:
+    /// [`Switchboard::section`] has it.
+    pub fn section<T>(mut self, name: &'static str) -> Self
+    where
+        T: DeserializeOwned + JsonSchema + Send + Sync + 'static,
+    {
+        self.sections.push(SectionKind::of::<T>(name));
+        self
+    }
+
+    /// Reads a file, which must be there. Later files lie over earlier ones.
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.loader = self.loader.file(path);
+        self
+    }
+
+    /// Reads a file if it is there.
+    pub fn optional_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.loader = self.loader.optional_file(path);
+        self
+    }
+
+    /// Lays `switchboard.<profile>.toml` over each file that has such a neighbour.
+    pub fn profile(mut self, profile: impl Into<String>) -> Self {
+        self.loader = self.loader.profile(profile);
+        self
+    }
+
+    /// Reads configuration that is in hand; reports call it `name`.
+    pub fn text(
+        mut self,
+        name: impl Into<PathBuf>,
+        format: Format,
+        text: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.loader = self.loader.text(name, format, text);
+        self
+    }
+
+    /// The variables that configuration and drivers may use; usually those of the process.
+    pub fn variables<K: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.variables
+            .extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// What the variables that are settings begin with, instead of `SWITCHBOARD`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.loader = self.loader.prefix(prefix);
+        self
+    }
+
+    /// Lets a variable of any name be the setting at `path`.
+    pub fn map_variable(mut self, variable: impl Into<String>, path: impl Into<String>) -> Self {
+        self.loader = self.loader.map_variable(variable, path);
+        self
+    }
+
+    /// Settings made in code, over everything else.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.loader = self.loader.code(settings);
+        self
+    }
+
+    /// Another clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// All mistakes of the configuration, or none; nothing is built.
+    pub fn check(&self) -> Result<()> {
+        self.blueprint().map(drop)
+    }
+
+    /// Checks everything, connects what is eager or required, and starts looking after it.
+    pub async fn build(self) -> Result<Switchboard> {
+        let blueprint = self.blueprint()?;
+        Switchboard::start(blueprint).await
+    }
+
+    fn blueprint(&self) -> Result<Blueprint> {
+        if !self.errors.is_empty() {
+            return Err(Error::joined("the board cannot be made", self.errors.clone()));
+        }
+        let loader = self.loader.clone().variables(self.variables.clone());
+        let environment = Environment::new()
+            .with_clock(self.clock.clone().unwrap_or_default())
+            .with_variables(self.variables.clone());
+        let source = Source { loader, sections: self.sections.clone() };
+        let found = source.loader.load();
+        // A look ahead, because the environment has to know before the first manager is made.
+        let production = found.settings.get("board.production").and_then(Node::as_bool);
+        let environment =
+            if production == Some(true) { environment.in_production() } else { environment };
+        let wired = self.kits.wire(&environment)?;
+        let (wanted, difference) = source.read(found, &Wanted::default(), &wired)?;
+        Ok(Blueprint { environment, wired, source, wanted, difference })
+    }
+}
+
+/// All that a board starts with.
+pub(crate) struct Blueprint {
+    pub(crate) environment: Environment,
+    pub(crate) wired: Vec<Arc<dyn Wired>>,
+    pub(crate) source: Source,
+    pub(crate) wanted: Wanted,
+    pub(crate) difference: Difference,
+}
+
+fn unknown_subsystem(name: &str, known: &[&'static str]) -> Error {
+    Error::new(ErrorKind::NotRegistered, "the board has no such subsystem")
+        .with_context("subsystem", name)
+        .with_context("subsystems", known.join(", "))
+}
+
+/// What runs where nothing is configured: of each subsystem that no layer mentions.
+fn embedded_defaults() -> Settings {
+    let memory = Settings::new().with("driver", "memory");
+    Settings::new().with("cache", Settings::new().with("default", "main").with("main", memory))
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("subsystems", &self.kits.names())
+            .field("variables", &self.variables.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,281 @@
+//! What differs between two configurations, instance by instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use switchboard_core::Settings;
+use switchboard_core::settings::{Node, Value};
+
+use crate::explain::{SettingView, settings_of};
+use crate::wanted::{Instance, Wanted};
+use crate::wired::{Step, Wired, manager_of};
+
+/// What a reload changes, or would.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The instances that stay as they are.
+    pub kept: Vec<String>,
+    /// Those that change, in the order of their names.
+    pub changes: Vec<PlannedChange>,
+    /// Other sections that changed and count from now on: `feature`, `health`.
+    pub sections: Vec<String>,
+    /// Settings that changed and count from the next start of the process only.
+    pub restart: Vec<String>,
+}
+
+/// What happens to one instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PlannedChange {
+    /// The full name: `cache.sessions`.
+    pub instance: String,
+    /// What is done with it.
+    pub what: Change,
+    /// The settings that differ, as they will be; those that are left out from now on say so. Secrets
+    /// are masked.
+    pub settings: Vec<SettingView>,
+}
+
+/// What is done with an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Change {
+    /// It was not there before.
+    Added,
+    /// It gets another driver, or its driver other settings.
+    Swapped,
+    /// Its gates or limits change; the driver stays.
+    ReTuned,
+    /// It will not be there any more.
+    Removed,
+}
+
+impl Plan {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.sections.is_empty() && self.restart.is_empty()
+    }
+
+    /// How many instances `what` is done with.
+    pub fn count(&self, what: Change) -> usize {
+        self.changes.iter().filter(|change| change.what == what).count()
+    }
+}
+
+impl Change {
+    /// The word that people and JSON read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Swapped => "swapped",
+            Self::ReTuned => "re-tuned",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What has to be done, and how it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// For each subsystem what its manager does, in the order of the configuration.
+    pub(crate) steps: BTreeMap<&'static str, Vec<Step>>,
+    /// Those that somebody has to connect once they are there: `eager`, and not connected before.
+    pub(crate) eager: Vec<String>,
+    pub(crate) plan: Plan,
+}
+
+impl Difference {
+    pub(crate) fn between(before: &Wanted, after: &Wanted, wired: &[Arc<dyn Wired>]) -> Self {
+        let old = by_name(before);
+        let new = by_name(after);
+        let mut difference = Self::default();
+        // In the order of the configuration, in which mistakes are found and drivers are built.
+        for instance in &after.instances {
+            let name = instance.full_name();
+            difference.compare(old.get(&name).copied(), instance, after, wired);
+        }
+        for (name, instance) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+            difference.step(instance.subsystem, Step::Remove(instance.name.clone()));
+            difference.tell(name, Change::Removed, Vec::new());
+        }
+        for subsystem in
+            before.defaults.keys().chain(after.defaults.keys()).collect::<BTreeSet<_>>()
+        {
+            let (was, is) = (before.defaults.get(subsystem), after.defaults.get(subsystem));
+            if was != is {
+                difference.step(subsystem, Step::Default(is.cloned()));
+                difference.plan.sections.push(format!("{subsystem}.default"));
+            }
+        }
+        difference.compare_sections(before, after);
+        difference.plan.changes.sort_by(|one, other| one.instance.cmp(&other.instance));
+        difference
+    }
+
+    /// What giving one instance other settings by hand changes, also where they are the same.
+    pub(crate) fn of_swap(
+        before: &Wanted,
+        after: &Wanted,
+        instance: &str,
+        wired: &[Arc<dyn Wired>],
+    ) -> Self {
+        let mut difference = Self::default();
+        let Some(new) = after.instance(instance) else { return difference };
+        difference.step(new.subsystem, Step::Put(new.name.clone(), new.settings.clone()));
+        difference.step(new.subsystem, Step::Build(new.name.clone()));
+        let empty = Settings::default();
+        let old = before.instance(instance).map_or(&empty, |old| &old.settings);
+        difference.tell(instance, Change::Swapped, differing(old, new, after, wired));
+        difference
+    }
+
+    /// Takes out what has to be built: the full names.
+    pub(crate) fn take_builds(&mut self) -> Vec<String> {
+        let mut builds = Vec::new();
+        for (subsystem, steps) in &mut self.steps {
+            steps.retain(|step| match step {
+                Step::Build(name) => {
+                    builds.push(format!("{subsystem}.{name}"));
+                    false
+                }
+                _ => true,
+            });
+        }
+        builds
+    }
+
+    fn compare(
+        &mut self,
+        old: Option<&Instance>,
+        new: &Instance,
+        after: &Wanted,
+        wired: &[Arc<dyn Wired>],
+    ) {
+        let name = &new.full_name();
+        let what = match old {
+            None => Some(Change::Added),
+            Some(old) => what_differs(&old.settings, &new.settings),
+        };
+        let (subsystem, instance) = (new.subsystem, new.name.clone());
+        match what {
+            None => self.plan.kept.push(name.to_owned()),
+            Some(Change::ReTuned) => {
+                self.step(subsystem, Step::Retune(instance.clone(), new.settings.clone()));
+            }
+            Some(_) => self.step(subsystem, Step::Put(instance.clone(), new.settings.clone())),
+        }
+        if new.required && !old.is_some_and(|old| old.required && what != Some(Change::Added)) {
+            self.step(subsystem, Step::Build(instance));
+        } else if new.eager && !old.is_some_and(|old| old.eager || old.required) {
+            self.eager.push(name.to_owned());
+        }
+        if let Some(what) = what {
+            let empty = Settings::default();
+            let settings = differing(old.map_or(&empty, |old| &old.settings), new, after, wired);
+            self.tell(name, what, settings);
+        }
+    }
+
+    fn compare_sections(&mut self, before: &Wanted, after: &Wanted) {
+        let keys = |wanted: &Wanted| wanted.settings.keys().map(str::to_owned).collect::<Vec<_>>();
+        let of_instances: BTreeSet<&str> = subsystems(before).chain(subsystems(after)).collect();
+        let all: BTreeSet<_> = keys(before).into_iter().chain(keys(after)).collect();
+        for key in all {
+            if key == "policy" || of_instances.contains(key.as_str()) {
+                continue;
+            }
+            let (was, is) = (before.settings.child(&key), after.settings.child(&key));
+            if says_the_same(was, is) {
+                continue;
+            }
+            if RESTART.contains(&key.as_str()) {
+                self.plan.restart.push(key);
+            } else {
+                self.plan.sections.push(key);
+            }
+        }
+    }
+
+    fn step(&mut self, subsystem: &'static str, step: Step) {
+        self.steps.entry(subsystem).or_default().push(step);
+    }
+
+    fn tell(&mut self, name: &str, what: Change, settings: Vec<SettingView>) {
+        self.plan.changes.push(PlannedChange { instance: name.to_owned(), what, settings });
+    }
+}
+
+fn by_name(wanted: &Wanted) -> BTreeMap<String, &Instance> {
+    wanted.instances.iter().map(|instance| (instance.full_name(), instance)).collect()
+}
+
+fn subsystems(wanted: &Wanted) -> impl Iterator<Item = &'static str> {
+    wanted.instances.iter().map(|instance| instance.subsystem)
+}
+
+/// What has to happen to an instance that has other settings now.
+fn what_differs(old: &Settings, new: &Settings) -> Option<Change> {
+    let keys: BTreeSet<&str> = old.keys().chain(new.keys()).collect();
+    let differing = keys.into_iter().filter(|key| !says_the_same(old.child(key), new.child(key)));
+    let mut worst = None;
+    for key in differing {
+        if !TUNED.contains(&key) {
+            return Some(Change::Swapped);
+        }
+        worst = Some(Change::ReTuned);
+    }
+    worst
+}
+
+/// The settings of `new` that are not the same in `old`, and those of `old` that are left out.
+fn differing(
+    old: &Settings,
+    new: &Instance,
+    after: &Wanted,
+    wired: &[Arc<dyn Wired>],
+) -> Vec<SettingView> {
+    let is_new =
+        |view: &SettingView| !says_the_same(old.get(&view.path), new.settings.get(&view.path));
+    let gone = old.keys().filter(|key| new.settings.child(key).is_none()).map(|key| SettingView {
+        path: key.to_owned(),
+        value: "left out".to_owned(),
+        origin: old.child(key).map(|node| node.origin().to_string()).unwrap_or_default(),
+        about: None,
+    });
+    let manager = manager_of(wired, new.subsystem);
+    let shown = manager.map(|manager| settings_of(manager.as_ref(), after, Some(new)));
+    shown.into_iter().flatten().filter(is_new).chain(gone).collect()
+}
+
+/// Whether two settings mean the same, wherever they come from.
+fn says_the_same(one: Option<&Node>, other: Option<&Node>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => is_same(one.value(), other.value()),
+        _ => false,
+    }
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Table(one), Value::Table(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, node)| says_the_same(Some(node), other.child(key)))
+        }
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one.value(), other.value()))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// What every instance has that its driver does not see.
+const TUNED: &[&str] =
+    &["policy", "require", "build_limit", "drain_limit", "close_limit", "eager", "required"];
+
+/// The sections that are read when the process starts and never again.
+const RESTART: &[&str] = &["board", "console"];

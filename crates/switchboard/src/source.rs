@@ -1,0 +1,54 @@
+//! Where the configuration comes from, at start and at each reload, and what it changes.
+
+use std::sync::Arc;
+
+use switchboard_config::{Loaded, Loader};
+use switchboard_core::{Problem, Result};
+
+use crate::difference::Difference;
+use crate::mistakes::Mistakes;
+use crate::wanted::{SectionKind, Wanted};
+use crate::wired::{Wired, manager_of};
+
+/// What is read, and who else has a section in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) loader: Loader,
+    pub(crate) sections: Vec<SectionKind>,
+}
+
+impl Source {
+    /// What the configuration asks for, and how that differs from `before`; or all that is wrong
+    /// with it.
+    pub(crate) fn read(
+        &self,
+        mut loaded: Loaded,
+        before: &Wanted,
+        wired: &[Arc<dyn Wired>],
+    ) -> Result<(Wanted, Difference)> {
+        let is_complete = loaded.is_complete();
+        let settings = loaded.settings.clone();
+        let (wanted, found) = Wanted::read(settings, wired, &self.sections, is_complete);
+        let wanted = Wanted { files: loaded.files.clone(), ..wanted };
+        let difference = Difference::between(before, &wanted, wired);
+        let of_instances = mistakes_of(&difference, wired, is_complete);
+        loaded.add(found.into_iter().chain(of_instances).collect());
+        if loaded.problems.is_empty() {
+            return Ok((wanted, difference));
+        }
+        Err(Mistakes::new(loaded.problems, loaded.sources).into())
+    }
+}
+
+/// What only the managers can tell of the instances.
+pub(crate) fn mistakes_of(
+    difference: &Difference,
+    wired: &[Arc<dyn Wired>],
+    is_complete: bool,
+) -> Vec<Problem> {
+    let of_subsystem = |(subsystem, steps): (&&'static str, &Vec<_>)| {
+        let manager = manager_of(wired, subsystem)?;
+        Some(manager.check(steps, is_complete))
+    };
+    difference.steps.iter().filter_map(of_subsystem).flatten().collect()
+}
