@@ -155,8 +155,3 @@ pub use driver::{CacheDriver, capability, counter_overflow, not_a_counter, parse
 pub use key::Key;
 pub use ttl::{Span, Ttl};
 pub use typed::Typed;
-
-/// The examples of the project's README, compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
