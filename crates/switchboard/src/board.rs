@@ -140,6 +140,11 @@ impl Switchboard {
         })
     }
 
+    /// Whether the configuration in force says `board.production`.
+    pub fn is_in_production(&self) -> bool {
+        self.wanted().board.production
+    }
+
     /// What all instances share: clock, events, clean-up.
     pub fn environment(&self) -> &Environment {
         &self.0.environment
