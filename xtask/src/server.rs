@@ -1,4 +1,4 @@
-//! Finds, starts or installs one server, and stops what it started.
+//! Finds, starts or installs one server or tool, and stops what it started.
 
 use std::env;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::services::{Service, loopback};
+use crate::services::{Service, Tool, loopback};
 
 /// A server the tests can talk to. One that was started for them ends with this value.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Server {
         }
         let program = match find_program(service.program) {
             Some(program) => program,
-            None => install(service)?,
+            None => install_server(service)?,
         };
         let (address, process) = start(service, &program)?;
         Ok(Self { url: (service.url)(address), origin: Origin::Private(address, process) })
@@ -184,14 +184,34 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// The program, brought by the system's packages.
-fn install(service: &Service) -> Result<PathBuf> {
+/// The program in the environment, else the one that is installed, else installed now where that is
+/// possible. The error says what to do.
+pub(crate) fn find_tool(tool: &Tool) -> Result<PathBuf> {
+    if let Some(path) = env::var_os(tool.variable).filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    if let Some(program) = find_program(tool.program) {
+        return Ok(program);
+    }
+    let Tool { program, package, variable, .. } = tool;
+    install(program, package).map_err(|error| format!("{error}, or put its path into {variable}"))
+}
+
+fn install_server(service: &Service) -> Result<PathBuf> {
     let Service { program, package, variable, .. } = service;
+    install(program, package).map_err(|error| {
+        let address = service.standard_address();
+        format!(
+            "nothing answers on {address}, and {error}, or put the URL of a server into {variable}"
+        )
+    })
+}
+
+/// The program, brought by the system's packages.
+fn install(program: &str, package: &str) -> Result<PathBuf> {
     if !can_install() {
         return Err(format!(
-            "nothing answers on {}, and `{program}` is not installed; install it (on Debian: \
-             `apt-get install {package}`), or put the URL of a server into {variable}",
-            service.standard_address()
+            "`{program}` is not installed; install it (on Debian: `apt-get install {package}`)"
         ));
     }
     println!("installing the package {package}, because `{program}` is missing");

@@ -1,4 +1,4 @@
-//! The servers the tests talk to: one table, one row each.
+//! The servers the tests talk to, and the programs that judge what we write: a table each, one row each.
 //!
 //! A row says how a server is recognised and started; `server` does it. To add a server, add a row here; its tests read the URL from the row's variable.
 
@@ -21,6 +21,28 @@ pub(crate) const SERVICES: &[Service] = &[Service {
     start: start_redis,
     package: "redis-server",
 }];
+
+/// Every program that judges what the product writes. Tests are complete without them.
+pub(crate) const TOOLS: &[Tool] = &[Tool {
+    program: "promtool",
+    proves: "the metrics of crates/switchboard-console",
+    variable: "SWITCHBOARD_TEST_PROMTOOL",
+    package: "prometheus",
+}];
+
+/// One program that judges what the product writes.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// What it is called. Tests that need it have this in their names, so that they can be left out
+    /// where it is missing.
+    pub(crate) program: &'static str,
+    /// What only our own tests vouch for without it.
+    pub(crate) proves: &'static str,
+    /// The environment variable with its path: for us to read, and for the tests.
+    pub(crate) variable: &'static str,
+    /// What brings it, on Debian and its relatives.
+    pub(crate) package: &'static str,
+}
 
 /// One server the tests talk to.
 #[derive(Debug)]
@@ -115,6 +137,14 @@ mod tests {
         for service in SERVICES {
             let name = service.name.to_ascii_uppercase();
             assert_eq!(service.variable, format!("SWITCHBOARD_TEST_{name}_URL"));
+        }
+    }
+
+    #[test]
+    fn variables_of_tools_are_called_after_them() {
+        for tool in TOOLS {
+            let name = tool.program.to_ascii_uppercase();
+            assert_eq!(tool.variable, format!("SWITCHBOARD_TEST_{name}"));
         }
     }
 

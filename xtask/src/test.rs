@@ -4,23 +4,25 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::Result;
-use crate::server::Server;
-use crate::services::{SERVICES, Service};
+use crate::server::{Server, find_tool};
+use crate::services::{SERVICES, Service, TOOLS, Tool};
 use crate::workspace::{Workspace, cargo};
 
 /// Whether all tests passed, with every required server. The arguments go to `cargo test`.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
     let services: Vec<_> = SERVICES.iter().map(|row| (row, Server::find(row))).collect();
-    println!("servers:\n{}", describe(&services));
+    let tools: Vec<_> = TOOLS.iter().map(|row| (row, find_tool(row))).collect();
+    println!("servers:\n{}\ntools:\n{}", describe(&services), describe_tools(&tools));
 
-    let mut command = test_command(workspace, arguments, &services);
+    let mut command = test_command(workspace, arguments, &services, &tools);
     let (totals, succeeded) = stream(&mut command)?;
 
     let missing_required = services.iter().any(|(row, found)| row.is_required && found.is_err());
-    println!("\nservers:\n{}", describe(&services));
+    println!("\nservers:\n{}\ntools:\n{}", describe(&services), describe_tools(&tools));
     if missing_required {
         println!("FAILED: a required server is missing");
     }
@@ -48,9 +50,33 @@ fn describe_one((row, found): &Found) -> String {
     }
 }
 
-fn test_command(workspace: &Workspace, arguments: &[String], services: &[Found]) -> Command {
+type FoundTool = (&'static Tool, Result<PathBuf>);
+
+fn describe_tools(tools: &[FoundTool]) -> String {
+    let line = |(Tool { program, proves, .. }, found): &FoundTool| match found {
+        Ok(path) => format!("  {program}: {} (proves {proves})", path.display()),
+        Err(why) => format!("  {program}: NOT RUN, and {proves} not proven (optional): {why}"),
+    };
+    tools.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn test_command(
+    workspace: &Workspace,
+    arguments: &[String],
+    services: &[Found],
+    tools: &[FoundTool],
+) -> Command {
     let mut command = cargo(workspace);
-    command.args(cargo_arguments(arguments, &missing(services)));
+    let missing_tools =
+        tools.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.program);
+    let missing: Vec<_> = missing(services).into_iter().chain(missing_tools).collect();
+    command.args(cargo_arguments(arguments, &missing));
+    for (row, found) in tools {
+        match found {
+            Ok(path) => command.env(row.variable, path),
+            Err(_) => command.env_remove(row.variable),
+        };
+    }
     for (row, found) in services {
         match found {
             Ok(server) => command.env(row.variable, &server.url),
@@ -243,6 +269,14 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
         let text = describe(&[(row, Err("nothing answers".to_owned()))]);
         assert!(text.contains("redis: NOT RUN"), "{text}");
         assert!(text.contains(row.proves) && text.contains("nothing answers"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_tool_is_said_with_what_it_leaves_unproven() {
+        let row = &TOOLS[0];
+        let text = describe_tools(&[(row, Err("it is not installed".to_owned()))]);
+        assert!(text.contains("promtool: NOT RUN"), "{text}");
+        assert!(text.contains(row.proves) && text.contains("it is not installed"), "{text}");
     }
 
     fn totals(output: &str) -> Totals {
