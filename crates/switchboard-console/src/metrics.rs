@@ -231,12 +231,15 @@ impl Family<'_> {
         bound: Option<&str>,
         value: impl fmt::Display,
     ) {
-        let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
-        let all: Vec<_> =
-            all.map(|(name, value)| format!("{name}=\"{}\"", Escaped(value))).collect();
-        let braced = if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) };
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{PREFIX}{}{suffix}{braced} {value}", self.name);
+        let _ = write!(self.text, "{PREFIX}{}{suffix}", self.name);
+        let mut before = '{';
+        for (name, value) in labels.iter().copied().chain(bound.map(|bound| ("le", bound))) {
+            let _ = write!(self.text, "{before}{name}=\"{}\"", Escaped(value));
+            before = ',';
+        }
+        let after = if before == ',' { "}" } else { "" };
+        let _ = writeln!(self.text, "{after} {value}");
     }
 }
 
@@ -245,6 +248,10 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names of the configuration have nothing to escape; text of drivers may.
+        if !self.0.contains(['\\', '"', '\n']) {
+            return f.write_str(self.0);
+        }
         self.0.chars().try_for_each(|letter| match letter {
             '\\' => f.write_str("\\\\"),
             '"' => f.write_str("\\\""),

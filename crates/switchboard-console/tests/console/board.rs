@@ -114,13 +114,15 @@ enum Mood {
     HangsWhenChecked,
     /// The service does not know us.
     Unknown,
+    /// It never gets ready.
+    HangsAtStart,
 }
 
 impl Moody {
     fn call<'a, T: Send + 'a>(&'a self, answer: T) -> Reply<'a, T> {
         let fails = |kind| Reply::ready(Err(Error::new(kind, "the service is in a bad mood")));
         match self.config.mood {
-            Mood::Calm | Mood::HangsWhenChecked => Reply::ready(Ok(answer)),
+            Mood::Calm | Mood::HangsWhenChecked | Mood::HangsAtStart => Reply::ready(Ok(answer)),
             Mood::Fails => fails(ErrorKind::Unavailable),
             Mood::Unknown => fails(ErrorKind::Unauthenticated),
             Mood::Panics => Reply::run(async { panic!("in a bad mood") }),
@@ -134,6 +136,13 @@ impl Moody {
 }
 
 impl Lifecycle for Moody {
+    fn init(&self) -> Reply<'_, ()> {
+        match self.config.mood {
+            Mood::HangsAtStart => Reply::run(std::future::pending()),
+            _ => Reply::ready(Ok(())),
+        }
+    }
+
     fn health(&self) -> Reply<'_, Health> {
         match self.config.mood {
             Mood::HangsWhenChecked => Reply::run(std::future::pending()),

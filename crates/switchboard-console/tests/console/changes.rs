@@ -269,3 +269,22 @@ async fn a_change_that_takes_too_long_is_given_up_and_recorded() {
     assert!(records[0].outcome.contains(ErrorKind::Timeout.as_str()), "{}", records[0].outcome);
     served.board.close(Duration::from_secs(5)).await;
 }
+
+#[tokio::test]
+async fn a_swap_that_takes_too_long_is_given_up_and_recorded_once() {
+    let served = Served::new(&format!("{SHOP}[console]\nrequest_limit = '50ms'")).await;
+    let main = served.board.cache("main").unwrap();
+    main.get("a").await.unwrap();
+    let body = r#"{"driver":"moody","mood":"hangs-at-start"}"#;
+    let answer = served.ask("POST", SWAP).json(body).send().await;
+    assert_eq!((answer.status, answer.kind().as_str()), (504, "timeout"));
+    let reaper = served.board.environment().reaper();
+    reaper.idle(served.board.environment().clock().now() + PATIENCE).await.unwrap();
+    let records = served.board.records();
+    assert_eq!((records.len(), records[0].action.as_str()), (1, "swap"));
+    assert!(records[0].outcome.starts_with("timeout"), "{}", records[0].outcome);
+    // What served before serves still.
+    main.get("a").await.unwrap();
+    assert_eq!(served.board.instances()[0].generation, 1);
+    served.close().await;
+}
