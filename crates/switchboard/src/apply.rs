@@ -47,9 +47,8 @@ impl Switchboard {
 
     /// Builds what nobody has built yet, all at the same time; the answer is what could not be.
     pub(crate) async fn ensure(&self, instances: &[String]) -> Vec<(String, Error)> {
-        let building = instances.iter().filter_map(|instance| {
-            let (manager, name) = self.find(instance).ok()?;
-            Some(async move { Some((instance.clone(), manager.ensure(name).await.err()?)) })
+        let building = instances.iter().map(|instance| async move {
+            Some((instance.clone(), self.connect_instance(instance).await.err()?))
         });
         join_all(building).await.into_iter().flatten().collect()
     }

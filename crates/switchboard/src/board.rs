@@ -1,6 +1,7 @@
 //! All managers of one application, built from one configuration.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     parts: Parts,
     pub(crate) records: Records,
     watches: Mutex<Vec<HealthWatch>>,
+    /// How long each instance took that was connected ahead of its first use.
+    pub(crate) connected: Mutex<BTreeMap<String, Duration>>,
     pub(crate) looking: Looking,
     pub(crate) jobs: Jobs,
 }
@@ -57,11 +60,14 @@ impl Switchboard {
     }
 
     pub(crate) async fn start(blueprint: Blueprint) -> Result<Self> {
-        let Blueprint { environment, wired, source, wanted, mut difference } = blueprint;
+        let Blueprint { environment, wired, source, wanted, mut difference, is_idle } = blueprint;
         let (every, limit) = (wanted.health.every, wanted.health.limit);
         let eager = difference.eager.clone();
         // Built when all are declared and not before, because they may need each other.
-        let required = difference.take_builds();
+        let mut required = difference.take_builds();
+        if is_idle {
+            required.clear();
+        }
         let board = Self(Arc::new(Core {
             environment,
             wired,
@@ -71,11 +77,15 @@ impl Switchboard {
             parts: Parts::new(),
             records: Records::default(),
             watches: Mutex::default(),
+            connected: Mutex::default(),
             looking: Looking::default(),
             jobs: Jobs::new(),
         }));
         if let Err(error) = board.declare(wanted, difference, &required).await {
             return Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors));
+        }
+        if is_idle {
+            return Ok(board);
         }
         board.connect(&eager).await;
         board.watch_health(every, limit)?;

@@ -43,6 +43,7 @@ pub struct Builder {
     variables: BTreeMap<String, String>,
     sections: Vec<SectionKind>,
     clock: Option<Clock>,
+    is_idle: bool,
     /// What went wrong before anybody could be told.
     errors: Vec<Error>,
 }
@@ -155,6 +156,13 @@ impl Builder {
         self
     }
 
+    /// Connects nothing before it is used, also what is eager or required, and looks after the health
+    /// of nothing: for those who only want to know what the configuration makes.
+    pub fn idle(mut self) -> Self {
+        self.is_idle = true;
+        self
+    }
+
     /// All mistakes of the configuration, or none; nothing is built.
     pub fn check(&self) -> Result<()> {
         self.blueprint().map(drop)
@@ -182,7 +190,7 @@ impl Builder {
             if production == Some(true) { environment.in_production() } else { environment };
         let wired = self.kits.wire(&environment)?;
         let (wanted, difference) = source.read(found, &Wanted::default(), &wired)?;
-        Ok(Blueprint { environment, wired, source, wanted, difference })
+        Ok(Blueprint { environment, wired, source, wanted, difference, is_idle: self.is_idle })
     }
 }
 
@@ -193,6 +201,7 @@ pub(crate) struct Blueprint {
     pub(crate) source: Source,
     pub(crate) wanted: Wanted,
     pub(crate) difference: Difference,
+    pub(crate) is_idle: bool,
 }
 
 fn unknown_subsystem(name: &str, known: &[&'static str]) -> Error {

@@ -1,5 +1,7 @@
-//! What somebody wants of a board before the first call: instances that are there already.
+//! What somebody wants of a board before the first call: instances that are there already, and the
+//! time that took.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use switchboard_core::Result;
@@ -7,7 +9,8 @@ use switchboard_core::Result;
 use crate::Switchboard;
 
 impl Switchboard {
-    /// Builds an instance (`cache.sessions`) if nobody has yet, as its first use would.
+    /// Builds an instance (`cache.sessions`) if nobody has yet, as its first use would. The answer is
+    /// how long that took.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -15,14 +18,26 @@ impl Switchboard {
     /// let board = switchboard::Switchboard::builder().build().await?;
     /// assert_eq!(board.instances()[0].state, "idle");
     ///
-    /// board.ensure("cache.main").await?;
+    /// let took = board.connect_instance("cache.main").await?;
     /// assert_eq!(board.instances()[0].state, "ready");
+    /// assert_eq!(board.connected_in("cache.main"), Some(took));
     /// # board.close(board.close_limit()).await.into_result()
     /// # }
     /// ```
-    pub async fn ensure(&self, instance: &str) -> Result<()> {
+    pub async fn connect_instance(&self, instance: &str) -> Result<Duration> {
         let (manager, name) = self.find(instance)?;
-        manager.ensure(name).await
+        let clock = self.0.environment.clock();
+        let start = clock.now();
+        manager.ensure(name).await?;
+        let took = clock.now().saturating_duration_since(start);
+        let mut connected = self.0.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only the first time is that of a connection; after it everything is there.
+        Ok(*connected.entry(instance.to_owned()).or_insert(took))
+    }
+
+    /// How long it took to connect an instance ahead of its first use; nothing if nobody did that.
+    pub fn connected_in(&self, instance: &str) -> Option<Duration> {
+        self.0.connected.lock().unwrap_or_else(PoisonError::into_inner).get(instance).copied()
     }
 
     /// How long closing everything may take: `board.close_limit` of the configuration in force.
