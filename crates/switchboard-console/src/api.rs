@@ -116,7 +116,7 @@ pub(crate) async fn swap(
     let generation = change
         .by_board(async move {
             let swapped = board.swap_by(&by, &subject, &settings).await?;
-            Ok(swapped.generation)
+            Ok(swapped.generations.values().next().copied().unwrap_or_default())
         })
         .await?;
     ok(&json!({ "instance": instance, "generation": generation }))
