@@ -1,0 +1,211 @@
+//! What can be said to the command. Nothing is done here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as TextError;
+
+/// One board for every swappable backend of an application.
+///
+/// Without a command it starts the board, as `up` does.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    #[command(flatten)]
+    pub(crate) up: Up,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
+    /// A configuration file; later ones lie over earlier ones. Without any, switchboard.toml, .yaml
+    /// or .json of this folder is read if it is there
+    #[arg(short, long = "config", value_name = "FILE", global = true)]
+    pub(crate) config: Vec<PathBuf>,
+
+    /// Lay switchboard.<PROFILE>.toml over each file that has such a neighbour
+    #[arg(long, global = true)]
+    pub(crate) profile: Option<String>,
+
+    /// How data and errors are written
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+
+    /// Use a board of this command's own instead of the running one
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+
+    /// Where the running board is noted down; without it `$SWITCHBOARD_HOME`, else `.switchboard`
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub(crate) home: Option<PathBuf>,
+}
+
+/// How data and errors are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: tables, with colours on a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the board and serve it until Ctrl-C
+    Up(Up),
+    /// Tell every mistake of the configuration
+    Check(Check),
+    /// Show what a reload of the running board would change
+    Plan,
+    /// List the drivers that instances can name
+    Drivers(Drivers),
+    /// Show why an instance is as it is: driver, settings with origins, gates
+    Explain(Instance),
+    /// Show how the instances and features of the running board are
+    Health(Health),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Give an instance of the running board other settings, or another driver
+    Swap(Swap),
+    /// Let the running board read its configuration again
+    Reload,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Read and change what is in a cache
+    #[command(subcommand)]
+    Cache(Cache),
+}
+
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct Up {
+    /// Where HTTP is served; port 0 takes any that is free [default: console.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Reload when a configuration file changes; this is the default
+    #[arg(long, overrides_with = "no_watch")]
+    pub(crate) watch: bool,
+
+    /// Reload on SIGHUP and `reload` only
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Also connect every instance
+    #[arg(long)]
+    pub(crate) connect: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Drivers {
+    /// Only those of one subsystem
+    pub(crate) subsystem: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Instance {
+    /// The instance, with its subsystem: cache.main
+    pub(crate) instance: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Health {
+    /// Go on looking, once a second
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Every setting with its origin; secrets are masked
+    Show,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Swap {
+    /// The instance, with its subsystem: cache.main
+    pub(crate) instance: String,
+
+    /// A setting. What reads as JSON is that (`5`, `true`), everything else is text; dots lead
+    /// into tables
+    #[arg(value_name = "KEY=VALUE", value_parser = assignment)]
+    pub(crate) assignments: Vec<(String, String)>,
+
+    /// All settings as a JSON object; - reads it from stdin
+    #[arg(long, value_name = "JSON")]
+    pub(crate) settings: Option<String>,
+
+    /// The address of the service, whose scheme names the driver
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// Write the value under a key to stdout
+    Get {
+        #[command(flatten)]
+        at: CacheKey,
+    },
+    /// Store a value under a key
+    Put {
+        #[command(flatten)]
+        at: CacheKey,
+        /// The value; without one, or with -, it is read from stdin
+        value: Option<String>,
+        /// How long it may be served, like 10m; without one until it is forgotten
+        #[arg(long, value_parser = duration)]
+        ttl: Option<Duration>,
+    },
+    /// Remove what is under a key
+    Forget {
+        #[command(flatten)]
+        at: CacheKey,
+    },
+    /// Remove everything
+    Flush {
+        /// The cache: main, or cache.main
+        cache: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheKey {
+    /// The cache: main, or cache.main
+    pub(crate) cache: String,
+    /// The key
+    pub(crate) key: String,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.split('.').all(|part| !part.is_empty()) => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err("write it like max_entries=5000".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    use switchboard_core::settings::DurationText;
+    let read = DurationText::deserialize(text.into_deserializer());
+    read.map(|duration| duration.0).map_err(|error: TextError| error.to_string())
+}

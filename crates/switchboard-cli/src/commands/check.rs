@@ -1,0 +1,137 @@
+//! `check`: every mistake of the configuration, and whether what it names can be reached.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use switchboard::Switchboard;
+use switchboard_core::{Error, ErrorKind};
+
+use crate::arguments::Check;
+use crate::configuration;
+use crate::desk::Desk;
+use crate::failure::{Exit, Failure, Result, exit_of, problems_of};
+use crate::screen::{BAD, GOOD, STRONG};
+use crate::session::Session;
+use crate::table::{Cell, Table};
+
+pub(super) async fn run(session: &mut Session, asked: &Check) -> Result<Exit> {
+    let read = session.configured();
+    let checked = read.and_then(|builder| Ok(builder.check().map(|()| builder)?));
+    let builder = match checked {
+        Ok(builder) => builder,
+        Err(failure) => return tell(session, failure),
+    };
+    if asked.connect {
+        return match builder.idle().build().await {
+            Ok(board) => connect(session, board).await,
+            Err(error) => tell(session, error.into()),
+        };
+    }
+    fine(session)
+}
+
+fn fine(session: &mut Session) -> Result<Exit> {
+    if session.screen.is_json() {
+        session.screen.write_json(&json!({ "ok": true, "problems": [] }))?;
+    } else {
+        let what = configuration::described(&session.common);
+        let word = session.screen.paint(GOOD, "no mistakes");
+        session.screen.write_line(format!("{what}: {word}"))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// For programs the mistakes are the data; for people they are an error like any other.
+fn tell(session: &mut Session, failure: Failure) -> Result<Exit> {
+    let Failure::Told(told) = &failure else { return Err(failure) };
+    if !session.screen.is_json() {
+        return Err(failure);
+    }
+    session.screen.write_json(&json!({ "ok": false, "problems": told.problems() }))?;
+    Ok(failure.exit())
+}
+
+/// Connects every instance, all at the same time.
+async fn connect(session: &mut Session, board: Switchboard) -> Result<Exit> {
+    let tried = try_all(&board).await;
+    Desk::Own(board).close().await?;
+    let exit = worst(&tried);
+    if session.screen.is_json() {
+        let problems = tried.iter().filter_map(Tried::problem).flatten().collect::<Vec<_>>();
+        session.screen.write_json(&json!({ "ok": problems.is_empty(), "problems": problems }))?;
+        return Ok(exit);
+    }
+    session.screen.write_table(&table(&tried))?;
+    for tried in tried {
+        if let Err(error) = tried.connected {
+            session.screen.tell(&error.into());
+        }
+    }
+    Ok(exit)
+}
+
+struct Tried {
+    instance: String,
+    connected: std::result::Result<Duration, Error>,
+}
+
+async fn try_all(board: &Switchboard) -> Vec<Tried> {
+    let trying = board.instances().into_iter().map(|view| async move {
+        let instance = format!("{}.{}", view.subsystem, view.name);
+        Tried { connected: board.connect_instance(&instance).await, instance }
+    });
+    join_all(trying).await
+}
+
+impl Tried {
+    /// What is wrong, in the form of the mistakes of a configuration.
+    fn problem(&self) -> Option<Vec<Value>> {
+        let error = self.connected.as_ref().err()?;
+        if let Value::Array(problems) = problems_of(error) {
+            return Some(problems);
+        }
+        let hints = error.hints().collect::<Vec<_>>().join("; ");
+        let hint = if hints.is_empty() { Value::Null } else { Value::from(hints) };
+        Some(vec![json!({
+            "file": null,
+            "line": null,
+            "column": null,
+            "key": self.instance,
+            "message": error.message(),
+            "hint": hint,
+        })])
+    }
+}
+
+/// One that is configured wrongly weighs more than one that cannot be reached.
+fn worst(tried: &[Tried]) -> Exit {
+    let kinds = tried.iter().filter_map(|tried| Some(tried.connected.as_ref().err()?.kind()));
+    let exits = kinds.map(exit_of);
+    let weight = |exit: &Exit| match exit {
+        Exit::Fine => 0,
+        Exit::Unavailable => 1,
+        Exit::Other => 2,
+        Exit::NotFound => 3,
+        Exit::Usage => 4,
+    };
+    exits.max_by_key(weight).unwrap_or(Exit::Fine)
+}
+
+fn table(tried: &[Tried]) -> Table {
+    let mut table = Table::new();
+    for Tried { instance, connected } in tried {
+        let (word, style) = match connected {
+            Ok(took) => (format!("connected in {}", milliseconds(*took)), GOOD),
+            Err(error) if error.kind() == ErrorKind::Timeout => ("too late".to_owned(), BAD),
+            Err(_) => ("failed".to_owned(), BAD),
+        };
+        let instance = Cell::from(instance.as_str()).styled(STRONG);
+        table.push([instance, Cell::from(word).styled(style)]);
+    }
+    table
+}
+
+pub(super) fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}

@@ -1,0 +1,42 @@
+//! One file for each command.
+
+mod cache;
+mod check;
+mod completions;
+mod config;
+mod drivers;
+mod explain;
+mod health;
+mod plan;
+mod reload;
+mod swap;
+mod up;
+
+use crate::arguments::{Command, Config};
+use crate::desk::Desk;
+use crate::failure::{Exit, Result};
+use crate::session::Session;
+
+/// Does what was said.
+pub(crate) async fn run(session: &mut Session, command: Command) -> Result<Exit> {
+    match command {
+        Command::Up(up) => up::run(session, &up).await,
+        Command::Check(check) => check::run(session, &check).await,
+        Command::Plan => plan::run(session).await,
+        Command::Drivers(drivers) => drivers::run(session, &drivers).await,
+        Command::Explain(asked) => explain::run(session, &asked.instance).await,
+        Command::Health(health) => health::run(session, &health).await,
+        Command::Config(Config::Show) => config::show(session).await,
+        Command::Swap(swap) => swap::run(session, swap).await,
+        Command::Reload => reload::run(session).await,
+        Command::Completions { shell } => completions::run(session, shell),
+        Command::Cache(cache) => cache::run(session, cache).await,
+    }
+}
+
+/// Closes the desk, and answers what was asked of it: its own failure comes first.
+async fn closed<T>(desk: Desk, answered: Result<T>) -> Result<T> {
+    let closed = desk.close().await;
+    let answer = answered?;
+    closed.map(|()| answer)
+}

@@ -1,0 +1,67 @@
+//! `plan`: what a reload would change.
+
+use serde_json::Value;
+
+use super::closed;
+use super::explain::settings_table;
+use crate::desk::Desk;
+use crate::failure::{Exit, Result};
+use crate::json::{list, plain, text};
+use crate::screen::{BAD, DOUBTFUL, FAINT, GOOD, Screen};
+use crate::session::Session;
+
+pub(super) async fn run(session: &mut Session) -> Result<Exit> {
+    let desk = Desk::acting(session).await?;
+    if matches!(desk, Desk::Running(_)) {
+        note_other_files(session);
+    }
+    let plan = desk.plan().await;
+    let plan = closed(desk, plan).await?;
+    write(&mut session.screen, &plan, "would change")?;
+    Ok(Exit::Fine)
+}
+
+/// A running board reads what it was started with, which may be something else.
+pub(super) fn note_other_files(session: &mut Session) {
+    if !session.common.config.is_empty() || session.common.profile.is_some() {
+        session.screen.note("note: the running board reads the files that it was started with");
+    }
+}
+
+/// The instances by what becomes of them, and how many that are.
+pub(super) fn write(screen: &mut Screen, plan: &Value, verb: &str) -> Result<()> {
+    if screen.is_json() {
+        return screen.write_json(plan);
+    }
+    for change in list(plan, "changes") {
+        write_change(screen, change)?;
+    }
+    for section in list(plan, "sections") {
+        screen.write_line(screen.paint(DOUBTFUL, &format!("~ {}", plain(section))))?;
+    }
+    for setting in list(plan, "restart") {
+        let line = format!("! {}  counts from the next start only", plain(setting));
+        screen.write_line(screen.paint(DOUBTFUL, &line))?;
+    }
+    for kept in list(plan, "kept") {
+        screen.write_line(screen.paint(FAINT, &format!("= {}", plain(kept))))?;
+    }
+    let count = |what| list(plan, what).len();
+    let (changed, kept) = (count("changes") + count("sections"), count("kept"));
+    screen.write_line(format!("{changed} {verb}, {kept} kept"))
+}
+
+fn write_change(screen: &mut Screen, change: &Value) -> Result<()> {
+    let what = text(change, "what");
+    let (sign, style) = match what.as_str() {
+        "added" => ("+", GOOD),
+        "removed" => ("-", BAD),
+        _ => ("~", DOUBTFUL),
+    };
+    let line = format!("{sign} {}  {what}", text(change, "instance"));
+    screen.write_line(screen.paint(style, &line))?;
+    screen.write_table(&settings_table(&change["settings"]).indented(SETTINGS_INDENT))
+}
+
+/// How far the settings of a change stand in.
+const SETTINGS_INDENT: usize = 4;

@@ -1,0 +1,16 @@
+//! What makes a running board read its configuration again without being asked over HTTP.
+
+use switchboard::{Switchboard, Watching};
+use switchboard_core::Result;
+
+/// Lets the board reload on SIGHUP and, if that is wanted, when a file changes; until it is dropped.
+/// How that went is among its records.
+pub(super) fn start(board: &Switchboard, watches_files: bool) -> Result<Vec<Watching>> {
+    let mut watching = Vec::new();
+    #[cfg(unix)]
+    watching.push(board.reload_on_hangup()?);
+    if watches_files {
+        watching.push(board.watch_files()?);
+    }
+    Ok(watching)
+}

@@ -1,0 +1,238 @@
+//! The board that a command speaks to: a running one over HTTP, or one of its own.
+//!
+//! What they show is the same JSON, so no command has to know which of the two it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use hyper::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use switchboard::Switchboard;
+use switchboard_cache::{Cache, Ttl};
+use switchboard_core::{Error, ErrorKind, Settings};
+
+use crate::client::Client;
+use crate::failure::{Failure, Result};
+use crate::json::shown;
+use crate::session::Session;
+
+/// The board that a command speaks to.
+#[derive(Debug)]
+pub(crate) enum Desk {
+    Running(Client),
+    Own(Switchboard),
+}
+
+impl Desk {
+    /// For what acts: the running board, unless one of its own was asked for.
+    pub(crate) async fn acting(session: &mut Session) -> Result<Self> {
+        if session.common.offline {
+            return Self::own(session).await;
+        }
+        Ok(Self::Running(Client::new(session.home.find()?)))
+    }
+
+    /// For what only shows: the running board if there is one and nobody named other files, else one
+    /// of its own.
+    pub(crate) async fn reading(session: &mut Session) -> Result<Self> {
+        let names_files = !session.common.config.is_empty() || session.common.profile.is_some();
+        if session.common.offline || names_files || !session.home.has_note() {
+            return Self::own(session).await;
+        }
+        match session.home.find() {
+            Ok(note) => Ok(Self::Running(Client::new(note))),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Self::own(session).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A board of the command's own.
+    pub(crate) async fn own(session: &mut Session) -> Result<Self> {
+        // What nobody asks for stays as it is: an instance that cannot be reached may be just the one
+        // that is to be explained.
+        let board = session.configured()?.idle().build().await?;
+        Ok(Self::Own(board))
+    }
+
+    /// Closes the board, if it is the command's own.
+    pub(crate) async fn close(self) -> Result<()> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::Own(board) => Ok(board.close(CLOSE_LIMIT).await.into_result()?),
+        }
+    }
+
+    /// Whose answers these are, in words.
+    pub(crate) fn described(&self) -> Option<String> {
+        match self {
+            Self::Running(client) => Some(format!("the board at {}", client.address())),
+            Self::Own(_) => None,
+        }
+    }
+
+    pub(crate) async fn explain(&self, instance: &str) -> Result<Value> {
+        match self {
+            Self::Running(client) => {
+                client.get(&format!("{INSTANCES}/{}", encoded(instance))).await
+            }
+            Self::Own(board) => shown(&board.explain(instance)?),
+        }
+    }
+
+    pub(crate) async fn configuration(&self) -> Result<Value> {
+        match self {
+            Self::Running(client) => client.get("/api/v1/configuration").await,
+            Self::Own(board) => shown(&board.configuration()),
+        }
+    }
+
+    pub(crate) async fn health(&self) -> Result<Value> {
+        match self {
+            Self::Running(client) => client.look("/health").await,
+            Self::Own(board) => {
+                connect_all(board).await?;
+                shown(&board.check_health().await)
+            }
+        }
+    }
+
+    pub(crate) async fn plan(&self) -> Result<Value> {
+        match self {
+            Self::Running(client) => client.get("/api/v1/plan").await,
+            Self::Own(board) => from_nothing(board),
+        }
+    }
+
+    pub(crate) async fn reload(&self) -> Result<Value> {
+        match self {
+            Self::Running(client) => client.post("/api/v1/reload", &Value::Null).await,
+            Self::Own(board) => shown(&board.reload("command").await?),
+        }
+    }
+
+    pub(crate) async fn swap(&self, instance: &str, settings: &Value) -> Result<Value> {
+        match self {
+            Self::Running(client) => {
+                client.post(&format!("{INSTANCES}/{}/swap", encoded(instance)), settings).await
+            }
+            Self::Own(board) => {
+                let settings = Settings::accept(settings)?;
+                board.swap_by("command", instance, &settings).await?.closed().await?;
+                shown(&board.explain(instance)?)
+            }
+        }
+    }
+
+    /// The value under `key`; an error if there is none.
+    pub(crate) async fn get(&self, cache: &str, key: &str) -> Result<Bytes> {
+        match self {
+            Self::Running(client) => {
+                client.bytes(Method::GET, &value_path(cache, key), Bytes::new()).await
+            }
+            Self::Own(board) => {
+                own_cache(board, cache)?.get(key).await?.ok_or_else(|| no_value(cache))
+            }
+        }
+    }
+
+    pub(crate) async fn put(
+        &self,
+        cache: &str,
+        key: &str,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> Result<()> {
+        match self {
+            Self::Running(client) => {
+                let path = match ttl {
+                    Some(ttl) => format!("{}?ttl={}ms", value_path(cache, key), ttl.as_millis()),
+                    None => value_path(cache, key),
+                };
+                client.bytes(Method::PUT, &path, value).await.map(drop)
+            }
+            Self::Own(board) => {
+                let ttl = ttl.map_or(Ok(Ttl::Forever), Ttl::after)?;
+                Ok(own_cache(board, cache)?.put(key, value, ttl).await?)
+            }
+        }
+    }
+
+    pub(crate) async fn forget(&self, cache: &str, key: &str) -> Result<()> {
+        match self {
+            Self::Running(client) => {
+                let path = value_path(cache, key);
+                client.bytes(Method::DELETE, &path, Bytes::new()).await.map(drop)
+            }
+            Self::Own(board) => Ok(own_cache(board, cache)?.forget(key).await.map(drop)?),
+        }
+    }
+
+    pub(crate) async fn flush(&self, cache: &str) -> Result<()> {
+        match self {
+            Self::Running(client) => {
+                let path = format!("/api/v1/cache/{}/flush", encoded(cache_name(cache)));
+                client.post(&path, &Value::Null).await.map(drop)
+            }
+            Self::Own(board) => Ok(own_cache(board, cache)?.flush().await?),
+        }
+    }
+}
+
+/// Where nothing runs, the start changes everything.
+fn from_nothing(board: &Switchboard) -> Result<Value> {
+    let mut changes = Vec::new();
+    for instance in board.instances() {
+        let instance = format!("{}.{}", instance.subsystem, instance.name);
+        let settings = shown(&board.explain(&instance)?)?["settings"].take();
+        changes.push(json!({ "instance": instance, "what": "added", "settings": settings }));
+    }
+    Ok(json!({ "kept": [], "changes": changes }))
+}
+
+/// What nobody uses is not built, and what is not built has no health.
+async fn connect_all(board: &Switchboard) -> Result<()> {
+    let instances = board.instances();
+    let names = instances.iter().map(|view| format!("{}.{}", view.subsystem, view.name));
+    let connecting = names.map(|name| async move { board.connect_instance(&name).await.map(drop) });
+    let failed = join_all(connecting)
+        .await
+        .into_iter()
+        .filter_map(std::result::Result::err)
+        .collect::<Vec<_>>();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::joined("not all instances can be connected", failed).into())
+}
+
+fn own_cache(board: &Switchboard, cache: &str) -> Result<Cache> {
+    Ok(board.cache(cache_name(cache))?)
+}
+
+/// `main` of `cache.main`: everywhere else instances are written with their subsystem.
+fn cache_name(cache: &str) -> &str {
+    cache.strip_prefix("cache.").unwrap_or(cache)
+}
+
+fn value_path(cache: &str, key: &str) -> String {
+    format!("/api/v1/cache/{}/values/{}", encoded(cache_name(cache)), encoded(key))
+}
+
+fn encoded(segment: &str) -> String {
+    utf8_percent_encode(segment, SEGMENT).to_string()
+}
+
+fn no_value(cache: &str) -> Failure {
+    // The key is not told: it may be somebody's name.
+    Error::new(ErrorKind::NotFound, "nothing is under that key").with_context("cache", cache).into()
+}
+
+const INSTANCES: &str = "/api/v1/instances";
+
+/// What has no meaning of its own in a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How long a board of a command may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,42 @@
+//! The `switchboard` command, for every application that has a board.
+//!
+//! The binary of this crate knows the built-in drivers. An application with drivers, subsystems or
+//! sections of its own makes the same command of its own [`Builder`](switchboard::Builder):
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use switchboard::Switchboard;
+//! # use switchboard_cache::Caches;
+//! # use switchboard_core::{Registry, Result};
+//! # fn register_mine(_: &Registry<Caches>) -> Result<()> { Ok(()) }
+//!
+//! fn main() -> ExitCode {
+//!     switchboard_cli::main(Switchboard::builder().drivers::<Caches>(register_mine))
+//! }
+//! ```
+//!
+//! Read in this order: [`main`] and [`run`], the way in; [`Surroundings`], what they use of the
+//! process; `arguments.rs`, what can be said; `desk.rs`, which board a command speaks to; a file of
+//! `commands` for each command; `failure.rs`, how it ends when it does not work.
+//!
+//! The streams carry data on stdout and everything else on stderr. The exit code is 0 if all is well,
+//! 2 for a mistake in the usage or the configuration, 3 for what is not there, 4 for what cannot be
+//! reached or is not ready, and 1 for everything else.
+
+mod arguments;
+mod client;
+mod commands;
+mod configuration;
+mod desk;
+mod failure;
+mod home;
+mod json;
+mod run;
+mod screen;
+mod session;
+mod surroundings;
+mod table;
+
+pub use run::{main, run};
+pub use surroundings::{Stream, Surroundings};

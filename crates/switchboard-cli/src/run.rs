@@ -1,0 +1,120 @@
+//! The way in: reads what was said, has it done, and turns the end into an exit code.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as Usage;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use switchboard::Builder;
+use switchboard_core::{Error, ErrorKind};
+
+use crate::arguments::{Arguments, Command, Format, Up};
+use crate::commands;
+use crate::failure::{Exit, Result};
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::surroundings::Surroundings;
+
+/// The whole command, for the `main` of a program: [`run`] in the surroundings of the process.
+pub fn main(builder: Builder) -> ExitCode {
+    run(builder, Surroundings::of_process())
+}
+
+/// The whole command: what was said to it is done with boards that are made from `builder`.
+///
+/// Files that the command names lie over those that `builder` reads. Must not be called on a thread
+/// that belongs to a runtime, for it brings its own.
+pub fn run(builder: Builder, surroundings: Surroundings) -> ExitCode {
+    let Surroundings { arguments, variables, input, output, errors } = surroundings;
+    let program = program(&arguments);
+    let format = format_said(&arguments);
+    let mut screen = Screen::new(output, errors, format, &variables);
+    let exit = match read(arguments) {
+        Err(usage) => tell_usage(&mut screen, &usage),
+        Ok(said) => {
+            screen.format = said.common.format;
+            let Arguments { common, up, command } = said;
+            let command = command.unwrap_or(Command::Up(up));
+            let mut session = Session::new(common, screen, program, variables, input, builder);
+            started(&mut session, command)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn read(arguments: Vec<OsString>) -> std::result::Result<Arguments, clap::Error> {
+    let mut command = Arguments::command();
+    let said = Arguments::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+    if said.command.is_some() && said.up != Up::default() {
+        return Err(command.error(
+            Usage::ArgumentConflict,
+            "what belongs to `up` stands behind it, or no command is named",
+        ));
+    }
+    Ok(said)
+}
+
+/// What the person asked for, or did not get right.
+fn tell_usage(screen: &mut Screen, usage: &clap::Error) -> Exit {
+    if !usage.use_stderr() {
+        let told = screen.write(usage.to_string());
+        return told.map_or_else(|failure| failure.exit(), |()| Exit::Fine);
+    }
+    if screen.is_json() {
+        let text = usage.to_string();
+        let message = text.trim_start_matches("error: ").trim_end().to_owned();
+        screen.tell(&Error::new(ErrorKind::InvalidInput, message).into());
+    } else {
+        screen.note(usage.to_string().trim_end());
+    }
+    Exit::Usage
+}
+
+fn started(session: &mut Session, command: Command) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("switchboard")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = Error::new(ErrorKind::Unexpected, "the runtime could not be started")
+                .with_source(error);
+            return ended(session, Err(error.into()));
+        }
+    };
+    let exit = runtime.block_on(commands::run(session, command));
+    // Nothing is waited for that did not end in its time: a second Ctrl-C means it.
+    runtime.shutdown_background();
+    ended(session, exit)
+}
+
+fn ended(session: &mut Session, exit: Result<Exit>) -> Exit {
+    match exit {
+        Ok(exit) => exit,
+        Err(failure) => {
+            session.screen.tell(&failure);
+            failure.exit()
+        }
+    }
+}
+
+/// The name of the program, without its folder.
+fn program(arguments: &[OsString]) -> String {
+    let path = arguments.first().map(Path::new);
+    let name = path.and_then(Path::file_stem).and_then(|name| name.to_str());
+    name.unwrap_or("switchboard").to_owned()
+}
+
+/// The format as far as it can be seen before the arguments are understood: mistakes in them are told
+/// in it too.
+fn format_said(arguments: &[OsString]) -> Format {
+    let is_json = arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+        || arguments.iter().any(|argument| argument == "--format=json");
+    if is_json { Format::Json } else { Format::Text }
+}
+
+/// Threads that do the work; what takes long waits for services and not for a processor.
+const WORKERS: usize = 2;

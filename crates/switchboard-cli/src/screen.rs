@@ -1,0 +1,114 @@
+//! What a command writes: data to stdout, all else to stderr, in the format that was asked for.
+
+use std::collections::BTreeMap;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use crate::arguments::Format;
+use crate::failure::{Failure, Result};
+use crate::surroundings::Stream;
+use crate::table::Table;
+
+/// The two streams, and how to write to them.
+pub(crate) struct Screen {
+    output: Stream,
+    errors: Stream,
+    pub(crate) format: Format,
+    may_colour: bool,
+}
+
+impl Screen {
+    pub(crate) fn new(
+        output: Stream,
+        errors: Stream,
+        format: Format,
+        variables: &BTreeMap<String, String>,
+    ) -> Self {
+        let is_set = |name| variables.get(name).is_some_and(|value: &String| !value.is_empty());
+        let is_dumb = variables.get("TERM").is_some_and(|terminal| terminal == "dumb");
+        Self { output, errors, format, may_colour: !is_set("NO_COLOR") && !is_dumb }
+    }
+
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether a person sits in front of it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.output.columns.is_some()
+    }
+
+    /// Writes data, all of it at once.
+    pub(crate) fn write(&mut self, data: impl AsRef<[u8]>) -> Result<()> {
+        self.output.writer.write_all(data.as_ref())?;
+        Ok(self.output.writer.flush()?)
+    }
+
+    /// Writes data for programs.
+    pub(crate) fn write_json(&mut self, data: &Value) -> Result<()> {
+        let text = serde_json::to_string_pretty(data).map_err(Failure::unexpected)?;
+        self.write(text + "\n")
+    }
+
+    /// Writes lines for people.
+    pub(crate) fn write_line(&mut self, line: impl AsRef<str>) -> Result<()> {
+        self.write(format!("{}\n", line.as_ref()))
+    }
+
+    pub(crate) fn write_table(&mut self, table: &Table) -> Result<()> {
+        let text = table.text(self.output.columns, self.is_coloured());
+        self.write(text)
+    }
+
+    /// A word in a style, where colours are shown.
+    pub(crate) fn paint(&self, style: Style, word: &str) -> String {
+        paint(self.is_coloured(), style, word)
+    }
+
+    /// A line that is not data. It is lost where nobody can read it.
+    pub(crate) fn note(&mut self, line: impl AsRef<str>) {
+        let line = format!("{}\n", line.as_ref());
+        drop(self.errors.writer.write_all(line.as_bytes()));
+        drop(self.errors.writer.flush());
+    }
+
+    /// Why the command did not work.
+    pub(crate) fn tell(&mut self, failure: &Failure) {
+        let Failure::Told(told) = failure else { return };
+        if self.is_json() {
+            return self.note(serde_json::json!({ "error": told.json() }).to_string());
+        }
+        let is_coloured = self.may_colour && self.errors.columns.is_some();
+        self.note(told.text(is_coloured));
+    }
+
+    fn is_coloured(&self) -> bool {
+        self.may_colour && self.is_terminal()
+    }
+}
+
+/// The style of a word about health or state.
+pub(crate) fn style_of(word: &str) -> Style {
+    match word {
+        "up" | "ready" | "native" => GOOD,
+        "degraded" | "stale" | "emulated" => DOUBTFUL,
+        "down" => BAD,
+        _ => Style::new(),
+    }
+}
+
+pub(crate) fn paint(is_coloured: bool, style: Style, word: &str) -> String {
+    if is_coloured && style != Style::new() && !word.is_empty() {
+        format!("{style}{word}{style:#}")
+    } else {
+        word.to_owned()
+    }
+}
+
+pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();

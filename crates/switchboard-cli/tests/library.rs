@@ -1,0 +1,149 @@
+//! The command of an application that has a driver of its own, in a terminal of any size.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use switchboard::{Builder, Format, Switchboard};
+use switchboard_cache::{Caches, drivers};
+use switchboard_cli::{Stream, Surroundings};
+use switchboard_core::{Error, ErrorKind, NoSettings};
+
+#[test]
+fn the_drivers_of_an_application_are_known_to_its_command() {
+    let said = Said::to(&["drivers"], Stream::plain);
+    assert!(
+        said.output.lines().any(|line| line.contains("shelf") && line.contains("a shelf")),
+        "{said:?}"
+    );
+
+    let said = Said::to(&["explain", "cache.pantry"], Stream::plain);
+    assert!(said.output.contains("driver                shelf"), "{said:?}");
+    assert!(said.is_fine);
+}
+
+#[test]
+fn the_completions_are_those_of_the_program_as_it_was_called() {
+    let said = Said::to(&["completions", "bash"], Stream::plain);
+    assert!(said.output.contains("complete -F _shop"), "{said:?}");
+}
+
+#[test]
+fn a_terminal_gets_colours_and_nothing_else_does() {
+    let terminal = |writer| Stream::terminal(writer, 80);
+    assert!(Said::to(&["drivers"], terminal).output.contains('\u{1b}'));
+    assert!(!Said::to(&["drivers"], Stream::plain).output.contains('\u{1b}'));
+    for (variable, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let said = Said::with(&[(variable, value)], &["drivers"], terminal);
+        assert!(!said.output.contains('\u{1b}'), "{variable}");
+    }
+}
+
+#[test]
+fn on_a_narrow_terminal_the_last_column_is_folded_and_nothing_is_lost() {
+    let narrow = Said::to(&["drivers"], |writer| Stream::terminal(writer, 40)).output;
+    let wide = Said::to(&["drivers"], |writer| Stream::terminal(writer, 400)).output;
+    assert!(narrow.lines().count() > wide.lines().count(), "{narrow}");
+    let words = |text: &str| text.split_whitespace().map(bare).collect::<Vec<_>>();
+    assert_eq!(words(&narrow), words(&wide));
+}
+
+#[test]
+fn what_cannot_be_reached_can_be_explained_and_is_told_when_it_is_connected() {
+    let shop = || {
+        let builder = Switchboard::builder().drivers::<Caches>(|registry| {
+            registry.register("far", |_: NoSettings, _| async {
+                let error = Error::new(ErrorKind::Unavailable, "nobody answers");
+                Err::<drivers::null::Null, _>(error)
+            })
+        });
+        builder.text("shop.toml", Format::Toml, "cache.far = { driver = 'far', required = true }")
+    };
+    let explained = Said::of(shop(), &[], &["explain", "cache.far"], Stream::plain);
+    assert!(explained.is_fine && explained.output.contains("far"), "{explained:?}");
+
+    let checked = Said::of(shop(), &[], &["check", "--connect", "--format", "json"], Stream::plain);
+    let told: serde_json::Value = serde_json::from_str(&checked.output).unwrap();
+    assert_eq!(told["ok"], false);
+    assert_eq!(told["problems"][0]["key"], "cache.far");
+    assert_eq!(told["problems"][0]["message"], "nobody answers");
+    assert!(!checked.is_fine);
+}
+
+/// What was written, and whether all was well.
+#[derive(Debug)]
+struct Said {
+    output: String,
+    is_fine: bool,
+}
+
+impl Said {
+    fn to(arguments: &[&str], stream: impl FnOnce(Shared) -> Stream) -> Self {
+        Self::with(&[], arguments, stream)
+    }
+
+    fn with(
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+        stream: impl FnOnce(Shared) -> Stream,
+    ) -> Self {
+        Self::of(shop(), variables, arguments, stream)
+    }
+
+    fn of(
+        builder: Builder,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+        stream: impl FnOnce(Shared) -> Stream,
+    ) -> Self {
+        let (output, errors) = (Shared::default(), Shared::default());
+        let arguments = ["/opt/bin/shop"].iter().chain(arguments);
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let exit = switchboard_cli::run(
+            builder,
+            Surroundings {
+                arguments: arguments.map(Into::into).collect(),
+                variables: variables.iter().map(own).collect::<BTreeMap<_, _>>(),
+                input: Box::new(io::empty()),
+                output: stream(output.clone()),
+                errors: Stream::plain(errors),
+            },
+        );
+        let output = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        Self { output, is_fine: format!("{exit:?}") == format!("{:?}", ExitCode::SUCCESS) }
+    }
+}
+
+fn shop() -> Builder {
+    let builder = Switchboard::builder().drivers::<Caches>(|registry| {
+        let descriptor = switchboard_core::Descriptor::new("shelf").summary("a shelf — 棚");
+        registry.register(descriptor, |config: drivers::memory::MemoryConfig, context| async move {
+            drivers::memory::Memory::new(&config, context.clock().clone())
+        })
+    });
+    builder.text("shop.toml", Format::Toml, "[cache.pantry]\ndriver = 'shelf'\n")
+}
+
+/// Text without what steers a terminal.
+fn bare(word: &str) -> String {
+    let mut parts = word.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |bare, part| bare + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

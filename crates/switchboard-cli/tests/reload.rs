@@ -1,0 +1,52 @@
+//! A running board that is given another configuration.
+#![cfg(unix)]
+
+mod common;
+
+use common::Place;
+
+#[test]
+fn a_hangup_lets_it_read_its_configuration_again() {
+    let place = Place::new();
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\n");
+    let up = place.up(&["--no-watch"]);
+    assert!(place.run(&["plan"]).fine().contains("= cache.main"));
+    place.write(
+        "switchboard.toml",
+        "[cache.main]\ndriver = 'null'\n[cache.more]\ndriver = 'memory'\n",
+    );
+    let planned = place.run(&["plan"]).fine();
+    assert!(planned.contains("~ cache.main") && planned.contains("+ cache.more"), "{planned}");
+
+    up.signal("HUP");
+    assert!(up.errors.next("reload board").ends_with("ok"));
+    assert!(place.run(&["explain", "cache.more"]).fine().contains(&up.address));
+
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memry'\n");
+    let told = place.run(&["reload"]).failed(2);
+    assert!(told.contains("memory"), "{told}");
+    assert!(place.run(&["explain", "cache.more"]).fine().contains(&up.address));
+
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\n");
+    let reloaded = place.run(&["reload"]).fine();
+    assert!(reloaded.contains("- cache.more"), "{reloaded}");
+    place.run(&["explain", "cache.more"]).failed(3);
+    up.stop();
+}
+
+#[test]
+fn a_file_that_changes_is_read_again_and_mistakes_in_it_change_nothing() {
+    let place = Place::new();
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\n");
+    let up = place.up(&[]);
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'null'\n");
+    assert!(up.errors.next("reload board").ends_with("by file watcher: ok"));
+    let explained = place.run(&["explain", "cache.main", "--format", "json"]).json();
+    assert_eq!(explained["driver"], "null");
+
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memry'\n");
+    assert!(up.errors.next("reload board").contains("configuration"));
+    let explained = place.run(&["explain", "cache.main", "--format", "json"]).json();
+    assert_eq!(explained["driver"], "null");
+    up.stop();
+}
