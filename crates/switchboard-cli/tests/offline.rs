@@ -125,7 +125,8 @@ fn what_acts_says_how_to_start_a_board_when_there_is_none() {
 #[test]
 fn offline_it_acts_on_a_board_of_its_own() {
     let place = Place::new();
-    assert!(place.run(&["health", "--offline"]).fine().starts_with("ready"));
+    let health = place.run(&["health", "--offline"]).fine();
+    assert!(health.starts_with("ready") && health.contains("cache.main  up"), "{health}");
     assert!(place.run(&["plan", "--offline"]).fine().starts_with("+ cache.main  added\n"));
     let swap = ["swap", "cache.main", "driver=memory", "max_entries=5", "--offline"];
     assert!(place.run(&swap).fine().starts_with("cache.main: generation "));

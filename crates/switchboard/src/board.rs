@@ -62,10 +62,11 @@ impl Switchboard {
     pub(crate) async fn start(blueprint: Blueprint) -> Result<Self> {
         let Blueprint { environment, wired, source, wanted, mut difference, is_idle } = blueprint;
         let (every, limit) = (wanted.health.every, wanted.health.limit);
-        let eager = difference.eager.clone();
+        let mut eager = difference.eager.clone();
         // Built when all are declared and not before, because they may need each other.
         let mut required = difference.take_builds();
         if is_idle {
+            eager.clear();
             required.clear();
         }
         let board = Self(Arc::new(Core {
@@ -83,9 +84,6 @@ impl Switchboard {
         }));
         if let Err(error) = board.declare(wanted, difference, &required).await {
             return Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors));
-        }
-        if is_idle {
-            return Ok(board);
         }
         board.connect(&eager).await;
         board.watch_health(every, limit)?;

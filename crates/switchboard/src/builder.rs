@@ -156,8 +156,8 @@ impl Builder {
         self
     }
 
-    /// Connects nothing before it is used, also what is eager or required, and looks after the health
-    /// of nothing: for those who only want to know what the configuration makes.
+    /// Connects nothing before it is used, also not what is eager or required: for those who only want
+    /// to know what the configuration makes.
     pub fn idle(mut self) -> Self {
         self.is_idle = true;
         self
