@@ -10,7 +10,7 @@ use switchboard_core::{Committed, Error, Result};
 
 use crate::Switchboard;
 use crate::board::Core;
-use crate::difference::{Difference, Plan};
+use crate::difference::Difference;
 use crate::wanted::Wanted;
 use crate::wired::{Ready, manager_of};
 
@@ -20,9 +20,8 @@ impl Core {
         &self,
         wanted: Wanted,
         difference: Difference,
-    ) -> Result<(Plan, Vec<Committed>)> {
-        let Difference { steps, plan, .. } = difference;
-        let preparing = steps.into_iter().filter_map(|(subsystem, steps)| {
+    ) -> Result<Vec<Committed>> {
+        let preparing = difference.steps.into_iter().filter_map(|(subsystem, steps)| {
             Some(manager_of(&self.wired, subsystem)?.prepare(steps))
         });
         let mut ready = all_or_none(join_all(preparing).await).await?;
@@ -33,7 +32,7 @@ impl Core {
         }
         let committed = ready.into_iter().map(Ready::commit).collect();
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(wanted);
-        Ok((plan, committed))
+        Ok(committed)
     }
 }
 

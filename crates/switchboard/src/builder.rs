@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use switchboard_cache::Caches;
 use switchboard_config::{Format, Loader};
-use switchboard_core::settings::Node;
+use switchboard_core::settings::{Node, Value};
 use switchboard_core::{
-    Clock, Environment, Error, ErrorKind, Registry, Result, Settings, Subsystem,
+    Clock, Environment, Error, ErrorKind, Origin, Registry, Result, Settings, Subsystem,
 };
 
 use crate::board::Switchboard;
@@ -212,8 +212,18 @@ fn unknown_subsystem(name: &str, known: &[&'static str]) -> Error {
 
 /// What runs where nothing is configured: of each subsystem that no layer mentions.
 fn embedded_defaults() -> Settings {
-    let memory = Settings::new().with("driver", "memory");
-    Settings::new().with("cache", Settings::new().with("default", "main").with("main", memory))
+    let node = |value: Value| Node::new(value, Origin::Default);
+    let table = |entries: [(&'static str, Node); 1]| {
+        let mut table = Settings::at(Origin::Default);
+        for (key, node) in entries {
+            table.insert(key, node);
+        }
+        table
+    };
+    let main = table([("driver", node("memory".into()))]);
+    let mut cache = table([("default", node("main".into()))]);
+    cache.insert("main", node(main.into()));
+    table([("cache", node(cache.into()))])
 }
 
 impl std::fmt::Debug for Builder {

@@ -88,18 +88,18 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    pub(crate) fn between(before: &Wanted, after: &Wanted, wired: &[Arc<dyn Wired>]) -> Self {
+    pub(crate) fn between(before: &Wanted, after: &Wanted) -> Self {
         let old = by_name(before);
         let new = by_name(after);
         let mut difference = Self::default();
         // In the order of the configuration, in which mistakes are found and drivers are built.
         for instance in &after.instances {
             let name = instance.full_name();
-            difference.compare(old.get(&name).copied(), instance, after, wired);
+            difference.compare(old.get(&name).copied(), instance);
         }
         for (name, instance) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
             difference.step(instance.subsystem, Step::Remove(instance.name.clone()));
-            difference.tell(name, Change::Removed, Vec::new());
+            difference.tell(name, Change::Removed);
         }
         for subsystem in
             before.defaults.keys().chain(after.defaults.keys()).collect::<BTreeSet<_>>()
@@ -116,19 +116,12 @@ impl Difference {
     }
 
     /// What giving one instance other settings by hand changes, also where they are the same.
-    pub(crate) fn of_swap(
-        before: &Wanted,
-        after: &Wanted,
-        instance: &str,
-        wired: &[Arc<dyn Wired>],
-    ) -> Self {
+    pub(crate) fn of_swap(after: &Wanted, instance: &str) -> Self {
         let mut difference = Self::default();
         let Some(new) = after.instance(instance) else { return difference };
         difference.step(new.subsystem, Step::Put(new.name.clone(), new.settings.clone()));
         difference.step(new.subsystem, Step::Build(new.name.clone()));
-        let empty = Settings::default();
-        let old = before.instance(instance).map_or(&empty, |old| &old.settings);
-        difference.tell(instance, Change::Swapped, differing(old, new, after, wired));
+        difference.tell(instance, Change::Swapped);
         difference
     }
 
@@ -147,13 +140,21 @@ impl Difference {
         builds
     }
 
-    fn compare(
-        &mut self,
-        old: Option<&Instance>,
-        new: &Instance,
-        after: &Wanted,
-        wired: &[Arc<dyn Wired>],
-    ) {
+    /// The plan as it is shown, with the settings that differ. Apart from the rest, because only who
+    /// looks at a plan pays for it.
+    pub(crate) fn shown(&self, before: &Wanted, after: &Wanted, wired: &[Arc<dyn Wired>]) -> Plan {
+        let (old, new) = (by_name(before), by_name(after));
+        let empty = Settings::default();
+        let mut plan = self.plan.clone();
+        for change in &mut plan.changes {
+            let Some(new) = new.get(&change.instance) else { continue };
+            let old = old.get(&change.instance).map_or(&empty, |old| &old.settings);
+            change.settings = differing(old, new, after, wired);
+        }
+        plan
+    }
+
+    fn compare(&mut self, old: Option<&Instance>, new: &Instance) {
         let name = &new.full_name();
         let what = match old {
             None => Some(Change::Added),
@@ -173,9 +174,7 @@ impl Difference {
             self.eager.push(name.to_owned());
         }
         if let Some(what) = what {
-            let empty = Settings::default();
-            let settings = differing(old.map_or(&empty, |old| &old.settings), new, after, wired);
-            self.tell(name, what, settings);
+            self.tell(name, what);
         }
     }
 
@@ -203,8 +202,9 @@ impl Difference {
         self.steps.entry(subsystem).or_default().push(step);
     }
 
-    fn tell(&mut self, name: &str, what: Change, settings: Vec<SettingView>) {
-        self.plan.changes.push(PlannedChange { instance: name.to_owned(), what, settings });
+    fn tell(&mut self, name: &str, what: Change) {
+        let (instance, settings) = (name.to_owned(), Vec::new());
+        self.plan.changes.push(PlannedChange { instance, what, settings });
     }
 }
 

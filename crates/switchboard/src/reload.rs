@@ -13,8 +13,8 @@ use crate::wanted::{HealthConfig, Wanted};
 impl Switchboard {
     /// What a [`reload`](Self::reload) would change; nothing is built, nothing is changed.
     pub async fn plan(&self) -> Result<Plan> {
-        let (_, difference) = self.0.read_again().await?;
-        Ok(difference.plan)
+        let (wanted, difference) = self.0.read_again().await?;
+        Ok(difference.shown(&self.wanted(), &wanted, &self.0.wired))
     }
 
     /// Reads the configuration again and applies what differs: all of it, or nothing.
@@ -35,9 +35,10 @@ impl Switchboard {
     pub(crate) async fn reload_now(&self) -> Result<Plan> {
         let _turn = self.0.changing.lock().await;
         let (wanted, difference) = self.0.read_again().await?;
+        let plan = difference.shown(&self.wanted(), &wanted, &self.0.wired);
         let eager = difference.eager.clone();
         let health = (self.wanted().health != wanted.health).then(|| wanted.health.clone());
-        let (plan, _) = self.0.apply(wanted, difference).await?;
+        self.0.apply(wanted, difference).await?;
         if let Some(HealthConfig { every, limit }) = health {
             self.watch_health(every, limit)?;
         }
@@ -71,12 +72,12 @@ impl Switchboard {
         let _turn = self.0.changing.lock().await;
         let before = self.wanted();
         let (after, mut problems) = before.with_instance(&instance, settings);
-        let difference = Difference::of_swap(&before, &after, &instance, &self.0.wired);
+        let difference = Difference::of_swap(&after, &instance);
         problems.extend(mistakes_of(&difference, &self.0.wired, true));
         if !problems.is_empty() {
             return Err(Mistakes::new(problems.into_iter().collect(), Sources::default()).into());
         }
-        let (_, committed) = self.0.apply(after, difference).await?;
+        let committed = self.0.apply(after, difference).await?;
         committed.into_iter().next().ok_or_else(|| {
             Error::new(ErrorKind::Unexpected, "nothing was swapped")
                 .with_context("instance", instance)

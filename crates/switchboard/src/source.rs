@@ -30,7 +30,7 @@ impl Source {
         let settings = loaded.settings.clone();
         let (wanted, found) = Wanted::read(settings, wired, &self.sections, is_complete);
         let wanted = Wanted { files: loaded.files.clone(), ..wanted };
-        let difference = Difference::between(before, &wanted, wired);
+        let difference = Difference::between(before, &wanted);
         let of_instances = mistakes_of(&difference, wired, is_complete);
         loaded.add(found.into_iter().chain(of_instances).collect());
         if loaded.problems.is_empty() {

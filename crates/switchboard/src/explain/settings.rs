@@ -4,7 +4,7 @@
 //! each part of the tree is shown by the schema of the one who reads it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use schemars::{Schema, schema_for};
 use switchboard_core::settings::{Node, Value};
@@ -21,7 +21,7 @@ pub(crate) fn of_instance(
     instance: Option<&Instance>,
 ) -> Vec<SettingView> {
     let Some(instance) = instance else { return Vec::new() };
-    let rows = shown(manager, &instance.settings, &Schemas::new());
+    let rows = shown(manager, &instance.settings);
     let views = rows.into_iter().map(|row| view(row, &instance.settings));
     policy_named(wanted, instance).into_iter().chain(views).collect()
 }
@@ -48,11 +48,11 @@ struct Schemas {
     group: Schema,
 }
 
-impl Schemas {
-    fn new() -> Self {
-        Self { own: schema_for!(InstanceSettings), group: schema_for!(GroupSettings) }
-    }
-}
+/// Made once: a configuration of many instances asks for each of them.
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas {
+    own: schema_for!(InstanceSettings),
+    group: schema_for!(GroupSettings),
+});
 
 /// How the parts of the tree are shown by those who read them: by place and value, because who owns the
 /// grammar of a section may put what is written there under other names.
@@ -62,11 +62,10 @@ struct Known(BTreeMap<Origin, Vec<(Value, String)>>);
 impl Known {
     fn of(wanted: &Wanted, managers: &[Arc<dyn Wired>], sections: &[SectionKind]) -> Self {
         let mut known = Self::default();
-        let schemas = Schemas::new();
         for instance in &wanted.instances {
             let manager = managers.iter().find(|known| known.subsystem() == instance.subsystem);
             let Some(manager) = manager else { continue };
-            known.add(&instance.settings, shown(manager.as_ref(), &instance.settings, &schemas));
+            known.add(&instance.settings, shown(manager.as_ref(), &instance.settings));
         }
         let policy = schema_for!(Policy);
         let policies = wanted.settings.child("policy").and_then(Node::as_table);
@@ -131,9 +130,9 @@ impl Known {
 }
 
 /// The settings of an instance, each as whoever reads it shows it.
-fn shown(manager: &dyn Wired, settings: &Settings, schemas: &Schemas) -> Vec<ShownSetting> {
+fn shown(manager: &dyn Wired, settings: &Settings) -> Vec<ShownSetting> {
     if settings.child("members").is_some() {
-        return settings.listed(Some(&schemas.group));
+        return settings.listed(Some(&SCHEMAS.group));
     }
     let mut rest = settings.clone();
     let mut own = Settings::at(settings.origin().clone());
@@ -142,7 +141,7 @@ fn shown(manager: &dyn Wired, settings: &Settings, schemas: &Schemas) -> Vec<Sho
             own.insert(*key, node);
         }
     }
-    let mut rows = own.listed(Some(&schemas.own));
+    let mut rows = own.listed(Some(&SCHEMAS.own));
     rows.extend(of_driver(manager, settings, &rest));
     rows
 }
