@@ -4,7 +4,7 @@
 //! One that breaks something is written to `FOLDER/last-input`. A run with the same seed tries the same
 //! texts, and writes each before it is read, so that it is there even after a crash of the program.
 //! Of each it is checked that nothing panics, every place lies inside the text, reading twice gives
-//! the same, the report renders, and none of it takes a second. The seed of a run is printed.
+//! the same, the report renders, and none of it takes a second; all of that also of the whole load. The seed of a run is printed.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a program is for")]
 #![expect(
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use switchboard_config::{Format, Parsed, Report, Sources, parse};
+use switchboard_config::{Format, Loader, Parsed, Report, Sources, parse};
 use switchboard_core::settings::Node;
 use switchboard_core::{Origin, Problems};
 
@@ -100,9 +100,27 @@ fn checked(input: &[u8], format: Format) -> Result<bool, String> {
             return Err(format!("{format}: read twice, it is not the same"));
         }
         check_places(&first, input)?;
+        check_load(input, format)?;
         check_report(first)
     };
     catch_unwind(AssertUnwindSafe(check)).map_err(|_| format!("{format}: a panic"))?
+}
+
+/// Inheriting, filling in and laying over each other what was read.
+fn check_load(input: &[u8], format: Format) -> Result<(), String> {
+    let load = || {
+        Loader::new()
+            .text("x", format, input)
+            .text("y", Format::Toml, "a.b.extends = 'c'\na.c.d = '${V:-${W}}'")
+            .variables([("V", "1"), ("SWITCHBOARD__A__B__D", "[1, '2']")])
+            .load()
+    };
+    let (first, second) = (load(), load());
+    if first.settings != second.settings || first.problems != second.problems {
+        return Err(format!("{format}: loaded twice, it is not the same"));
+    }
+    drop(Report::new(&first.problems, &first.sources).to_string());
+    Ok(())
 }
 
 fn check_places(parsed: &Parsed, input: &[u8]) -> Result<(), String> {
@@ -234,10 +252,20 @@ const SEEDS: &[&str] = &[
     "a.b.c = 0x1f\n\"quoted key\" = '''\nmany\nlines'''\n[[list]]\nx = [1, 2.5, true, [\"ü\\u00fc\"]]\n[[list]]\ny = 1979-05-27T07:32:00Z # c\n",
     "cache:\n  default: main\n  main: &base {driver: memory, max_entries: 100}\n  other:\n    <<: *base\n    text: |\n      many\n      lines\n  list:\n    - a\n    - 'b'\n    - \"c\\u00fc\"\n",
     "%YAML 1.2\n---\n? key\n: >-\n  folded\n  text\nempty:\nnumbers: [0x1f, 0o17, -1.5e3, ~, !!str 12]\n...\n",
+    "[a.b]\nextends = \"c\"\nurl = \"${V}/${W:-x}\"\n[a.c]\nabstract = true\nextends = \"d\"\n[a.d]\nx = \"$$\"\n",
     "{\"cache\": {\"main\": {\"driver\": \"memory\", \"max\": -1.5e3, \"list\": [1, true, null, \"\\ud83d\\ude00\"]}}}",
 ];
 
 const WORDS: &[&str] = &[
+    "extends",
+    "extends = 'b'\n",
+    "abstract = true\n",
+    "${V}",
+    "${V:-",
+    "${W:?",
+    "${file:x}",
+    "$$",
+    "${",
     "[",
     "]",
     "[[",
