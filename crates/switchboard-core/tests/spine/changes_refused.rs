@@ -35,7 +35,7 @@ async fn the_mistakes_of_all_instances_are_told_together_and_once() {
         paths,
         [
             "desk.b.lable",
-            "desk.c",
+            "desk.c.driver",
             "desk.d.build_limit",
             "desk.d.label",
             "desk.no name!",
