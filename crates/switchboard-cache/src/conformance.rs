@@ -74,9 +74,11 @@ pub struct Rule {
 /// How time passes for a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
-    /// By tokio's clock, which the suite stops and moves: for drivers within the process.
+    /// By tokio's clock, which the suite stops and moves: for drivers that count time by
+    /// [`Clock::now`], within the process.
     Paused,
-    /// By the clock of a server: the suite waits, a fraction of a second here and there.
+    /// By any other clock, such as that of a server or of the machine: the suite waits, a fraction of a
+    /// second here and there.
     Real,
 }
 
@@ -111,6 +113,17 @@ pub struct Subject {
     neighbour: Arc<dyn CacheDriver>,
     capabilities: Capabilities,
     time: Time,
+}
+
+impl Failure {
+    /// What a driver by another clock than the suite's fails with says nothing about clocks.
+    fn with_advice(self, time: Time) -> Self {
+        let is_about_time = self.0.contains("is over");
+        if time == Time::Real || !is_about_time {
+            return self;
+        }
+        Self(format!("{}; {OTHER_CLOCK}", self.0))
+    }
 }
 
 impl Fixture {
@@ -193,7 +206,7 @@ pub fn check(fixture: &Fixture, rule: &str) -> Verdict {
             Err(_) => Err(Failure(format!("it took longer than {RULE_LIMIT:?}"))),
         };
         let tidied = subject.tidy().await;
-        verdict.and(tidied)
+        verdict.and(tidied).map_err(|failure| failure.with_advice(fixture.time))
     })
 }
 
@@ -1007,6 +1020,8 @@ fn shown(value: Option<&[u8]>) -> String {
 /// The rule that is judged before all others.
 const DECLARED: &str = "what_is_kept_is_declared";
 
+const OTHER_CLOCK: &str =
+    "if the driver counts time by another clock than `Clock::now`, say `.time(Time::Real)`";
 const UNDECLARED: &str = "the driver keeps values but declares no `retain`: add \
                           `.capability(capability::RETAIN, Support::Native)` to its descriptor";
 

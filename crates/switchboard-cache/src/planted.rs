@@ -563,6 +563,14 @@ fn a_rule_that_does_not_exist_is_not_kept() {
 }
 
 #[test]
+fn a_driver_by_another_clock_is_told_how_to_say_so() {
+    let bugged = memory().wrapped(planted::<IgnoresTtl>);
+    let rule = "a_value_lives_as_long_as_its_ttl_and_no_longer";
+    let failed = check(&bugged, rule).expect_err("the rule did not notice").to_string();
+    assert!(failed.contains(".time(Time::Real)"), "{failed}");
+}
+
+#[test]
 fn settings_that_are_wrong_are_a_failure_and_no_panic() {
     let wrong = memory().settings(|_| Settings::new().with("max_entries", 0));
     let failure = check(&wrong, "a_missing_key_is_a_miss").expect_err("no driver can be built");

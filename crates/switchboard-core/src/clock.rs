@@ -44,7 +44,8 @@ impl Clock {
         tokio::time::Instant::now().into_std()
     }
 
-    /// The date and time of the machine, for showing to people: it may jump, so nothing is decided by it.
+    /// The date and time of the machine. It may jump, so nothing is measured by it: it is for showing to
+    /// people, and for what has to mean something to another process.
     #[expect(clippy::disallowed_methods, reason = "the clock is the one place that reads a clock")]
     pub fn wall(&self) -> SystemTime {
         SystemTime::now()
