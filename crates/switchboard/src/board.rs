@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use switchboard_cache::{Cache, Caches};
 use switchboard_core::{
-    CloseReport, Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Subsystem,
+    Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Subsystem,
 };
 
 use crate::builder::{Blueprint, Builder};
+use crate::closing::Closing;
 use crate::difference::Difference;
 use crate::health::{InstanceHealth, Looking};
 use crate::jobs::Jobs;
@@ -38,13 +38,14 @@ pub(crate) struct Core {
     pub(crate) wanted: Mutex<Arc<Wanted>>,
     /// The right to change what the board is.
     pub(crate) changing: tokio::sync::Mutex<()>,
-    parts: Parts,
+    pub(crate) parts: Parts,
     pub(crate) records: Records,
-    watches: Mutex<Vec<HealthWatch>>,
+    pub(crate) watches: Mutex<Vec<HealthWatch>>,
     /// How long each instance took that was connected ahead of its first use.
     pub(crate) connected: Mutex<BTreeMap<String, Duration>>,
     pub(crate) looking: Looking,
     pub(crate) jobs: Jobs,
+    pub(crate) closing: Closing,
 }
 
 impl fmt::Debug for Core {
@@ -81,6 +82,7 @@ impl Switchboard {
             connected: Mutex::default(),
             looking: Looking::default(),
             jobs: Jobs::new(),
+            closing: Closing::default(),
         }));
         if let Err(error) = board.declare(wanted, difference, &required).await {
             return Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors));
@@ -174,35 +176,27 @@ impl Switchboard {
     }
 
     /// Lets a part of the application be closed with the board, before all instances and before the
-    /// parts that joined earlier.
+    /// parts that joined earlier. Reports call it `name`. An error once the board is being closed.
+    ///
+    /// ```
+    /// use switchboard::Switchboard;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = Switchboard::builder().build().await?;
+    /// let pages = board.cache("main")?;
+    /// let save = move || {
+    ///     let pages = pages.clone();
+    ///     async move { pages.forever("last page", "7").await }
+    /// };
+    /// board.join("reader", save)?;
+    /// let report = board.close(board.close_limit()).await;
+    /// assert_eq!(report.closed, ["reader", "cache.main"]);
+    /// # report.into_result()
+    /// # }
+    /// ```
     pub fn join(&self, name: impl Into<String>, part: impl Part) -> Result<()> {
         self.0.parts.join(name.into(), Box::new(part))
-    }
-
-    /// Closes the parts, then all instances, within `limit`. The report calls instances by their full
-    /// names, and lists the parts before them.
-    pub async fn close(&self, limit: Duration) -> CloseReport {
-        let clock = self.0.environment.clock();
-        let until = clock.now() + limit;
-        self.0.looking.end();
-        self.0.jobs.end_all().await;
-        drop(std::mem::take(&mut *self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)));
-        let parts = self.0.parts.close(clock, until).await;
-        let left = until.saturating_duration_since(clock.now());
-        let closing = self.0.wired.iter().map(|manager| async move {
-            let report = manager.close(left).await;
-            (manager.subsystem(), report)
-        });
-        let mut report = CloseReport::default();
-        report.closed.extend(parts.closed);
-        report.errors.extend(parts.errors);
-        for (subsystem, of_manager) in join_all(closing).await {
-            let closed = of_manager.closed.iter().map(|name| format!("{subsystem}.{name}"));
-            report.closed.extend(closed);
-            report.errors.extend(of_manager.errors);
-            report.is_under_way |= of_manager.is_under_way;
-        }
-        report
     }
 
     pub(crate) fn wanted(&self) -> Arc<Wanted> {

@@ -27,6 +27,7 @@ mod apply;
 mod blocking;
 mod board;
 mod builder;
+mod closing;
 mod connect;
 mod difference;
 mod explain;

@@ -4,15 +4,46 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use switchboard_core::{Clock, Error, ErrorKind, Result};
 
 /// A part of the application that is closed before the instances it uses: a server, a worker.
 ///
-/// A closure that answers a future is one.
+/// A closure that answers a future is one. [`Switchboard::join`](crate::Switchboard::join) takes it.
+///
+/// ```
+/// use futures_util::future::BoxFuture;
+/// use switchboard::{Part, Result, Switchboard};
+/// use tokio::sync::watch;
+///
+/// /// Tells the workers of a queue to come to an end, and waits until they have.
+/// struct Workers(watch::Sender<bool>);
+///
+/// impl Part for Workers {
+///     fn close(&self) -> BoxFuture<'_, Result<()>> {
+///         Box::pin(async {
+///             self.0.send_replace(true);
+///             self.0.closed().await;
+///             Ok(())
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let board = Switchboard::builder().build().await?;
+/// board.join("workers", Workers(watch::Sender::new(false)))?;
+/// assert_eq!(board.close(board.close_limit()).await.closed, ["workers"]);
+/// # Ok(()) }
+/// ```
 pub trait Part: Send + Sync + 'static {
-    /// Gives everything back. Called once; has as long as the board has left.
+    /// Gives everything back. Called once.
+    ///
+    /// Parts share half of the time in which the board is closed: the next one begins when this has
+    /// ended or its share is over, and what has not ended when all of that half is over is dropped
+    /// and reported.
     fn close(&self) -> BoxFuture<'_, Result<()>>;
 }
 
@@ -58,37 +89,52 @@ impl Parts {
         Ok(())
     }
 
-    /// Closes all, the last one that joined first. One that fails, panics or takes too long is
-    /// reported, and the next one has its turn.
+    /// Closes all, the last one that joined first. One that fails or panics is reported; one that
+    /// overruns its share of the time is not waited for any longer, but goes on beside the rest.
     pub(crate) async fn close(&self, clock: &Clock, until: Instant) -> PartsClosed {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut report = PartsClosed::default();
-        for joined in taken.into_iter().flatten().rev() {
-            match joined.close(clock, until).await {
-                Ok(()) => report.closed.push(joined.name),
-                Err(error) => report.errors.push(error.with_context("part", joined.name)),
-            }
+        let order = taken.into_iter().flatten().rev().collect::<Vec<_>>();
+        let (mut running, mut report) = (FuturesUnordered::new(), PartsClosed::default());
+        for (position, joined) in order.iter().enumerate() {
+            let left = until.saturating_duration_since(clock.now());
+            running.push(async move { (position, joined.close(left).await) });
+            let share = left / u32::try_from(order.len() - position).unwrap_or(u32::MAX);
+            let next = async {
+                while let Some((ended, result)) = running.next().await {
+                    report.add(&order[ended].name, result);
+                    if ended == position {
+                        break;
+                    }
+                }
+            };
+            tokio::time::timeout(share, next).await.ok();
+        }
+        while let Some((ended, result)) = running.next().await {
+            report.add(&order[ended].name, result);
         }
         report
     }
 }
 
+impl PartsClosed {
+    fn add(&mut self, part: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.closed.push(part.to_owned()),
+            Err(error) => self.errors.push(error.with_context("part", part)),
+        }
+    }
+}
+
 impl Joined {
-    /// Half of the time that is left is for those that come after.
-    async fn close(&self, clock: &Clock, until: Instant) -> Result<()> {
-        let left = until.saturating_duration_since(clock.now());
+    async fn close(&self, limit: Duration) -> Result<()> {
         let closing = std::panic::AssertUnwindSafe(async { self.part.close().await });
-        match tokio::time::timeout(
-            left.div_f32(2.0).max(SHORTEST.min(left)),
-            closing.catch_unwind(),
-        )
-        .await
-        {
+        match tokio::time::timeout(limit, closing.catch_unwind()).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => {
                 Err(Error::new(ErrorKind::Unexpected, "the part panicked while it closed"))
             }
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "the part did not close in time")),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "the part did not close in time")
+                .with_context("limit", format_args!("{limit:?}"))),
         }
     }
 }
@@ -100,6 +146,3 @@ impl fmt::Debug for Parts {
         f.debug_list().entries(names).finish()
     }
 }
-
-/// What a part has at least, as long as there is that much.
-const SHORTEST: Duration = Duration::from_millis(100);

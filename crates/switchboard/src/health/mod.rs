@@ -13,7 +13,7 @@ mod verdict;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use switchboard_core::{Result, Running};
+use switchboard_core::Result;
 
 use crate::Switchboard;
 use rounds::Rounds;
@@ -148,32 +148,24 @@ impl Switchboard {
     /// dropped.
     pub(crate) fn look_after_health(&self) -> Result<()> {
         let (core, clock) = (Arc::downgrade(&self.0), self.0.environment.clock());
-        let reaper = self.0.environment.reaper();
-        let jobs = vec![
-            reaper.run("sample traffic", traffic::sample(core.clone(), clock.clone()))?,
-            reaper.run(
-                "check health",
-                rounds::serve(core, self.0.looking.rounds.subscribe(), clock.clone()),
-            )?,
-        ];
-        *self.0.looking.jobs.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
-        Ok(())
+        let (reaper, jobs) = (self.0.environment.reaper(), &self.0.jobs);
+        jobs.start(reaper, "sample traffic", traffic::sample(core.clone(), clock.clone()))?;
+        let rounds = rounds::serve(core, self.0.looking.rounds.subscribe(), clock.clone());
+        jobs.start(reaper, "check health", rounds).map(drop)
     }
 }
 
-/// What the board knows of its health beside what its managers know, and who finds it out.
+/// What the board knows of its health beside what its managers know.
 #[derive(Default)]
 pub(crate) struct Looking {
     rounds: Rounds,
     samples: Mutex<Arc<Samples>>,
-    jobs: Mutex<Vec<Running>>,
 }
 
 impl Looking {
-    /// Ends the background work; from now on the board is not ready, and nobody is asked.
+    /// From now on the board is not ready, and nobody is asked.
     pub(crate) fn end(&self) {
         self.rounds.close();
-        drop(std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     fn samples(&self) -> Arc<Samples> {
