@@ -46,6 +46,12 @@ pub(super) enum Unbuilt {
 }
 
 impl Unbuilt {
+    fn error(&self) -> &Error {
+        match self {
+            Self::Failed(error) | Self::Panicked(error) => error,
+        }
+    }
+
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Failed(error) | Self::Panicked(error) => error,
@@ -164,14 +170,17 @@ impl<S: Subsystem> Slot<S> {
             leader.land(Outcome::Done);
             return Ok(());
         }
-        let installed = loop {
+        let (recipe, installed) = loop {
             let recipe = self.recipe_number();
             let installed = self.create_once(around, recipe).await;
             // Nobody is given what a recipe made that is in force no more, nor its failure.
             if self.recipe_number() == recipe || self.standing() != Standing::Vacant {
-                break installed;
+                break (recipe, installed);
             }
         };
+        if let Err(unbuilt) = &installed {
+            self.keep_in_mind(recipe, unbuilt.error());
+        }
         leader.land(match &installed {
             Ok(()) => Outcome::Done,
             Err(Unbuilt::Panicked(_)) => Outcome::Abandoned,
@@ -187,6 +196,11 @@ impl<S: Subsystem> Slot<S> {
         let built = self.within_build_limit(around, plan.limits.build, building).await?;
         let installed = self.install(built, plan.driver.label(), recipe).await;
         installed.map_err(Unbuilt::Failed)
+    }
+
+    fn keep_in_mind(&self, recipe: u64, error: &Error) {
+        let error = error.clone().not_applied().at(|| self.place(None, "build"));
+        self.writing.lock().unbuilt = Some((recipe, error));
     }
 
     /// Grows with each recipe that takes the place of another one.

@@ -121,6 +121,33 @@ impl<S: Subsystem> Line<S> {
         self.slot.down()
     }
 
+    /// Why the last attempt to build the driver failed; `None` where something serves, nobody has tried,
+    /// or it is to be built in another way by now.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::manager;
+    /// use switchboard_core::{Error, ErrorKind, NoSettings, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.registry().register("far", |_: NoSettings, _| async {
+    ///     Err::<counters::Fixed, _>(Error::new(ErrorKind::Unavailable, "nobody answers"))
+    /// })?;
+    /// counters.configure("visits", &Settings::new().with("driver", "far"))?;
+    /// let line = counters.line("visits")?;
+    /// assert!(line.build_error().is_none(), "nobody has tried");
+    /// counters.get("visits").await.unwrap_err();
+    /// assert_eq!(line.build_error().unwrap().message(), "nobody answers");
+    /// # Ok(()) }
+    /// ```
+    pub fn build_error(&self) -> Option<Error> {
+        self.slot.build_error()
+    }
+
     /// What the driver that serves now can do beyond the core of its contract.
     pub async fn capabilities(&self) -> Result<Capabilities> {
         let held = self.slot.seated().await?;

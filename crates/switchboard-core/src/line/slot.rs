@@ -97,6 +97,8 @@ pub(super) struct Writing<S: Subsystem> {
     pub(super) retired: Vec<Watch<Seat<S>>>,
     /// What was last found of a driver that served then.
     checked: Option<Checked>,
+    /// Why the first driver was last not built, and the number of the recipe that failed.
+    pub(super) unbuilt: Option<(u64, Error)>,
 }
 
 pub(super) enum Base<S: Subsystem> {
@@ -208,6 +210,7 @@ impl<S: Subsystem> Slot<S> {
             generation: 0,
             retired: Vec::new(),
             checked: None,
+            unbuilt: None,
         };
         Self {
             id: unique_id(),
@@ -581,6 +584,14 @@ impl<S: Subsystem> Slot<S> {
         Some(error.at(|| self.place(None, "health")))
     }
 
+    /// Why the last attempt to build the driver that is to serve failed.
+    pub(crate) fn build_error(&self) -> Option<Error> {
+        let writing = self.writing.lock();
+        let is_vacant = matches!(writing.base, Base::Vacant);
+        let (recipe, error) = writing.unbuilt.as_ref().filter(|_| is_vacant)?;
+        (*recipe == writing.recipe_number).then(|| error.clone())
+    }
+
     /// How many calls and opened things use a driver of this instance now.
     ///
     /// Too many for a moment after a swap: until the last thread that was just looking up the old
@@ -768,6 +779,7 @@ impl<S: Subsystem> Writing<S> {
     /// Makes `built` the one that serves; the answer is the one before.
     pub(super) fn serve(&mut self, built: Built<S>, label: &'static str) -> Option<Retiring<S>> {
         let serving = self.generation(built, label);
+        self.unbuilt = None;
         self.replace_base(Base::Serving(serving))
     }
 

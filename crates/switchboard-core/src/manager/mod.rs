@@ -334,6 +334,26 @@ impl<S: Subsystem> Manager<S> {
         slots.sorted().into_iter().map(|(_, slot)| slot.info()).collect()
     }
 
+    /// Everything known about one instance; it costs the same however many there are.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let info = counters.instance("Visits")?;
+    /// assert_eq!((info.name.as_str(), info.is_ready), ("visits", false));
+    /// assert!(counters.instance("visitors").is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn instance(&self, name: &str) -> Result<InstanceInfo> {
+        Ok(self.slot(name)?.info())
+    }
+
     /// Serves the calls of an instance from `driver` until the guard is dropped.
     ///
     /// For tests. Guards of one instance may be dropped in any order. Nothing of the instance
