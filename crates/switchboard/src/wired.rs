@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use switchboard_core::{
-    ChainStep, Change, CloseReport, Committed, DriverInfo, Gates, HealthReport, HealthWatch,
+    ChainStep, Change, CloseReport, Committed, DriverInfo, Error, Gates, HealthReport, HealthWatch,
     InstanceInfo, Manager, OpFigures, Prepared, Problem, Result, Section, Settings, ShownSetting,
     Subsystem,
 };
@@ -96,6 +96,7 @@ pub(crate) trait Wired: Any + Send + Sync {
 
     fn drivers(&self) -> Vec<DriverInfo>;
     fn instances(&self) -> Vec<InstanceInfo>;
+    fn instance(&self, name: &str) -> Result<InstanceInfo>;
     /// Every setting of a driver for people; `None` if there is no such driver any more.
     fn explain(&self, driver: &str, settings: &Settings) -> Option<Vec<ShownSetting>>;
 
@@ -108,6 +109,9 @@ pub(crate) trait Wired: Any + Send + Sync {
 
     /// Builds an instance if nobody has yet.
     fn ensure<'w>(&'w self, name: &'w str) -> BoxFuture<'w, Result<()>>;
+
+    /// Why the last attempt to build an instance that does not serve failed.
+    fn build_error(&self, name: &str) -> Option<Error>;
 
     fn chain(&self, name: &str) -> Result<Vec<ChainStep>>;
     fn gates(&self, name: &str) -> Result<Option<Arc<Gates>>>;
@@ -136,6 +140,10 @@ impl<S: Subsystem> Wired for Manager<S> {
         self.instances()
     }
 
+    fn instance(&self, name: &str) -> Result<InstanceInfo> {
+        self.instance(name)
+    }
+
     fn explain(&self, driver: &str, settings: &Settings) -> Option<Vec<ShownSetting>> {
         Some(self.registry().get(driver)?.explain(settings))
     }
@@ -153,6 +161,10 @@ impl<S: Subsystem> Wired for Manager<S> {
 
     fn ensure<'w>(&'w self, name: &'w str) -> BoxFuture<'w, Result<()>> {
         Box::pin(async move { self.get(name).await.map(drop) })
+    }
+
+    fn build_error(&self, name: &str) -> Option<Error> {
+        self.line(name).ok()?.build_error()
     }
 
     fn chain(&self, name: &str) -> Result<Vec<ChainStep>> {

@@ -2,8 +2,11 @@
 //!
 //! Puts three things together, in `verdict`: the checks that each manager makes in the background,
 //! what real calls came to in between (`traffic`), and what the breakers do. Checks on request go
-//! through `rounds`. How a driver is asked, and how often, is the manager's.
+//! through `rounds`; what could not be built is tried `again`. How a driver is asked, and how often,
+//! is the manager's.
 
+mod again;
+mod pause;
 mod rounds;
 #[cfg(test)]
 mod tests;
@@ -90,7 +93,8 @@ pub struct InstanceHealth {
     /// The full name: `cache.sessions`.
     pub instance: String,
     /// `up`, `not checked`, `degraded`, `down`: the worst of what its last check found, of what its
-    /// calls came to in the last interval, and of what its breaker does.
+    /// calls came to in the last interval, and of what its breaker does. One that could not be built
+    /// is down until it can be; the board tries it again about as often as it checks.
     pub status: &'static str,
     /// Why, in words for an operator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +154,7 @@ impl Switchboard {
         let (core, clock) = (Arc::downgrade(&self.0), self.0.environment.clock());
         let (reaper, jobs) = (self.0.environment.reaper(), &self.0.jobs);
         jobs.start(reaper, "sample traffic", traffic::sample(core.clone(), clock.clone()))?;
+        jobs.start(reaper, "build again", again::try_again(core.clone(), clock.clone()))?;
         let rounds = rounds::serve(core, self.0.looking.rounds.subscribe(), clock.clone());
         jobs.start(reaper, "check health", rounds).map(drop)
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use switchboard_core::{Class, Clock, Health, HealthReport, InstanceInfo, OpFigures};
 
+use super::pause::until_next;
 use crate::board::Core;
 use crate::wired::Wired;
 
@@ -57,25 +58,13 @@ pub(super) struct Traffic {
 pub(super) async fn sample(core: Weak<Core>, clock: Clock) {
     let mut last = clock.now();
     loop {
-        let share = clock.fraction();
-        while let Some(left) = left_until_next(&core, clock.now() - last, share) {
-            // In short steps, because a reload may change how long it is.
-            clock.sleep(left.min(STEP_MAX)).await;
-        }
+        until_next(&core, &clock, last).await;
         let Some(core) = core.upgrade() else { return };
         let now = clock.now();
         let samples = core.looking.samples().next(&core.wired, now, now - last);
         core.looking.keep(samples);
         last = now;
     }
-}
-
-/// The time to the next reading, if there is any; none for a board that is gone.
-fn left_until_next(core: &Weak<Core>, passed: Duration, share: f64) -> Option<Duration> {
-    let every = core.upgrade()?.wanted().health.every;
-    // Nine to eleven tenths, as with checks.
-    let pause = (every / 10 * 9).saturating_add((every / 5).mul_f64(share));
-    pause.checked_sub(passed).filter(|left| !left.is_zero())
 }
 
 impl Samples {
@@ -201,8 +190,6 @@ impl Traffic {
 
 /// How many calls have to end in an interval before their failures mean something.
 const CALLS_MIN: u64 = 10;
-/// How long it may take until a new interval holds.
-const STEP_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

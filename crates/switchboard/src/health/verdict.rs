@@ -94,6 +94,8 @@ impl<'t> Terms<'t> {
         let instance = full_name(manager, info);
         let passive = if refuses_calls(manager, &info.name, self.now) {
             Some(Health::down("its breaker refuses calls"))
+        } else if let Some(health) = unbuilt(manager, info) {
+            Some(health)
         } else if !info.is_ready && self.required.contains(&instance) {
             // It was connected when the board started, so something is wrong.
             Some(Health::down("it is required, and no driver serves it"))
@@ -133,6 +135,12 @@ fn refuses_calls(manager: &dyn Wired, name: &str, now: Instant) -> bool {
         matches!(breaker.state(), BreakerState::Open | BreakerState::ForcedOpen)
             && breaker.check_at(now).is_err()
     })
+}
+
+/// Why it does not serve, if somebody wanted it to. One that nobody has tried has no fault yet.
+fn unbuilt(manager: &dyn Wired, info: &InstanceInfo) -> Option<Health> {
+    let error = manager.build_error(&info.name).filter(|_| !info.is_ready)?;
+    Some(Health::down(format!("it could not be built: {error}")))
 }
 
 /// What was checked, unless calls say worse, or anything at all where there was nothing to check.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in the stage fails the test that uses it")]
 
+mod building;
 mod checks;
 mod features;
 mod many;

@@ -71,6 +71,7 @@ impl Lamp {
 /// What a driver is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
+    Build,
     Health,
     Shine,
 }
@@ -101,6 +102,26 @@ impl Stage {
         scripts.entry(name.to_owned()).or_insert_with(|| works(Health::up())).clone()
     }
 
+    /// What becomes of the building of an instance: until it says something else, all is well.
+    pub(crate) fn socket(&self, name: &str) -> Script<Ask> {
+        self.lamp(&format!("socket of {name}"))
+    }
+
+    /// From now on it cannot be built.
+    pub(crate) fn unplug(&self, name: &str) {
+        let error = |_: &Ask| Answer::fail(Error::new(ErrorKind::Unavailable, "no socket"));
+        self.socket(name).otherwise(error);
+    }
+
+    pub(crate) fn plug_in(&self, name: &str) {
+        self.socket(name).otherwise(|_| Answer::reply(()));
+    }
+
+    /// How often somebody tried to build an instance.
+    pub(crate) fn builds(&self, name: &str) -> usize {
+        self.socket(name).calls().len()
+    }
+
     pub(crate) fn feels(&self, name: &str, health: Health) {
         self.lamp(name).otherwise(move |ask| answer(*ask, &health));
     }
@@ -109,7 +130,7 @@ impl Stage {
     pub(crate) fn fails(&self, name: &str, kind: ErrorKind) {
         self.lamp(name).otherwise(move |ask| match ask {
             Ask::Health => answer(Ask::Health, &Health::up()),
-            Ask::Shine => Answer::fail(Error::new(kind, "no light")),
+            Ask::Build | Ask::Shine => Answer::fail(Error::new(kind, "no light")),
         });
     }
 
@@ -122,8 +143,9 @@ impl Stage {
     pub(crate) async fn board(&self, text: &str) -> Switchboard {
         let (registry, stage) = (Registry::<Lamps>::empty(), self.clone());
         let build = move |_: NoSettings, context: BuildContext| {
-            let bulb = Bulb(stage.lamp(context.instance().as_str()));
-            async move { Ok(bulb) }
+            let name = context.instance().as_str();
+            let (bulb, socket) = (Bulb(stage.lamp(name)), stage.socket(name));
+            async move { socket.call::<()>(Ask::Build).await.map(|()| bulb) }
         };
         registry.register("bulb", build).unwrap();
         let text = format!("cache = {{}}\n{text}");
@@ -152,7 +174,7 @@ fn works(health: Health) -> Script<Ask> {
 fn answer(ask: Ask, health: &Health) -> Answer {
     match ask {
         Ask::Health => Answer::reply(health.clone()),
-        Ask::Shine => Answer::reply(()),
+        Ask::Build | Ask::Shine => Answer::reply(()),
     }
 }
 

@@ -165,7 +165,7 @@ async fn calls_that_fail_do_not_make_anything_up() {
     lamp(&board, "a").shine_times(2).await;
     stage.lamp("a").otherwise(|ask| match ask {
         Ask::Health => Answer::reply(Health::not_checked()),
-        Ask::Shine => Answer::fail(Error::new(ErrorKind::Timeout, "late")),
+        Ask::Build | Ask::Shine => Answer::fail(Error::new(ErrorKind::Timeout, "late")),
     });
     lamp(&board, "a").shine_times(2).await;
     throughout(&board, |view| of(view, "a").status == "not checked").await;
@@ -202,7 +202,7 @@ async fn calls_of_a_group_count_for_the_group_as_well() {
     let board = stage.lit(&["a"], hasty).await;
     stage.lamp("a").otherwise(|ask| match ask {
         Ask::Health => Answer::reply(Health::up()),
-        Ask::Shine => Answer::reply(()).after(Duration::from_millis(20)),
+        Ask::Build | Ask::Shine => Answer::reply(()).after(Duration::from_millis(20)),
     });
     lamp(&board, "a").shine_times(50).await;
     lamp(&board, "hasty").shine_times(20).await;
