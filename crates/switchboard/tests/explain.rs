@@ -184,3 +184,17 @@ async fn an_explanation_as_json_has_the_chain_that_scripts_read() {
     );
     assert!(json.get("members").is_none() && json.get("weights").is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_shows_its_policy_however_its_name_is_written() {
+    let text = "
+        cache.Sessions = { driver = 'memory', policy = 'fast' }
+        policy.fast.deadline = '300ms'";
+    let board = Switchboard::builder().text("shop.toml", Format::Toml, text).build().await.unwrap();
+    for asked in ["cache.sessions", "cache.SESSIONS"] {
+        let settings = board.explain(asked).unwrap().settings;
+        let policy = settings.iter().find(|row| row.path == "policy");
+        let shown = policy.map(|row| (row.value.as_str(), row.origin.as_str()));
+        assert_eq!(shown, Some(("fast", "shop.toml:2:47")), "{settings:?}");
+    }
+}

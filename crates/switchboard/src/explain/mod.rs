@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use switchboard_core::settings::{DurationText, Node};
 use switchboard_core::{
-    Error, ErrorKind, Gates, GroupSettings, InstanceInfo, Policy, Result, SelectorChoice, Settings,
+    Gates, GroupSettings, InstanceInfo, Policy, Result, SelectorChoice, Settings,
 };
 
 pub(crate) use self::settings::of_instance as settings_of;
@@ -123,9 +123,8 @@ impl Switchboard {
     pub fn explain(&self, instance: &str) -> Result<Explanation> {
         let (manager, name) = self.find(instance)?;
         let wanted = self.wanted();
-        let scene = Scene::of(manager.as_ref(), &wanted);
-        let Some(info) = scene.info(name) else { return Err(unknown(manager.as_ref(), name)) };
-        scene.explain(info)
+        let info = manager.instance(name)?;
+        Scene { manager: manager.as_ref(), wanted: &wanted }.explain(&info)
     }
 
     /// The whole configuration in force, each value with its origin, secrets masked.
@@ -155,19 +154,9 @@ impl Switchboard {
 struct Scene<'s> {
     manager: &'s dyn Wired,
     wanted: &'s Wanted,
-    infos: Vec<InstanceInfo>,
 }
 
 impl<'s> Scene<'s> {
-    fn of(manager: &'s dyn Wired, wanted: &'s Wanted) -> Self {
-        Self { manager, wanted, infos: manager.instances() }
-    }
-
-    fn info(&self, name: &str) -> Option<&InstanceInfo> {
-        let name = name.trim();
-        self.infos.iter().find(|info| info.name.eq_ignore_ascii_case(name))
-    }
-
     /// What the configuration asks of the instance; nothing of one that was made in code.
     fn wanted(&self, info: &InstanceInfo) -> Option<&'s Instance> {
         let is_meant = |instance: &&Instance| {
@@ -205,7 +194,7 @@ impl<'s> Scene<'s> {
         if info.selector.is_none() || depth == GROUPS_DEEP_MAX {
             return Worst::of(&policy);
         }
-        let members = self.members(info).map(|member| self.worst(member, depth + 1));
+        let members = self.members(info).map(|member| self.worst(&member, depth + 1));
         Worst::in_turn(members, policy.deadline)
     }
 
@@ -213,7 +202,7 @@ impl<'s> Scene<'s> {
         if info.selector.is_none() || depth == GROUPS_DEEP_MAX {
             return guarded(&self.policy(info), self.wanted(info)).may_hang();
         }
-        self.members(info).any(|member| self.may_hang(member, depth + 1))
+        self.members(info).any(|member| self.may_hang(&member, depth + 1))
     }
 
     fn warnings(
@@ -227,10 +216,11 @@ impl<'s> Scene<'s> {
         if info.selector.is_none() {
             return guarded(policy, wanted).warnings();
         }
-        let member = |member: &'_ InstanceInfo| (self.worst(member, 1), self.may_hang(member, 1));
-        let members = self.members(info).map(|info| {
-            let (worst, may_hang) = member(info);
-            Member { name: &info.name, worst, may_hang }
+        let members: Vec<_> = self.members(info).collect();
+        let members = members.iter().map(|info| Member {
+            name: &info.name,
+            worst: self.worst(info, 1),
+            may_hang: self.may_hang(info, 1),
         });
         let weights = weights(info, wanted);
         let choosing = Choosing {
@@ -243,8 +233,9 @@ impl<'s> Scene<'s> {
         choosing.warnings()
     }
 
-    fn members<'i>(&'i self, group: &'i InstanceInfo) -> impl Iterator<Item = &'i InstanceInfo> {
-        group.members.iter().filter_map(|member| self.info(member))
+    /// The members that are still there.
+    fn members<'i>(&'i self, group: &'i InstanceInfo) -> impl Iterator<Item = InstanceInfo> {
+        group.members.iter().filter_map(|member| self.manager.instance(member).ok())
     }
 
     /// The policy in force.
@@ -293,16 +284,6 @@ fn group_settings(wanted: Option<&Instance>) -> Option<GroupSettings> {
         settings.remove(key);
     }
     settings.decode().ok()
-}
-
-/// What the manager says of an instance that it does not have.
-#[cold]
-fn unknown(manager: &dyn Wired, name: &str) -> Error {
-    match manager.gates(name) {
-        Err(error) => error,
-        // It came between the two looks.
-        Ok(_) => Error::new(ErrorKind::Conflict, "the instance was declared at this moment"),
-    }
 }
 
 /// How deep groups of groups are looked into.

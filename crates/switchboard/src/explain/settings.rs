@@ -164,7 +164,9 @@ fn of_driver(manager: &dyn Wired, settings: &Settings, rest: &Settings) -> Vec<S
 fn policy_named(wanted: &Wanted, instance: &Instance) -> Option<SettingView> {
     let name = instance.policy.as_deref()?;
     let section = wanted.settings.child(instance.subsystem)?.as_table()?;
-    let node = section.child(&instance.name)?.as_table()?.child("policy")?;
+    let is_meant = |key: &str| key.trim().eq_ignore_ascii_case(instance.name.trim());
+    let (_, written) = section.iter().find(|(key, _)| is_meant(key))?;
+    let node = written.as_table()?.child("policy")?;
     Some(SettingView {
         path: "policy".to_owned(),
         value: name.to_owned(),
