@@ -1,6 +1,7 @@
 //! What a board is made from: subsystems and their drivers, configuration, surroundings.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,9 +10,7 @@ use serde::de::DeserializeOwned;
 use switchboard_cache::Caches;
 use switchboard_config::{Format, Loader};
 use switchboard_core::settings::{Node, Value};
-use switchboard_core::{
-    Clock, Environment, Error, ErrorKind, Origin, Registry, Result, Settings, Subsystem,
-};
+use switchboard_core::{Clock, Environment, Error, Origin, Registry, Result, Settings, Subsystem};
 
 use crate::board::Switchboard;
 use crate::difference::Difference;
@@ -56,29 +55,55 @@ impl Builder {
     }
 
     /// Adds a subsystem of the application's own, with the drivers that come with it.
+    ///
+    /// Each is added once, under a name that none of the others has and no section of the board
+    /// itself; what is wrong with that is told by [`check`](Self::check) and [`build`](Self::build),
+    /// with the places in the program.
+    #[track_caller]
     pub fn subsystem<S: Subsystem>(mut self) -> Self {
-        match Registry::<S>::with_built_ins() {
-            Ok(registry) => self.kits.put(registry),
-            Err(error) => self.errors.push(error),
-        }
+        let added = self.kits.add::<S>(Location::caller());
+        self.errors.extend(added.err());
         self
     }
 
     /// Uses `registry` for its subsystem, with the drivers in it and no others.
+    ///
+    /// It takes the place of the drivers that come with a subsystem, the built-in ones included; where
+    /// others were added, that is an error as with [`subsystem`](Self::subsystem).
+    #[track_caller]
     pub fn registry<S: Subsystem>(mut self, registry: Registry<S>) -> Self {
-        self.kits.put(registry);
+        let put = self.kits.put(registry, Location::caller());
+        self.errors.extend(put.err());
         self
     }
 
-    /// Adds drivers to a subsystem that is there already.
+    /// Adds drivers to a subsystem that is there already: one that is built in, or was added before.
+    ///
+    /// ```
+    /// use switchboard::cache::{Caches, drivers::memory::{Memory, MemoryConfig}};
+    /// use switchboard::{Format, Switchboard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = Switchboard::builder()
+    ///     .drivers::<Caches>(|caches| {
+    ///         caches.register("mine", |config: MemoryConfig, context| async move {
+    ///             Memory::new(&config, context.clock().clone())
+    ///         })
+    ///     })
+    ///     .text("shop.toml", Format::Toml, "cache.sessions.driver = 'mine'")
+    ///     .build()
+    ///     .await?;
+    /// board.cache("sessions")?.forever("user-7", "Ada").await?;
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
+    #[track_caller]
     pub fn drivers<S: Subsystem>(
         mut self,
         register: impl FnOnce(&Registry<S>) -> Result<()>,
     ) -> Self {
-        let registered = match self.kits.registry::<S>() {
-            Some(registry) => register(registry),
-            None => Err(unknown_subsystem(S::NAME, &self.kits.names())),
-        };
+        let registered = self.kits.fill(register, Location::caller());
         self.errors.extend(registered.err());
         self
     }
@@ -202,12 +227,6 @@ pub(crate) struct Blueprint {
     pub(crate) wanted: Wanted,
     pub(crate) difference: Difference,
     pub(crate) is_idle: bool,
-}
-
-fn unknown_subsystem(name: &str, known: &[&'static str]) -> Error {
-    Error::new(ErrorKind::NotRegistered, "the board has no such subsystem")
-        .with_context("subsystem", name)
-        .with_context("subsystems", known.join(", "))
 }
 
 /// What runs where nothing is configured: of each subsystem that no layer mentions.

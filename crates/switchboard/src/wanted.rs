@@ -451,4 +451,4 @@ impl std::fmt::Debug for Sections {
 }
 
 /// The sections that are the board's own.
-const OWN_SECTIONS: &[&str] = &["policy", "feature", "health", "board"];
+pub(crate) const OWN_SECTIONS: &[&str] = &["policy", "feature", "health", "board"];
