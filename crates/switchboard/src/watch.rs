@@ -55,6 +55,10 @@ impl Switchboard {
     #[cfg(unix)]
     pub fn reload_on_hangup(&self) -> Result<Watching> {
         use tokio::signal::unix::{SignalKind, signal};
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(ErrorKind::Unavailable, "a signal is waited for in a runtime")
+                .with_hint("ask for this where the board is built, or use `Blocking`"));
+        }
         let mut hangups = signal(SignalKind::hangup()).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "the signal cannot be waited for").with_source(error)
         })?;
