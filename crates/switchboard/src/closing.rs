@@ -72,6 +72,11 @@ impl Switchboard {
         if joined.is_under_way { joined } else { report(&mut run).await }
     }
 
+    /// Lets the one run of closing begin, if it has not yet; nobody has to wait for it.
+    pub(crate) fn begin_closing(&self, limit: Duration) {
+        drop(self.closing_run(limit));
+    }
+
     fn closing_run(&self, limit: Duration) -> watch::Receiver<Stage> {
         let mut run = self.0.closing.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = &*run {

@@ -212,27 +212,3 @@ async fn a_board_lets_its_own_settings_in_code_win() {
     let board = bulbs.board(text).settings(code).build().await.unwrap();
     assert_eq!(board.handle::<Lamps>("door").unwrap().colour().await.unwrap(), "blue");
 }
-
-#[test]
-fn plain_threads_use_a_board_of_their_own_runtime() {
-    let board = switchboard::Blocking::start(Switchboard::builder()).unwrap();
-    let cache = board.cache("main").unwrap();
-    std::thread::scope(|scope| {
-        for user in 0..8 {
-            let (board, cache) = (&board, &cache);
-            scope.spawn(move || {
-                board.wait(cache.forever(&format!("user-{user}"), "here")).unwrap().unwrap();
-            });
-        }
-    });
-    for user in 0..8 {
-        assert!(board.wait(cache.get(&format!("user-{user}"))).unwrap().unwrap().is_some());
-    }
-    board.close(LIMIT).unwrap().into_result().unwrap();
-}
-
-#[tokio::test]
-async fn a_thread_of_a_runtime_is_not_made_to_wait() {
-    let refused = switchboard::Blocking::start(Switchboard::builder());
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
-}
