@@ -141,7 +141,31 @@ impl Switchboard {
         found.ok_or_else(|| self.no_subsystem(S::NAME))
     }
 
-    /// The section of the configuration that the application reads as a `T`.
+    /// The section of the configuration that the application reads as a `T`, as it is in the
+    /// configuration in force; who keeps it does not see what a reload changes.
+    ///
+    /// ```
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    /// use switchboard::{Format, Switchboard};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Shop {
+    ///     title: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = Switchboard::builder()
+    ///     .section::<Shop>("shop")
+    ///     .text("shop.toml", Format::Toml, "shop.title = 'Books'")
+    ///     .build()
+    ///     .await?;
+    /// assert_eq!(board.section::<Shop>("shop")?.title, "Books");
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub fn section<T: Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>> {
         self.wanted().sections.get(name).ok_or_else(|| {
             Error::new(ErrorKind::NotRegistered, "the board has no such section of that type")
@@ -210,7 +234,9 @@ impl Switchboard {
                 .with_context("instance", format_args!("{instance:?}"))
                 .with_hint("write it like cache.sessions")
         })?;
-        let manager = self.0.wired.iter().find(|manager| manager.subsystem() == subsystem);
+        let is_meant =
+            |manager: &&Arc<dyn Wired>| manager.subsystem().eq_ignore_ascii_case(subsystem.trim());
+        let manager = self.0.wired.iter().find(is_meant);
         Ok((manager.ok_or_else(|| self.no_subsystem(subsystem))?, name))
     }
 
@@ -250,8 +276,10 @@ fn instances_of(manager: &dyn Wired, found: &[InstanceHealth]) -> Vec<InstanceVi
 
 impl fmt::Debug for Switchboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instances = self.instances();
-        let names = instances.iter().map(|view| format!("{}.{}", view.subsystem, view.name));
+        let names = self.0.wired.iter().flat_map(|manager| {
+            let instances = manager.instances().into_iter();
+            instances.map(|info| format!("{}.{}", manager.subsystem(), info.name))
+        });
         f.debug_struct("Switchboard").field("instances", &names.collect::<Vec<_>>()).finish()
     }
 }

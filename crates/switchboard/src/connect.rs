@@ -7,6 +7,7 @@ use std::time::Duration;
 use switchboard_core::Result;
 
 use crate::Switchboard;
+use crate::wired::Wired;
 
 impl Switchboard {
     /// Builds an instance (`cache.sessions`) if nobody has yet, as its first use would. The answer is
@@ -30,18 +31,32 @@ impl Switchboard {
         let start = clock.now();
         manager.ensure(name).await?;
         let took = clock.now().saturating_duration_since(start);
+        let instance = full_name(manager.as_ref(), name);
         let mut connected = self.0.connected.lock().unwrap_or_else(PoisonError::into_inner);
         // Only the first time is that of a connection; after it everything is there.
-        Ok(*connected.entry(instance.to_owned()).or_insert(took))
+        Ok(*connected.entry(instance).or_insert(took))
     }
 
-    /// How long it took to connect an instance ahead of its first use; nothing if nobody did that.
+    /// How long it took to connect an instance ahead of its first use; nothing if nobody did that, or
+    /// there is no such instance any more.
     pub fn connected_in(&self, instance: &str) -> Option<Duration> {
-        self.0.connected.lock().unwrap_or_else(PoisonError::into_inner).get(instance).copied()
+        let (manager, name) = self.find(instance).ok()?;
+        let instance = full_name(manager.as_ref(), name);
+        let is_there = manager.instance(name).is_ok();
+        let mut connected = self.0.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_there {
+            connected.remove(&instance);
+        }
+        connected.get(&instance).copied()
     }
 
     /// How long closing everything may take: `board.close_limit` of the configuration in force.
     pub fn close_limit(&self) -> Duration {
         self.wanted().board.close_limit
     }
+}
+
+/// The name of an instance as the board writes it.
+fn full_name(manager: &dyn Wired, name: &str) -> String {
+    format!("{}.{}", manager.subsystem(), name.trim().to_ascii_lowercase())
 }

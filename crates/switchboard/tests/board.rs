@@ -212,3 +212,28 @@ async fn a_board_lets_its_own_settings_in_code_win() {
     let board = bulbs.board(text).settings(code).build().await.unwrap();
     assert_eq!(board.handle::<Lamps>("door").unwrap().colour().await.unwrap(), "blue");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_found_however_its_full_name_is_written() {
+    let board = Switchboard::builder().build().await.unwrap();
+    let took = board.connect_instance("Cache.MAIN").await.unwrap();
+    for written in ["cache.main", " cache.Main ", "CACHE.main"] {
+        assert_eq!(board.connected_in(written), Some(took), "{written:?}");
+        assert_eq!(board.explain(written).unwrap().name, "main");
+        assert_eq!(board.gates(written).unwrap().instance, "cache.main");
+    }
+    assert_eq!(board.connected_in("cache.other"), None);
+    assert_eq!(board.connected_in("main"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_connecting_took_is_told_of_an_instance_that_is_there() {
+    let board = Switchboard::builder().build().await.unwrap();
+    board.connect_instance("cache.main").await.unwrap();
+    let caches = board.manager::<switchboard::cache::Caches>().unwrap();
+    let mut change = caches.change();
+    change.set_default(None);
+    change.remove("main");
+    change.prepare().await.unwrap().commit().closed().await.unwrap();
+    assert_eq!(board.connected_in("cache.main"), None);
+}
