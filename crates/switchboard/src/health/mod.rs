@@ -131,6 +131,17 @@ impl Switchboard {
     /// breaker refuses calls, and degraded when half or more of the calls that ended in the last
     /// interval were outages, of at least ten. One that has nothing to check is up while its calls
     /// succeed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = switchboard::Switchboard::builder().build().await?;
+    /// let health = board.health();
+    /// assert!(health.ready, "nothing that is needed is down");
+    /// assert_eq!(health.status, "not checked");
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub fn health(&self) -> HealthView {
         verdict::view(self)
     }
@@ -141,6 +152,17 @@ impl Switchboard {
     /// together make one round of checks, which begins after all of them have come and goes on if
     /// they leave; who comes while one is under way waits for the next. If that cannot end in
     /// time, the answer is what is known by then.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = switchboard::Switchboard::builder().build().await?;
+    /// board.cache("main")?.forever("user-7", "Ada").await?;
+    /// let health = board.check_health().await;
+    /// assert_eq!((health.instances[0].status, health.status), ("up", "up"));
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub async fn check_health(&self) -> HealthView {
         let limit = self.wanted().health.limit;
         let asked = self.0.looking.rounds.ask();
