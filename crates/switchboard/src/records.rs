@@ -61,6 +61,23 @@ impl Switchboard {
     }
 
     /// Tells `listener` every record from now on, for as long as the board lives. It must not wait.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use switchboard::{Settings, Switchboard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = Switchboard::builder().build().await?;
+    /// let (tell, told) = mpsc::channel();
+    /// board.on_record(move |record| drop(tell.send(record.clone())));
+    ///
+    /// board.swap_by("ada", "cache.main", &Settings::new().with("driver", "null")).await?;
+    /// let record = told.recv().expect("it was told");
+    /// assert_eq!((record.by.as_str(), record.action.as_str()), ("ada", "swap"));
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub fn on_record(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
         self.0.records.lock().listeners.push(Arc::new(listener));
     }

@@ -12,6 +12,26 @@ use crate::wanted::{HealthConfig, Wanted};
 
 impl Switchboard {
     /// What a [`reload`](Self::reload) would change; nothing is built, nothing is changed.
+    ///
+    /// ```
+    /// use switchboard::{Change, Switchboard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// # let file = std::env::temp_dir().join(format!("switchboard-plan-{}.toml", std::process::id()));
+    /// # let write = |text: &str| std::fs::write(&file, text).expect("the folder can be written to");
+    /// write("cache.sessions = { driver = 'memory', max_entries = 100 }");
+    /// let board = Switchboard::builder().file(&file).build().await?;
+    /// assert!(board.plan().await?.is_empty());
+    ///
+    /// write("cache.sessions = { driver = 'memory', max_entries = 200 }");
+    /// let plan = board.plan().await?;
+    /// assert_eq!(plan.changes[0].instance, "cache.sessions");
+    /// assert_eq!(plan.changes[0].what, Change::Swapped);
+    /// # std::fs::remove_file(&file).ok();
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub async fn plan(&self) -> Result<Plan> {
         let (wanted, difference) = self.0.read_again().await?;
         Ok(difference.shown(&self.wanted(), &wanted, &self.0.wired))
@@ -26,6 +46,26 @@ impl Switchboard {
     /// again what the configuration says.
     ///
     /// `by` is who asked for it, for the [records](Self::records).
+    ///
+    /// ```
+    /// use switchboard::Switchboard;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// # let file = std::env::temp_dir().join(format!("switchboard-reload-{}.toml", std::process::id()));
+    /// # let write = |text: &str| std::fs::write(&file, text).expect("the folder can be written to");
+    /// write("cache.sessions.driver = 'memory'");
+    /// let board = Switchboard::builder().file(&file).build().await?;
+    ///
+    /// write("cache.sessions.driver = 'memory'\ncache.pages.driver = 'null'");
+    /// let plan = board.reload("ada").await?;
+    /// assert_eq!((plan.kept.len(), plan.changes.len()), (1, 1));
+    /// assert!(board.cache("pages").is_ok());
+    /// assert_eq!(board.records()[0].by, "ada");
+    /// # std::fs::remove_file(&file).ok();
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub async fn reload(&self, by: &str) -> Result<Plan> {
         let reloaded = self.reload_now().await;
         self.record(by, "reload", "board", &reloaded);
@@ -51,6 +91,22 @@ impl Switchboard {
     ///
     /// As in the configuration, `policy` may name one. Settings without a policy keep the gates in
     /// force. The next [`reload`](Self::reload) makes the instance again what the configuration says.
+    ///
+    /// ```
+    /// use switchboard::{Settings, Switchboard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let board = Switchboard::builder().build().await?;
+    /// let pages = board.cache("main")?;
+    /// pages.forever("front", "hello").await?;
+    ///
+    /// let swapped = board.swap("cache.main", &Settings::new().with("driver", "null")).await?;
+    /// assert_eq!(pages.get("front").await?, None, "the same handle, another driver");
+    /// swapped.closed().await?; // the last call of the old one has ended
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub async fn swap(&self, instance: &str, settings: &Settings) -> Result<Committed> {
         self.swap_by("code", instance, settings).await
     }

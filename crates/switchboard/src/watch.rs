@@ -37,6 +37,27 @@ impl Switchboard {
     /// A file is taken when it has been quiet for [`Watching::QUIET`]. Changes that make no
     /// difference are not recorded; a configuration with mistakes changes nothing, is recorded once,
     /// and watching goes on. The watch ends with the board as well.
+    ///
+    /// ```
+    /// use switchboard::Switchboard;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// # let file = std::env::temp_dir().join(format!("switchboard-watch-{}.toml", std::process::id()));
+    /// # let write = |text: &str| std::fs::write(&file, text).expect("the folder can be written to");
+    /// write("cache.sessions.driver = 'memory'");
+    /// let board = Switchboard::builder().file(&file).build().await?;
+    /// let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    /// board.on_record(move |record| drop(tell.send(record.by.clone())));
+    /// let watching = board.watch_files()?;
+    ///
+    /// write("cache.sessions.driver = 'null'");
+    /// assert_eq!(told.recv().await.as_deref(), Some("file watcher"));
+    /// drop(watching); // the files are left alone from now on
+    /// # std::fs::remove_file(&file).ok();
+    /// # board.close(board.close_limit()).await.into_result()
+    /// # }
+    /// ```
     pub fn watch_files(&self) -> Result<Watching> {
         let (tell, changes) = watch::channel(());
         let watcher = notify::recommended_watcher(move |event| {
