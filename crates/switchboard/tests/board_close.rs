@@ -5,12 +5,12 @@
 mod lamps;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use lamps::{Bulbs, Lamps};
+use lamps::{Bulbs, LampDriver, Lamps};
 use switchboard::Switchboard;
-use switchboard_core::{CloseReport, ErrorKind, Result};
+use switchboard_core::{CloseReport, ErrorKind, Lifecycle, NoSettings, Reply, Result};
 
 const DOOR: &str = "[lamp]\ndoor = { driver = 'bulb', colour = 'red', required = true }";
 const LIMIT: Duration = Duration::from_secs(5);
@@ -149,4 +149,48 @@ async fn what_runs_beside_the_board_has_ended_when_the_first_part_closes() {
     board.close(LIMIT).await.into_result().unwrap();
     assert_eq!(running.load(Ordering::SeqCst), 0);
     assert_eq!(board.watch_files().unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+/// A lamp that closes the whole board when it is closed itself.
+#[derive(Clone, Default)]
+struct Fuse {
+    board: Arc<OnceLock<Switchboard>>,
+    told: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Lifecycle for Fuse {
+    fn close(&self) -> Reply<'_, ()> {
+        Reply::run(async {
+            let Some(board) = self.board.get() else { return Ok(()) };
+            let report = board.close(LIMIT).await;
+            self.told.lock().unwrap().push(report.is_under_way);
+            Ok(())
+        })
+    }
+}
+
+impl LampDriver for Fuse {
+    fn colour(&self) -> Reply<'_, String> {
+        Reply::ready(Ok("none".to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_closes_the_board_is_told_that_this_is_under_way() {
+    let fuse = Fuse::default();
+    let made = fuse.clone();
+    let text = "lamp.fuse = { driver = 'fuse', required = true }";
+    let builder = Bulbs::default().board(text).drivers::<Lamps>(move |lamps| {
+        lamps.register("fuse", move |_: NoSettings, _| {
+            let fuse = made.clone();
+            async move { Ok(fuse) }
+        })
+    });
+    let board = builder.build().await.unwrap();
+    fuse.board.set(board.clone()).unwrap();
+    let clock = board.environment().clock().clone();
+    let begin = clock.now();
+    let report = board.close(LIMIT).await;
+    assert_eq!(told(&report), (vec!["lamp.fuse".to_owned()], vec![]));
+    assert_eq!((&*fuse.told.lock().unwrap(), clock.now()), (&vec![true], begin), "nobody waited");
 }
