@@ -39,6 +39,11 @@ impl Jobs {
         Ok(number)
     }
 
+    /// Whether all jobs have been ended and no new one may come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
     /// Ends one job; it is not waited for.
     pub(crate) fn end(&self, number: u64) {
         let running = self.lock().running.remove(&number);
