@@ -12,8 +12,10 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use switchboard_core::settings::{Node, duration};
-use switchboard_core::{Error, Name, Origin, Policy, Problem, Problems, Result, Settings};
+use switchboard_core::settings::{Node, Value, duration};
+use switchboard_core::{
+    Error, InstanceSettings, Name, Origin, Policy, Problem, Problems, Result, Settings,
+};
 
 use crate::wired::Wired;
 
@@ -163,7 +165,8 @@ impl Wanted {
         let policies = reading.read_policies();
         for instance in &self.instances {
             if instance.full_name() == full_name {
-                let settings = with_policy_of(settings, instance);
+                let settings = with_own_keys_of(settings, instance);
+                after.lay_over(instance, &settings);
                 reading.read_instance(instance.subsystem, &instance.name, &settings, &policies);
                 after.instances.append(&mut reading.wanted.instances);
             } else {
@@ -171,6 +174,17 @@ impl Wanted {
             }
         }
         (after, reading.problems)
+    }
+
+    /// Says of one instance in the whole tree what it is from now on. Where the grammar of its
+    /// subsystem has no table of that name, the tree stays what it was.
+    fn lay_over(&mut self, instance: &Instance, settings: &Settings) {
+        let section = self.settings.child_mut(instance.subsystem).map(Node::value_mut);
+        let Some(Value::Table(section)) = section else { return };
+        let key = section.keys().find(|key| as_compared(key) == instance.name).map(str::to_owned);
+        if let Some(key) = key {
+            section.insert(key, Node::new(settings.clone(), settings.origin().clone()));
+        }
     }
 
     /// The instance of that full name.
@@ -183,17 +197,42 @@ impl Instance {
     pub(crate) fn full_name(&self) -> String {
         format!("{}.{}", self.subsystem, self.name)
     }
+
+    /// The full names of the members it names, if it is a group.
+    pub(crate) fn members(&self) -> impl Iterator<Item = String> {
+        let members = self.settings.child("members").and_then(Node::as_list).unwrap_or_default();
+        let names = members.iter().filter_map(Node::as_str);
+        names.map(|name| format!("{}.{}", self.subsystem, as_compared(name)))
+    }
 }
 
-/// Settings without a policy keep the one of the instance; a group has none to keep but its deadline.
-fn with_policy_of(settings: &Settings, instance: &Instance) -> Settings {
-    let mut settings = settings.clone();
-    if settings.child("policy").is_none()
-        && let Some(policy) = instance.settings.child("policy")
-    {
-        settings.insert("policy", policy.clone());
+/// What every instance has and the settings do not say stays what it is. `driver` and `require` belong
+/// to what is given up; a group has nothing of it but its deadline.
+fn with_own_keys_of(settings: &Settings, instance: &Instance) -> Settings {
+    let is_group = |settings: &Settings| settings.child("members").is_some();
+    let mut all = settings.clone();
+    for key in InstanceSettings::KEYS {
+        let is_kept = match *key {
+            "driver" | "require" => false,
+            "policy" => !is_group(settings) || is_group(&instance.settings),
+            _ => !is_group(settings),
+        };
+        if let Some(node) = instance.settings.child(key)
+            && is_kept
+            && settings.child(key).is_none()
+        {
+            all.insert(*key, as_written(key, node, instance));
+        }
     }
-    settings
+    all
+}
+
+/// A policy that is named goes by its name.
+fn as_written(key: &str, node: &Node, instance: &Instance) -> Node {
+    match &instance.policy {
+        Some(name) if key == "policy" => Node::new(name.as_str(), node.origin().clone()),
+        _ => node.clone(),
+    }
 }
 
 struct Reading<'s> {
