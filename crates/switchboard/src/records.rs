@@ -1,6 +1,7 @@
 //! Who changed what on the board, and when.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -50,10 +51,15 @@ impl Switchboard {
     /// event.
     pub fn record<T>(&self, by: &str, action: &str, subject: &str, outcome: &Result<T>) {
         let outcome = match outcome {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(_) => {
+                tracing::info!(by, action, subject, "the board was changed");
+                "ok".to_owned()
+            }
+            Err(error) => {
+                tracing::warn!(by, action, subject, %error, "the board could not be changed");
+                error.to_string()
+            }
         };
-        tracing::info!(by, action, subject, outcome, "the board was changed");
         let at = self.0.environment.clock().wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         let [by, action, subject] = [by, action, subject].map(str::to_owned);
@@ -78,6 +84,7 @@ impl Switchboard {
     /// # board.close(board.close_limit()).await.into_result()
     /// # }
     /// ```
+    /// One that panics is told no more.
     pub fn on_record(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
         self.0.records.lock().listeners.push(Arc::new(listener));
     }
@@ -97,7 +104,11 @@ impl Records {
         };
         // Without the lock, because a listener may look at the records.
         for listener in listeners {
-            listener(&record);
+            let telling = AssertUnwindSafe(|| listener(&record));
+            if catch_unwind(telling).is_err() {
+                tracing::warn!("a listener of records panicked and is told no more");
+                self.lock().listeners.retain(|other| !Arc::ptr_eq(other, &listener));
+            }
         }
     }
 
