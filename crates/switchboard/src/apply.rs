@@ -1,27 +1,63 @@
 //! One configuration in the place of another: all of it, or nothing.
 //!
 //! Every manager prepares what it has to build, beside what serves. Only when all of them are ready
-//! does anything change, and what changes then cannot fail.
+//! does anything change, and what changes then cannot fail. Instances that are new are declared
+//! before that, because what is built may need them; nobody knows them yet, and if the rest fails
+//! they are taken back.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use switchboard_core::{Committed, Error, Result};
+use switchboard_core::{Committed, Error, Job, Reaper, Result};
+use tokio::sync::oneshot;
 
 use crate::Switchboard;
 use crate::board::Core;
 use crate::difference::Difference;
+use crate::reload::Turn;
 use crate::wanted::Wanted;
-use crate::wired::{Ready, manager_of};
+use crate::wired::{Ready, Step, Wired, manager_of};
+
+/// What each manager has to do.
+type Steps = BTreeMap<&'static str, Vec<Step>>;
 
 impl Core {
-    /// Makes the board what `wanted` says. The caller holds the right to change it.
+    /// Makes the board what `wanted` says. When this answers it was all done in that moment, so
+    /// whoever is dropped before knows that nothing was.
     pub(crate) async fn apply(
         &self,
+        turn: &Turn,
         wanted: Wanted,
-        difference: Difference,
+        mut difference: Difference,
     ) -> Result<Vec<Committed>> {
-        let preparing = difference.steps.into_iter().filter_map(|(subsystem, steps)| {
+        let is_unknown = |subsystem: &str, name: &str| {
+            manager_of(&self.wired, subsystem).is_some_and(|manager| manager.chain(name).is_err())
+        };
+        let additions = self.add_first(turn, difference.take_additions(is_unknown)).await?;
+        match self.change(difference.steps).await {
+            Ok(committed) => {
+                *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(wanted);
+                Ok(additions.kept().into_iter().chain(committed).collect())
+            }
+            Err(error) => Err(with_errors_of(error, additions.taken_back().await)),
+        }
+    }
+
+    async fn add_first(&self, turn: &Turn, steps: Steps) -> Result<Additions> {
+        let of_manager = |(subsystem, steps): (&&'static str, &Vec<Step>)| {
+            let names = steps.iter().filter_map(Step::declared).map(str::to_owned).collect();
+            Some((manager_of(&self.wired, subsystem)?.clone(), names))
+        };
+        let of_managers = steps.iter().filter_map(of_manager).collect();
+        let committed = self.change(steps).await?;
+        let (reaper, turn) = (self.environment.reaper().clone(), turn.clone());
+        Ok(Additions { of_managers, committed, reaper, turn })
+    }
+
+    async fn change(&self, steps: Steps) -> Result<Vec<Committed>> {
+        let preparing = steps.into_iter().filter_map(|(subsystem, steps)| {
             Some(manager_of(&self.wired, subsystem)?.prepare(steps))
         });
         let mut ready = all_or_none(join_all(preparing).await).await?;
@@ -30,9 +66,10 @@ impl Core {
                 return Err(with_errors_of(error, abandon(ready).await));
             }
         }
-        let committed = ready.into_iter().map(Ready::commit).collect();
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(wanted);
-        Ok(committed)
+        if let Err(closed) = self.refuse_if_closed() {
+            return Err(with_errors_of(closed, abandon(ready).await));
+        }
+        Ok(ready.into_iter().map(Ready::commit).collect())
     }
 }
 
@@ -44,12 +81,81 @@ impl Switchboard {
         }
     }
 
+    /// The same beside whoever asks, until the board is closed.
+    pub(crate) fn connect_beside(&self, eager: Vec<String>) {
+        if eager.is_empty() {
+            return;
+        }
+        let core = Arc::downgrade(&self.0);
+        let (tell, told) = oneshot::channel();
+        let job = async move {
+            // The job is forgotten when it has ended, for which it has to know its number.
+            let Ok(number) = told.await else { return };
+            let Some(board) = core.upgrade().map(Self) else { return };
+            board.connect(&eager).await;
+            board.0.jobs.end(number);
+        };
+        match self.0.jobs.start(self.0.environment.reaper(), "connect what is eager", job) {
+            Ok(number) => drop(tell.send(number)),
+            Err(error) => tracing::warn!(%error, "what is eager is left to its first call"),
+        }
+    }
+
     /// Builds what nobody has built yet, all at the same time; the answer is what could not be.
     pub(crate) async fn ensure(&self, instances: &[String]) -> Vec<(String, Error)> {
         let building = instances.iter().map(|instance| async move {
             Some((instance.clone(), self.connect_instance(instance).await.err()?))
         });
         join_all(building).await.into_iter().flatten().collect()
+    }
+}
+
+/// Instances that are declared ahead of the rest of a change. Unless they are kept they are taken
+/// back, also when this is dropped; nobody else changes the board before they are gone.
+struct Additions {
+    of_managers: Vec<(Arc<dyn Wired>, Vec<String>)>,
+    committed: Vec<Committed>,
+    reaper: Reaper,
+    turn: Turn,
+}
+
+impl Additions {
+    fn kept(mut self) -> Vec<Committed> {
+        self.of_managers.clear();
+        std::mem::take(&mut self.committed)
+    }
+
+    /// The answer is what went wrong on the way.
+    async fn taken_back(mut self) -> Vec<Error> {
+        match self.take_back() {
+            Some(job) => job.ended().await.err().into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn take_back(&mut self) -> Option<Job> {
+        let of_managers = std::mem::take(&mut self.of_managers);
+        if of_managers.is_empty() {
+            return None;
+        }
+        let turn = self.turn.clone();
+        Some(self.reaper.submit("take back new instances", TAKE_BACK_LIMIT, async move {
+            let removing = of_managers.iter().map(|(manager, names)| async move {
+                let removals = names.iter().cloned().map(Step::Remove).collect();
+                Ok(manager.prepare(removals).await?.commit())
+            });
+            let removed: Vec<Result<Committed>> = join_all(removing).await;
+            drop(turn);
+            let closing = removed.into_iter().map(|removed| async { removed?.closed().await });
+            let errors = join_all(closing).await.into_iter().filter_map(Result::err).collect();
+            one_of("new instances could not be taken back", errors).map_or(Ok(()), Err)
+        }))
+    }
+}
+
+impl Drop for Additions {
+    fn drop(&mut self) {
+        drop(self.take_back());
     }
 }
 
@@ -66,10 +172,7 @@ async fn all_or_none(prepared: Vec<Result<Box<dyn Ready>>>) -> Result<Vec<Box<dy
         return Ok(ready);
     }
     errors.extend(abandon(ready).await);
-    Err(match errors.len() {
-        1 => errors.remove(0),
-        _ => Error::joined("several instances could not be made ready", errors),
-    })
+    one_of("several instances could not be made ready", errors).map_or(Ok(Vec::new()), Err)
 }
 
 async fn abandon(ready: Vec<Box<dyn Ready>>) -> Vec<Error> {
@@ -77,6 +180,16 @@ async fn abandon(ready: Vec<Box<dyn Ready>>) -> Vec<Error> {
     abandoned.into_iter().filter_map(Result::err).collect()
 }
 
+fn one_of(message: &'static str, mut errors: Vec<Error>) -> Option<Error> {
+    match errors.len() {
+        0 | 1 => errors.pop(),
+        _ => Some(Error::joined(message, errors)),
+    }
+}
+
 fn with_errors_of(error: Error, others: Vec<Error>) -> Error {
     if others.is_empty() { error } else { error.with_related(others) }
 }
+
+/// How long it may take until new instances are gone whose change failed, with their drivers.
+const TAKE_BACK_LIMIT: Duration = Duration::from_mins(1);

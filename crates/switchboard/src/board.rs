@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use switchboard_cache::{Cache, Caches};
 use switchboard_core::{
-    Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Subsystem,
+    Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Settings, Subsystem,
 };
 
 use crate::builder::{Blueprint, Builder};
@@ -21,7 +21,7 @@ use crate::parts::{Part, Parts};
 use crate::records::Records;
 use crate::source::Source;
 use crate::view::{DriverView, InstanceView};
-use crate::wanted::Wanted;
+use crate::wanted::{HealthConfig, Wanted};
 use crate::wired::Wired;
 
 /// Every swappable backend of one application. Cheap to clone; clones are the same board.
@@ -36,8 +36,13 @@ pub(crate) struct Core {
     pub(crate) source: Source,
     /// What the configuration in force asks for.
     pub(crate) wanted: Mutex<Arc<Wanted>>,
+    /// What the configuration asked for when it was last put in force: without what was swapped by
+    /// hand since.
+    pub(crate) configured: Mutex<Arc<Wanted>>,
+    /// The configuration that the process started with.
+    pub(crate) started: Settings,
     /// The right to change what the board is.
-    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) parts: Parts,
     pub(crate) records: Records,
     pub(crate) watches: Mutex<Vec<HealthWatch>>,
@@ -62,8 +67,7 @@ impl Switchboard {
 
     pub(crate) async fn start(blueprint: Blueprint) -> Result<Self> {
         let Blueprint { environment, wired, source, wanted, mut difference, is_idle } = blueprint;
-        let (every, limit) = (wanted.health.every, wanted.health.limit);
-        let mut eager = difference.eager.clone();
+        let mut eager = std::mem::take(&mut difference.eager);
         // Built when all are declared and not before, because they may need each other.
         let mut required = difference.take_builds();
         if is_idle {
@@ -74,8 +78,10 @@ impl Switchboard {
             environment,
             wired,
             source,
+            started: wanted.settings.clone(),
             wanted: Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
+            configured: Mutex::default(),
+            changing: Arc::default(),
             parts: Parts::new(),
             records: Records::default(),
             watches: Mutex::default(),
@@ -84,13 +90,30 @@ impl Switchboard {
             jobs: Jobs::new(),
             closing: Closing::default(),
         }));
-        if let Err(error) = board.declare(wanted, difference, &required).await {
-            return Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors));
+        let mut starting = Starting { board: board.clone(), is_over: false };
+        let begun = board.begin(wanted, difference, &required, &eager).await;
+        let report = match &begun {
+            Ok(()) => None,
+            Err(_) => Some(board.close(CLEANUP_LIMIT).await),
+        };
+        starting.is_over = true;
+        match (begun, report) {
+            (Err(error), Some(report)) => Err(error.with_related(report.errors)),
+            _ => Ok(board),
         }
-        board.connect(&eager).await;
-        board.watch_health(every, limit)?;
-        board.look_after_health()?;
-        Ok(board)
+    }
+
+    async fn begin(
+        &self,
+        wanted: Wanted,
+        difference: Difference,
+        required: &[String],
+        eager: &[String],
+    ) -> Result<()> {
+        self.declare(wanted, difference, required).await?;
+        self.connect(eager).await;
+        self.put_watches(self.health_watches(&self.wanted().health)?);
+        self.look_after_health()
     }
 
     async fn declare(
@@ -99,7 +122,9 @@ impl Switchboard {
         difference: Difference,
         required: &[String],
     ) -> Result<()> {
-        self.0.apply(wanted, difference).await?;
+        let turn = self.turn().await?;
+        drop(self.0.apply(&turn, wanted, difference).await?);
+        self.0.keep_configured();
         let failed: Vec<Error> = self.ensure(required).await.into_iter().map(|(_, e)| e).collect();
         match failed.len() {
             0 => Ok(()),
@@ -107,11 +132,15 @@ impl Switchboard {
         }
     }
 
-    pub(crate) fn watch_health(&self, every: Duration, limit: Duration) -> Result<()> {
-        let watches = self.0.wired.iter().map(|manager| manager.watch_health(every, limit));
-        let watches = watches.collect::<Result<_>>()?;
+    /// Looks at the health of all instances from now on, for as long as the answer is kept.
+    pub(crate) fn health_watches(&self, config: &HealthConfig) -> Result<Vec<HealthWatch>> {
+        let managers = self.0.wired.iter();
+        managers.map(|manager| manager.watch_health(config.every, config.limit)).collect()
+    }
+
+    /// Keeps these watches instead of those there are.
+    pub(crate) fn put_watches(&self, watches: Vec<HealthWatch>) {
         *self.0.watches.lock().unwrap_or_else(PoisonError::into_inner) = watches;
-        Ok(())
     }
 
     /// The cache called `name`. It is built when it is first used.
@@ -255,6 +284,24 @@ impl Switchboard {
 impl Core {
     pub(crate) fn wanted(&self) -> Arc<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A board that has not started yet. Dropped before it has, it is closed in the background.
+struct Starting {
+    board: Switchboard,
+    is_over: bool,
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let board = self.board.clone();
+        let closing = async move { board.close(CLEANUP_LIMIT).await.into_result() };
+        let reaper = self.board.0.environment.reaper();
+        drop(reaper.submit("close what did not start", CLEANUP_LIMIT * 2, closing));
     }
 }
 

@@ -96,6 +96,10 @@ impl Difference {
         for instance in &after.instances {
             let name = instance.full_name();
             difference.compare(old.get(&name).copied(), instance);
+            let is_lost = |member: &String| old.contains_key(member) && !new.contains_key(member);
+            if instance.members().any(|member| is_lost(&member)) {
+                difference.look_again_at(instance);
+            }
         }
         for (name, instance) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
             difference.step(instance.subsystem, Step::Remove(instance.name.clone()));
@@ -123,6 +127,38 @@ impl Difference {
         difference.step(new.subsystem, Step::Build(new.name.clone()));
         difference.tell(instance, Change::Swapped);
         difference
+    }
+
+    /// Takes out the declarations of those that are new, also to their managers, if something is built
+    /// that may need them.
+    pub(crate) fn take_additions(
+        &mut self,
+        is_unknown: impl Fn(&str, &str) -> bool,
+    ) -> BTreeMap<&'static str, Vec<Step>> {
+        let added = self.plan.changes.iter().filter(|change| change.what == Change::Added);
+        let added: BTreeSet<String> = added.map(|change| change.instance.clone()).collect();
+        let is_new = |subsystem: &str, step: &Step| {
+            let is_added = |name: &&str| added.contains(&format!("{subsystem}.{name}"));
+            step.declared().filter(is_added).is_some_and(|name| is_unknown(subsystem, name))
+        };
+        let builds = |subsystem: &str, step: &Step| match step {
+            Step::Build(_) => true,
+            Step::Put(..) => !is_new(subsystem, step),
+            Step::Retune(..) | Step::Remove(_) | Step::Default(_) => false,
+        };
+        let mut all = self.steps.iter();
+        if !all.any(|(subsystem, steps)| steps.iter().any(|step| builds(subsystem, step))) {
+            return BTreeMap::new();
+        }
+        let mut additions = BTreeMap::new();
+        for (subsystem, steps) in &mut self.steps {
+            let (new, rest) =
+                std::mem::take(steps).into_iter().partition(|step| is_new(subsystem, step));
+            *steps = rest;
+            additions.insert(*subsystem, new);
+        }
+        additions.retain(|_, steps: &mut Vec<Step>| !steps.is_empty());
+        additions
     }
 
     /// Takes out what has to be built: the full names.
@@ -178,24 +214,35 @@ impl Difference {
         }
     }
 
+    /// A group that says the same and loses a member is told where it names it.
+    fn look_again_at(&mut self, group: &Instance) {
+        let put = Step::Put(group.name.clone(), group.settings.clone());
+        let steps = self.steps.entry(group.subsystem).or_default();
+        if !steps.contains(&put) {
+            steps.push(put);
+        }
+    }
+
     fn compare_sections(&mut self, before: &Wanted, after: &Wanted) {
         let keys = |wanted: &Wanted| wanted.settings.keys().map(str::to_owned).collect::<Vec<_>>();
         let of_instances: BTreeSet<&str> = subsystems(before).chain(subsystems(after)).collect();
         let all: BTreeSet<_> = keys(before).into_iter().chain(keys(after)).collect();
         for key in all {
-            if key == "policy" || of_instances.contains(key.as_str()) {
+            let is_of_others = key == "policy" || RESTART.contains(&key.as_str());
+            if is_of_others || of_instances.contains(key.as_str()) {
                 continue;
             }
-            let (was, is) = (before.settings.child(&key), after.settings.child(&key));
-            if says_the_same(was, is) {
-                continue;
-            }
-            if RESTART.contains(&key.as_str()) {
-                self.plan.restart.push(key);
-            } else {
+            if !says_the_same(before.settings.child(&key), after.settings.child(&key)) {
                 self.plan.sections.push(key);
             }
         }
+    }
+
+    /// What counts from the next start only differs for as long as the process does not start again,
+    /// so it is compared with what that started with.
+    pub(crate) fn compare_with_start(&mut self, started: &Settings, now: &Settings) {
+        let differs = |key: &&&str| !says_the_same(started.child(key), now.child(key));
+        self.plan.restart = RESTART.iter().filter(differs).map(|&key| key.to_owned()).collect();
     }
 
     fn step(&mut self, subsystem: &'static str, step: Step) {
@@ -250,6 +297,12 @@ fn differing(
     shown.into_iter().flatten().filter(is_new).chain(gone).collect()
 }
 
+/// Whether all settings of one tree mean the same as those of another.
+pub(crate) fn say_the_same(one: &Settings, other: &Settings) -> bool {
+    one.len() == other.len()
+        && one.iter().all(|(key, node)| says_the_same(Some(node), other.child(key)))
+}
+
 /// Whether two settings mean the same, wherever they come from.
 fn says_the_same(one: Option<&Node>, other: Option<&Node>) -> bool {
     match (one, other) {
@@ -261,10 +314,7 @@ fn says_the_same(one: Option<&Node>, other: Option<&Node>) -> bool {
 
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Table(one), Value::Table(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(key, node)| says_the_same(Some(node), other.child(key)))
-        }
+        (Value::Table(one), Value::Table(other)) => say_the_same(one, other),
         (Value::List(one), Value::List(other)) => {
             one.len() == other.len()
                 && one.iter().zip(other).all(|(one, other)| is_same(one.value(), other.value()))

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use switchboard_core::{
     ChainStep, Change, CloseReport, Committed, DriverInfo, Error, Gates, HealthReport, HealthWatch,
-    InstanceInfo, Manager, OpFigures, Prepared, Problem, Result, Section, Settings, ShownSetting,
-    Subsystem,
+    InstanceInfo, Manager, OpFigures, Origin, Prepared, Problem, Result, Section, Settings,
+    ShownSetting, Subsystem,
 };
 
 use crate::wanted::problems_of;
@@ -27,12 +27,31 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// The instance that it declares, or gives other settings.
+    pub(crate) fn declared(&self) -> Option<&str> {
+        match self {
+            Self::Put(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What is looked at to find what is wrong with it: of an instance that keeps its driver all
+    /// settings as well, because what the driver can do may not be what is required from now on.
+    fn checked(&self) -> Self {
+        match self {
+            Self::Retune(name, settings) => Self::Put(name.clone(), settings.clone()),
+            step => step.clone(),
+        }
+    }
+
     /// Whether it can only be judged when all instances are known.
     fn refers_to_others(&self) -> bool {
         match self {
-            Self::Put(_, settings) => settings.child("members").is_some(),
+            Self::Put(_, settings) | Self::Retune(_, settings) => {
+                settings.child("members").is_some()
+            }
             Self::Default(_) | Self::Remove(_) => true,
-            Self::Retune(..) | Self::Build(_) => false,
+            Self::Build(_) => false,
         }
     }
 }
@@ -86,6 +105,14 @@ fn change_of<S: Subsystem>(
         }
     }
     change
+}
+
+/// What has no place in the configuration has none in the source of the board either.
+fn without_own_place(mut problem: Problem) -> Problem {
+    if matches!(problem.origin, Origin::Code { file, .. } if file == file!()) {
+        problem.origin = Origin::Default;
+    }
+    problem
 }
 
 /// What the board asks of each of its managers.
@@ -150,8 +177,9 @@ impl<S: Subsystem> Wired for Manager<S> {
 
     fn check(&self, steps: &[Step], is_complete: bool) -> Vec<Problem> {
         let can_be_checked = |step: &&Step| is_complete || !step.refers_to_others();
-        let change = change_of(self, steps.iter().filter(can_be_checked).cloned());
-        change.check().err().map(|error| problems_of(&error)).unwrap_or_default()
+        let change = change_of(self, steps.iter().filter(can_be_checked).map(Step::checked));
+        let problems = change.check().err().map(|error| problems_of(&error)).unwrap_or_default();
+        problems.into_iter().map(without_own_place).collect()
     }
 
     fn prepare(&self, steps: Vec<Step>) -> BoxFuture<'_, Result<Box<dyn Ready>>> {

@@ -2,59 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod files;
 mod lamps;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use files::{File, colour};
 use lamps::{Bulbs, Lamps};
-use switchboard::{Change, Mistakes, Plan, Switchboard};
+use switchboard::{Change, Mistakes, Plan};
 use switchboard_core::{ErrorKind, Settings};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A configuration in a folder of its own, which goes with it.
-struct File(PathBuf);
-
-impl File {
-    fn new(text: &str) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir();
-        let folder = folder.join(format!("switchboard-reload-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = Self(folder.join("lamps.toml"));
-        file.write(text);
-        file
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(&self.0, text).unwrap();
-    }
-
-    async fn board(&self, bulbs: &Bulbs) -> Switchboard {
-        bulbs.builder().file(self.path()).build().await.unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(self.0.parent().unwrap()).ok();
-    }
-}
-
 fn changes(plan: &Plan) -> Vec<(String, Change)> {
     plan.changes.iter().map(|change| (change.instance.clone(), change.what)).collect()
-}
-
-async fn colour(board: &Switchboard, lamp: &str) -> String {
-    board.handle::<Lamps>(lamp).unwrap().colour().await.unwrap()
 }
 
 #[tokio::test]
@@ -329,47 +292,6 @@ async fn groups_follow_when_their_members_change_in_the_same_reload() {
     let error = board.reload("test").await.unwrap_err();
     assert!(error.find::<Mistakes>().is_some(), "a member that goes: {error:?}");
     assert_eq!(any.colour().await.unwrap(), "blue");
-}
-
-#[tokio::test]
-async fn a_board_sees_a_file_that_changes_and_tells_a_bad_one_once() {
-    let bulbs = Bulbs::default();
-    let text = |colour: &str| format!("[lamp]\ndoor = {{ driver = 'bulb', colour = '{colour}' }}");
-    let file = File::new(&text("red"));
-    let board = file.board(&bulbs).await;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    board.on_record(move |record| {
-        tell.send(record.clone()).ok();
-    });
-    let _watching = board.watch_files().unwrap();
-
-    file.write(&text("blue"));
-    let record = told.recv().await.unwrap();
-    assert_eq!((record.by.as_str(), record.outcome.as_str()), ("file watcher", "ok"));
-    assert_eq!(colour(&board, "door").await, "blue");
-
-    file.write("[lamp");
-    assert_ne!(told.recv().await.unwrap().outcome, "ok");
-    file.write("[lamp");
-    // As editors write: another file in the place of the old one.
-    let beside = file.path().with_extension("new");
-    std::fs::write(&beside, text("green")).unwrap();
-    std::fs::rename(&beside, file.path()).unwrap();
-    let record = told.recv().await.unwrap();
-    assert_eq!(record.outcome, "ok", "the bad one is told once: {record:?}");
-    assert_eq!(colour(&board, "door").await, "green");
-    board.close(LIMIT).await.into_result().unwrap();
-}
-
-#[tokio::test]
-async fn a_watch_of_files_ends_with_the_board() {
-    let bulbs = Bulbs::default();
-    let file = File::new("[lamp]\ndoor = { driver = 'bulb', colour = 'red' }");
-    let board = file.board(&bulbs).await;
-    let _watching = board.watch_files().unwrap();
-    let environment = board.environment().clone();
-    board.close(LIMIT).await.into_result().unwrap();
-    assert_eq!(environment.reaper().figures().running, 0);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use switchboard::{Builder, Format, Switchboard};
 use switchboard_core::settings::duration;
 use switchboard_core::{
-    Clock, Descriptor, Erase, Error, ErrorKind, Health, Lifecycle, Line, Op, Registry, Reply,
-    Result, Subsystem,
+    Clock, Descriptor, Erase, Error, ErrorKind, Health, Lifecycle, Line, NoSettings, Op, Registry,
+    Reply, Result, Subsystem,
 };
 
 switchboard_core::operations! {
@@ -78,7 +78,7 @@ impl Bulbs {
     }
 
     /// A driver for each way in which a lamp can be: `bulb`, `neon`, of which there is never more than
-    /// one, and `mirror`, which shows another lamp.
+    /// one, `mirror`, which shows another lamp, and `lost`, which is never there.
     fn register(&self, registry: &Registry<Lamps>) -> Result<()> {
         for descriptor in [Descriptor::new("bulb"), Descriptor::new("neon").exclusive()] {
             let bulbs = self.clone();
@@ -90,6 +90,10 @@ impl Bulbs {
                 }
             })?;
         }
+        registry.register("lost", |_: NoSettings, _| async move {
+            std::future::pending::<()>().await;
+            Err::<Bulb, _>(outage("it is lost"))
+        })?;
         registry.register("mirror", |config: MirrorConfig, context| async move {
             Ok(Mirror { of: context.other::<Lamps>(&config.of).await? })
         })
