@@ -37,6 +37,7 @@ mod jobs;
 mod kit;
 mod mistakes;
 mod parts;
+mod places;
 mod records;
 mod reload;
 mod source;
