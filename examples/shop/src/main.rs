@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release -p shop
 //!
-//! It prints a line for each second, and one whenever the configuration was read again. Ctrl-C ends it.
+//! It prints a line for each second, and one whenever the configuration was read again: after an edit,
+//! or a SIGHUP. Ctrl-C ends it.
 
 #![expect(
     clippy::print_stdout,
@@ -36,7 +37,7 @@ async fn run(file: PathBuf) -> Result<()> {
     println!("shop: reads {}", file.display());
     let board = Switchboard::builder().file(file).build().await?;
     board.on_record(|record| println!("{} by {}: {}", record.action, record.by, record.outcome));
-    let _watching = board.watch_files()?;
+    let _watching = (board.watch_files()?, board.reload_on_hangup()?);
 
     let counts = Arc::new(Counts::default());
     let mut customers = JoinSet::new();

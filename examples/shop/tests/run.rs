@@ -61,6 +61,17 @@ fn the_cache_is_swapped_by_editing_the_file_and_no_call_fails() {
     until(&mut lines, "driver null, generation 2");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_hangup_reads_the_file_again() {
+    let (shop, mut lines) = Shop::start("hangup");
+    until(&mut lines, "driver memory, generation 1");
+    let sent = Command::new("kill").args(["-HUP", &shop.child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    until(&mut lines, "reload by SIGHUP: ok");
+    until(&mut lines, "driver memory, generation 1");
+}
+
 #[test]
 fn a_mistake_in_the_file_changes_nothing() {
     let (shop, mut lines) = Shop::start("mistake");
