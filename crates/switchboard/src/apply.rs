@@ -32,10 +32,7 @@ impl Core {
         wanted: Wanted,
         mut difference: Difference,
     ) -> Result<Vec<Committed>> {
-        let is_unknown = |subsystem: &str, name: &str| {
-            manager_of(&self.wired, subsystem).is_some_and(|manager| manager.chain(name).is_err())
-        };
-        let additions = self.add_first(turn, difference.take_additions(is_unknown)).await?;
+        let additions = self.add_first(turn, difference.take_additions(&self.wired)).await?;
         match self.change(difference.steps).await {
             Ok(committed) => {
                 *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(wanted);
@@ -47,7 +44,8 @@ impl Core {
 
     async fn add_first(&self, turn: &Turn, steps: Steps) -> Result<Additions> {
         let of_manager = |(subsystem, steps): (&&'static str, &Vec<Step>)| {
-            let names = steps.iter().filter_map(Step::declared).map(str::to_owned).collect();
+            let declared = steps.iter().filter_map(Step::declared);
+            let names = declared.map(|(name, _)| name.to_owned()).collect();
             Some((manager_of(&self.wired, subsystem)?.clone(), names))
         };
         let of_managers = steps.iter().filter_map(of_manager).collect();

@@ -90,16 +90,9 @@ impl Switchboard {
             jobs: Jobs::new(),
             closing: Closing::default(),
         }));
-        let mut starting = Starting { board: board.clone(), is_over: false };
-        let begun = board.begin(wanted, difference, &required, &eager).await;
-        let report = match &begun {
-            Ok(()) => None,
-            Err(_) => Some(board.close(CLEANUP_LIMIT).await),
-        };
-        starting.is_over = true;
-        match (begun, report) {
-            (Err(error), Some(report)) => Err(error.with_related(report.errors)),
-            _ => Ok(board),
+        match board.begin(wanted, difference, &required, &eager).await {
+            Ok(()) => Ok(board),
+            Err(error) => Err(error.with_related(board.close(CLEANUP_LIMIT).await.errors)),
         }
     }
 
@@ -284,24 +277,6 @@ impl Switchboard {
 impl Core {
     pub(crate) fn wanted(&self) -> Arc<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A board that has not started yet. Dropped before it has, it is closed in the background.
-struct Starting {
-    board: Switchboard,
-    is_over: bool,
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        let board = self.board.clone();
-        let closing = async move { board.close(CLEANUP_LIMIT).await.into_result() };
-        let reaper = self.board.0.environment.reaper();
-        drop(reaper.submit("close what did not start", CLEANUP_LIMIT * 2, closing));
     }
 }
 

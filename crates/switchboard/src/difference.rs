@@ -131,34 +131,48 @@ impl Difference {
 
     /// Takes out the declarations of those that are new, also to their managers, if something is built
     /// that may need them.
+    ///
+    /// A new driver that cannot live twice has to come in the change in which another one goes, so it
+    /// and its neighbours stay where one may go.
     pub(crate) fn take_additions(
         &mut self,
-        is_unknown: impl Fn(&str, &str) -> bool,
+        wired: &[Arc<dyn Wired>],
     ) -> BTreeMap<&'static str, Vec<Step>> {
+        let is_added = self.added();
+        let is_new = |subsystem: &str, step: &Step| is_added(wired, subsystem, step);
+        let builds = |(subsystem, steps): (&&'static str, &Vec<Step>)| {
+            let builds = |step: &Step| step.may_build() && !is_new(subsystem, step);
+            steps.iter().any(builds)
+        };
+        let mut additions = BTreeMap::new();
+        if !self.steps.iter().any(builds) {
+            return additions;
+        }
+        for (subsystem, steps) in &mut self.steps {
+            let all = std::mem::take(steps);
+            let (new, rest): (Vec<_>, Vec<_>) =
+                all.iter().cloned().partition(|step| is_new(subsystem, step));
+            let may_go = rest.iter().any(Step::may_close);
+            if new.is_empty() || may_go && has_exclusive(&new, wired, subsystem) {
+                *steps = all;
+            } else {
+                *steps = rest;
+                additions.insert(*subsystem, new);
+            }
+        }
+        additions
+    }
+
+    /// Tells the steps that declare an instance nobody knows.
+    fn added(&self) -> impl Fn(&[Arc<dyn Wired>], &str, &Step) -> bool + use<> {
         let added = self.plan.changes.iter().filter(|change| change.what == Change::Added);
         let added: BTreeSet<String> = added.map(|change| change.instance.clone()).collect();
-        let is_new = |subsystem: &str, step: &Step| {
-            let is_added = |name: &&str| added.contains(&format!("{subsystem}.{name}"));
-            step.declared().filter(is_added).is_some_and(|name| is_unknown(subsystem, name))
-        };
-        let builds = |subsystem: &str, step: &Step| match step {
-            Step::Build(_) => true,
-            Step::Put(..) => !is_new(subsystem, step),
-            Step::Retune(..) | Step::Remove(_) | Step::Default(_) => false,
-        };
-        let mut all = self.steps.iter();
-        if !all.any(|(subsystem, steps)| steps.iter().any(|step| builds(subsystem, step))) {
-            return BTreeMap::new();
+        move |wired, subsystem, step| {
+            let Some((name, _)) = step.declared() else { return false };
+            let knows = |manager: &Arc<dyn Wired>| manager.chain(name).is_ok();
+            added.contains(&format!("{subsystem}.{name}"))
+                && !manager_of(wired, subsystem).is_some_and(knows)
         }
-        let mut additions = BTreeMap::new();
-        for (subsystem, steps) in &mut self.steps {
-            let (new, rest) =
-                std::mem::take(steps).into_iter().partition(|step| is_new(subsystem, step));
-            *steps = rest;
-            additions.insert(*subsystem, new);
-        }
-        additions.retain(|_, steps: &mut Vec<Step>| !steps.is_empty());
-        additions
     }
 
     /// Takes out what has to be built: the full names.
@@ -253,6 +267,11 @@ impl Difference {
         let (instance, settings) = (name.to_owned(), Vec::new());
         self.plan.changes.push(PlannedChange { instance, what, settings });
     }
+}
+
+fn has_exclusive(new: &[Step], wired: &[Arc<dyn Wired>], subsystem: &str) -> bool {
+    let Some(manager) = manager_of(wired, subsystem) else { return false };
+    new.iter().filter_map(Step::declared).any(|(_, settings)| manager.is_exclusive(settings))
 }
 
 fn by_name(wanted: &Wanted) -> BTreeMap<String, &Instance> {

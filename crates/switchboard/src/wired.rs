@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use switchboard_core::{
     ChainStep, Change, CloseReport, Committed, DriverInfo, Error, Gates, HealthReport, HealthWatch,
-    InstanceInfo, Manager, OpFigures, Origin, Prepared, Problem, Result, Section, Settings,
-    ShownSetting, Subsystem,
+    InstanceInfo, InstanceSettings, Manager, OpFigures, Origin, Prepared, Problem, Result, Section,
+    Settings, ShownSetting, Subsystem,
 };
 
 use crate::wanted::problems_of;
@@ -28,11 +28,21 @@ pub(crate) enum Step {
 
 impl Step {
     /// The instance that it declares, or gives other settings.
-    pub(crate) fn declared(&self) -> Option<&str> {
+    pub(crate) fn declared(&self) -> Option<(&str, &Settings)> {
         match self {
-            Self::Put(name, _) => Some(name),
+            Self::Put(name, settings) => Some((name, settings)),
             _ => None,
         }
+    }
+
+    /// Whether a driver may have to be built for it.
+    pub(crate) fn may_build(&self) -> bool {
+        matches!(self, Self::Put(..) | Self::Build(_))
+    }
+
+    /// Whether a driver may have to go for it.
+    pub(crate) fn may_close(&self) -> bool {
+        matches!(self, Self::Put(..) | Self::Remove(_))
     }
 
     /// What is looked at to find what is wrong with it: of an instance that keeps its driver all
@@ -127,6 +137,9 @@ pub(crate) trait Wired: Any + Send + Sync {
     /// Every setting of a driver for people; `None` if there is no such driver any more.
     fn explain(&self, driver: &str, settings: &Settings) -> Option<Vec<ShownSetting>>;
 
+    /// Whether the driver that these settings name cannot live twice.
+    fn is_exclusive(&self, settings: &Settings) -> bool;
+
     /// What is wrong with `steps`; nothing is built. Where a file could not be read, what refers to
     /// other instances is not looked at: the file may have them.
     fn check(&self, steps: &[Step], is_complete: bool) -> Vec<Problem>;
@@ -173,6 +186,12 @@ impl<S: Subsystem> Wired for Manager<S> {
 
     fn explain(&self, driver: &str, settings: &Settings) -> Option<Vec<ShownSetting>> {
         Some(self.registry().get(driver)?.explain(settings))
+    }
+
+    fn is_exclusive(&self, settings: &Settings) -> bool {
+        let named = InstanceSettings::take(settings, S::NAME).ok().and_then(|(own, _)| own.driver);
+        let driver = named.and_then(|driver| self.registry().get(&driver));
+        driver.is_some_and(|driver| driver.describe().exclusive)
     }
 
     fn check(&self, steps: &[Step], is_complete: bool) -> Vec<Problem> {

@@ -5,6 +5,8 @@
 mod files;
 mod lamps;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use files::{File, colour, door, is_over};
@@ -51,8 +53,9 @@ async fn a_reload_that_is_dropped_at_any_moment_is_recorded_if_it_was_applied() 
         let (file, bulbs) = (File::new(&door("red")), Bulbs::default());
         let board = file.board(&bulbs).await;
         assert_eq!(colour(&board, "door").await, "red");
-        let early = "early = { driver = 'bulb', colour = 'red', eager = true }";
-        file.write(&format!("{}{early}", door("blue")));
+        let eager = "early = { driver = 'bulb', colour = 'red', eager = true }
+            lost = { driver = 'lost', eager = true }";
+        file.write(&format!("{}{eager}", door("blue")));
         {
             let mut reload = Box::pin(board.reload("test"));
             for _ in 0..polls {
@@ -106,31 +109,34 @@ async fn a_reload_that_hangs_is_refused_when_the_board_is_closed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_plan_beside_reloads_finds_no_mistakes_that_are_none() {
-    let bulbs = Bulbs::default();
     let text = |member: &str| {
-        format!(
-            "[lamp]\nany = {{ members = ['{member}'] }}
-            {member} = {{ driver = 'bulb', colour = 'red' }}"
-        )
+        let lamp = |name: String| format!("{name} = {{ driver = 'bulb', colour = 'red' }}\n");
+        let others = (0..50).map(|number| lamp(format!("x{number}")));
+        let lamps: String = others.chain([lamp(member.to_owned())]).collect();
+        format!("[lamp]\nany = {{ members = ['{member}'] }}\n{lamps}")
     };
     let file = File::new(&text("one"));
-    let board = file.board(&bulbs).await;
-    let reloads = async {
-        for round in 0..60 {
-            file.replace(&text(if round % 2 == 0 { "two" } else { "one" }));
-            board.reload("test").await.unwrap();
-        }
-    };
-    let plans = async {
-        for _ in 0..60 {
-            board.plan().await.unwrap();
-        }
-    };
-    tokio::join!(reloads, plans, async {
-        for _ in 0..60 {
-            board.plan().await.unwrap();
-        }
-    });
+    let board = file.board(&Bulbs::default()).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let planners: Vec<_> = (0..3)
+        .map(|_| {
+            let (board, over) = (board.clone(), over.clone());
+            #[expect(clippy::disallowed_methods, reason = "a test is the program")]
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    board.plan().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for round in 0..100 {
+        file.replace(&text(if round % 2 == 0 { "two" } else { "one" }));
+        board.reload("test").await.unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    for planner in planners {
+        planner.await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -203,9 +209,39 @@ async fn a_start_that_is_dropped_closes_what_it_has_opened() {
             assert!(!is_over(&mut start).await);
             tokio::task::yield_now().await;
         }
-        assert!(!is_over(&mut start).await);
+        // The one is there by now, and the other never comes.
+        for _ in 0..100 {
+            assert!(!is_over(&mut start).await);
+            tokio::task::yield_now().await;
+        }
     }
     while bulbs.closed() == 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn an_idle_instance_may_change_while_one_is_built_that_needs_it() {
+    let mirror = |also: &str| format!("mirror = {{ driver = 'mirror', of = 'door'{also} }}");
+    let file = File::new(&format!("{}{}", door("red"), mirror("")));
+    let board = file.board(&Bulbs::default()).await;
+    file.write(&format!("{}{}", door("blue"), mirror(", required = true")));
+    let done = tokio::time::timeout(LIMIT, board.reload("test")).await;
+    done.unwrap().unwrap();
+    assert_eq!(colour(&board, "mirror").await, "blue");
+}
+
+#[tokio::test]
+async fn a_driver_that_cannot_live_twice_may_get_another_name() {
+    let lamp = |name: &str| {
+        format!("[lamp]\n{name} = {{ driver = 'neon', colour = 'red', required = true }}")
+    };
+    let file = File::new(&lamp("old"));
+    let bulbs = Bulbs::default();
+    let board = file.board(&bulbs).await;
+    file.write(&lamp("new"));
+    board.reload("test").await.unwrap();
+    assert_eq!(colour(&board, "new").await, "red");
+    board.close(LIMIT).await.into_result().unwrap();
+    assert_eq!(bulbs.built(), bulbs.closed());
 }

@@ -199,10 +199,33 @@ async fn a_file_that_is_a_link_through_a_link_is_followed() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_circle_of_links_is_a_mistake_until_somebody_cuts_it() {
+    use std::os::unix::fs::symlink;
+    let file = File::new(&door("red"));
+    let (board, _watching, mut told) = watched(&file).await;
+    let other = file.folder().join("other.toml");
+    symlink(file.path(), &other).unwrap();
+    let next = file.folder().join("next");
+    symlink(
+        "../".to_owned() + file.folder().file_name().unwrap().to_str().unwrap() + "/other.toml",
+        &next,
+    )
+    .unwrap();
+    std::fs::rename(&next, file.path()).unwrap();
+    assert_ne!(told.outcome().await, "ok");
+    std::fs::write(&next, door("blue")).unwrap();
+    std::fs::rename(&next, &other).unwrap();
+    assert_eq!(told.outcome().await, "ok");
+    assert_eq!(colour(&board, "door").await, "blue");
+}
+
 #[tokio::test]
 async fn a_file_may_come_later_and_its_folders_too() {
     let file = File::new(&door("red"));
-    let later = file.folder().join("conf.d/local/more.toml");
+    let elsewhere = File::new("");
+    let later = elsewhere.folder().join("conf.d/local/more.toml");
     let builder = Bulbs::default().builder().file(file.path()).optional_file(&later);
     let board = builder.build().await.unwrap();
     let mut told = Told::by(&board);
@@ -220,7 +243,8 @@ async fn a_file_may_come_later_and_its_folders_too() {
 async fn what_a_failed_attempt_lacked_is_enough_when_it_comes() {
     let file = File::new(&door("red"));
     let (board, _watching, mut told) = watched(&file).await;
-    let secrets = file.folder().join("secrets");
+    let elsewhere = File::new("");
+    let secrets = elsewhere.folder().join("secrets");
     file.replace(&door(&format!("${{file:{}/colour}}", secrets.display())));
     assert_ne!(told.outcome().await, "ok");
     std::fs::create_dir(&secrets).unwrap();
