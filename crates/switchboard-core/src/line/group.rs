@@ -151,6 +151,11 @@ impl<S: Subsystem> Group<S> {
         &self.members
     }
 
+    /// The numbers of the members, in the order of the group.
+    pub(crate) fn member_ids(&self) -> Vec<SlotId> {
+        self.members.iter().map(|member| member.slot.id).collect()
+    }
+
     /// The name of what chooses among them.
     pub(crate) fn selector(&self) -> &'static str {
         self.name
@@ -170,9 +175,17 @@ impl<S: Subsystem> Group<S> {
 
     /// Whether calls of it may come to the instance of that number, directly or through other groups.
     pub(crate) fn contains(&self, id: SlotId) -> bool {
-        self.members.iter().any(|member| {
-            member.slot.id == id || member.slot.group().is_some_and(|group| group.contains(id))
-        })
+        let mut inside = vec![self.members.clone()];
+        let mut seen = BTreeSet::new();
+        while let Some(members) = inside.pop() {
+            let unseen = members.iter().filter(|member| seen.insert(member.slot.id));
+            let groups: Vec<_> = unseen.filter_map(|member| member.slot.group()).collect();
+            if seen.contains(&id) {
+                return true;
+            }
+            inside.extend(groups.iter().map(|group| group.members.clone()));
+        }
+        false
     }
 
     /// Why each member that is down is so.
@@ -192,11 +205,17 @@ impl<S: Subsystem> Slot<S> {
 
     /// Whether a call goes where its key sends it, here or in a group inside.
     pub(super) fn chooses_by_key(&self) -> bool {
-        let inside = |group: Arc<Group<S>>| {
-            group.selector.chooses_by_key()
-                || group.members.iter().any(|member| member.slot.chooses_by_key())
-        };
-        self.is_group && self.choice().is_some_and(inside)
+        let Some(group) = self.choice() else { return false };
+        let (mut inside, mut seen) = (vec![group], BTreeSet::new());
+        while let Some(group) = inside.pop() {
+            if group.selector.chooses_by_key() {
+                return true;
+            }
+            let groups = group.members.iter().filter(|member| member.slot.is_group);
+            let unseen = groups.filter(|member| seen.insert(member.slot.id));
+            inside.extend(unseen.filter_map(|member| member.slot.choice()));
+        }
+        false
     }
 
     /// Every instance with a driver that calls may come to, each once.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::change::{Change, DefaultTo, Wanted, Wish};
-use super::groups::{Eligible, GroupPlan, as_compared, refuse_wrong_count};
+use super::groups::{Eligible, GroupPlan, Meant, as_compared, refuse_wrong_count};
+use super::nesting::Nesting;
 use super::{InstanceSettings, closed};
 use crate::line::{Limits, Plan, Slot};
 use crate::name::{NameTable, nearest, shortened};
@@ -215,33 +216,42 @@ impl<S: Subsystem> Change<S> {
 
     /// The groups that are put, none before one inside of it; a circle is a mistake.
     fn inner_first(&self, steps: &[Step<S>], problems: &mut Vec<Problem>) -> Vec<usize> {
-        let mut walk = Walk { inside: BTreeMap::new(), done: BTreeSet::new(), order: Vec::new() };
+        let mut nesting = Nesting::new();
         for (_, slot) in self.manager.0.slots.load().sorted() {
             let Some(group) = slot.group() else { continue };
             let members = group.members().iter().map(|member| member.instance().to_owned());
-            walk.inside.insert(slot.name.to_string(), members.collect());
+            nesting.put(slot.name.to_string(), members.collect());
         }
         let mut positions = BTreeMap::new();
         for (position, step) in steps.iter().enumerate() {
             match &step.what {
                 What::Group(plan) => {
                     let members = plan.members.iter().map(ToString::to_string).collect();
-                    walk.inside.insert(step.name.to_string(), members);
+                    nesting.put(step.name.to_string(), members);
                     positions.insert(step.name.to_string(), position);
                 }
-                What::Driver(_) | What::Remove => drop(walk.inside.remove(step.name.as_str())),
+                What::Driver(_) | What::Remove => nesting.remove(&step.name.to_string()),
                 What::Retune(..) | What::Stay => {}
             }
         }
-        for name in positions.keys() {
-            if let Err(circle) = walk.visit(name, &mut Vec::new()) {
-                let path = format!("{}.{name}.members", S::NAME);
-                let message = format!("a group cannot contain itself: {circle}");
-                let origin = self.origin_of_members(name);
-                problems.push(Problem::new(path, origin, message));
-            }
+        let found = nesting.walk(positions.keys());
+        for (name, circle) in &found.circles {
+            let circle = circle.join(" → ");
+            problems
+                .push(self.at_members(name, format!("a group cannot contain itself: {circle}")));
         }
-        walk.order.iter().filter_map(|name| positions.get(name).copied()).collect()
+        for (group, extent) in nesting.too_large(&found) {
+            // One that stays is larger because one inside of it is.
+            let put = nesting.find_inside(&group, |inside| positions.contains_key(inside));
+            let message = format!("{}, \"{group}\" would be more", extent.refusal());
+            problems.push(self.at_members(put.as_ref().unwrap_or(&group), message));
+        }
+        found.order.iter().filter_map(|name| positions.get(name).copied()).collect()
+    }
+
+    fn at_members(&self, group: &str, message: String) -> Problem {
+        let path = format!("{}.{group}.members", S::NAME);
+        Problem::new(path, self.origin_of_members(group), message)
     }
 
     fn origin_of_members(&self, name: &str) -> Origin {
@@ -298,6 +308,7 @@ struct After<S: Subsystem> {
     now: Arc<NameTable<Arc<Slot<S>>>>,
     put: BTreeSet<String>,
     removed: BTreeSet<String>,
+    meant: Meant,
 }
 
 impl<S: Subsystem> After<S> {
@@ -310,7 +321,7 @@ impl<S: Subsystem> After<S> {
                 Wanted::Retune(_) => false,
             };
         }
-        Self { now: change.manager.0.slots.load_full(), put, removed }
+        Self { now: change.manager.0.slots.load_full(), put, removed, meant: Meant::default() }
     }
 
     /// The mistake of naming an instance that will not be there.
@@ -347,33 +358,9 @@ impl<S: Subsystem> Eligible for After<S> {
         let all: BTreeSet<_> = there.chain(self.put.iter().cloned()).collect();
         all.difference(&self.removed).cloned().collect()
     }
-}
 
-/// Walks groups from the outside to the inside.
-struct Walk {
-    inside: BTreeMap<String, Vec<String>>,
-    done: BTreeSet<String>,
-    order: Vec<String>,
-}
-
-impl Walk {
-    /// Puts a group into the order, after those inside of it; an error is the circle it is in.
-    fn visit(&mut self, name: &str, around: &mut Vec<String>) -> Result<(), String> {
-        if let Some(first) = around.iter().position(|outer| outer == name) {
-            let circle = around[first..].iter().map(String::as_str).chain([name]);
-            return Err(circle.collect::<Vec<_>>().join(" → "));
-        }
-        let Some(members) = self.inside.get(name).cloned() else { return Ok(()) };
-        if self.done.contains(name) {
-            return Ok(());
-        }
-        around.push(name.to_owned());
-        let inner = members.iter().try_for_each(|member| self.visit(member, around));
-        around.pop();
-        // Once, also if it is in a circle: that is told where it is found first.
-        self.done.insert(name.to_owned());
-        self.order.push(name.to_owned());
-        inner
+    fn meant(&self) -> &Meant {
+        &self.meant
     }
 }
 

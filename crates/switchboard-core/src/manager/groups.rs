@@ -1,5 +1,6 @@
 //! Instances that choose among others: which members, which selector, by code or by settings.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::Arc;
@@ -7,11 +8,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::nesting::{Extent, Nesting};
 use super::settings::{both, mistakes_of, origin_within};
 use super::{Declared, Manager, PolicyChoice};
+use crate::creations::SlotId;
 use crate::line::{Group, Limits, Recipe, Slot, refuse_count};
 use crate::name::{nearest, shortened};
-use crate::settings::{Problem, Problems};
+use crate::settings::{Node, Problem, Problems};
 use crate::{
     Candidates, EjectPolicy, Ejecting, Error, ErrorKind, HashByKey, HealthCheck, LeastLoaded, Line,
     Name, Policy, Priority, Result, RoundRobin, Selector, Settings, Subsystem, Swapped, Weighted,
@@ -45,7 +48,7 @@ use crate::{
 #[non_exhaustive]
 pub struct GroupSettings {
     /// The instances it chooses among, declared before it, in the order that matters to some
-    /// selectors.
+    /// selectors. At most 64; groups lie at most 16 deep in each other.
     pub members: Vec<String>,
     /// How it chooses.
     #[serde(default)]
@@ -96,6 +99,37 @@ pub(super) trait Eligible {
 
     /// The names of all.
     fn names(&self) -> Vec<String>;
+
+    /// What mistakes may have meant.
+    fn meant(&self) -> &Meant;
+}
+
+/// The names that mistakes may have meant: made once, and compared for the first mistakes only.
+#[derive(Default)]
+pub(super) struct Meant {
+    names: OnceCell<Vec<String>>,
+    asked: Cell<usize>,
+}
+
+impl Meant {
+    /// The one of `names` that `asked` is most like, if it is like one at all.
+    pub(super) fn nearest(
+        &self,
+        asked: &str,
+        names: impl FnOnce() -> Vec<String>,
+    ) -> Option<String> {
+        if self.asked.replace(self.asked.get().saturating_add(1)) >= MEANT_MAX {
+            return None;
+        }
+        let names = self.names.get_or_init(names);
+        nearest(asked, names.iter().map(String::as_str)).map(str::to_owned)
+    }
+}
+
+/// The instances that are declared now.
+struct Now<'m, S: Subsystem> {
+    manager: &'m Manager<S>,
+    meant: Meant,
 }
 
 impl<S: Subsystem> Manager<S> {
@@ -191,7 +225,7 @@ impl<S: Subsystem> Manager<S> {
     pub fn regroup(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let slot = self.slot(name)?;
         let members = self.members_called(members)?;
-        self.put_group(&slot, members, Arc::new(selector), None).map(drop)
+        self.put_group_of_size(&slot, members, Arc::new(selector), None).map(drop)
     }
 
     pub(super) fn configure_group(
@@ -200,7 +234,8 @@ impl<S: Subsystem> Manager<S> {
         settings: &Settings,
         place: &'static Location<'static>,
     ) -> Result<()> {
-        let GroupPlan { members, selector, policy } = self.group_plan(&name, settings, self)?;
+        let GroupPlan { members, selector, policy } =
+            self.group_plan(&name, settings, &Now::of(self))?;
         let members = self.lines_of(&members)?;
         let group = Group::new(&name, &self.0.environment, members, selector)?;
         self.declare_group(name, group, policy, place)
@@ -219,9 +254,9 @@ impl<S: Subsystem> Manager<S> {
             return unsupported("a group has no driver to swap");
         }
         let GroupPlan { members, selector, policy } =
-            self.group_plan(&slot.name, settings, self)?;
+            self.group_plan(&slot.name, settings, &Now::of(self))?;
         let members = self.lines_of(&members)?;
-        Ok(Swapped::at_once(self.put_group(slot, members, selector, policy)?))
+        Ok(Swapped::at_once(self.put_group_of_size(slot, members, selector, policy)?))
     }
 
     /// Adds to the groups of all instances whoever is not a member yet.
@@ -247,14 +282,39 @@ impl<S: Subsystem> Manager<S> {
         self.declare(Arc::new(slot), place)
     }
 
-    /// The flip of a group: from now on calls choose as the plan says. The answer is how often the
-    /// group has changed.
+    /// The flip of a group of a change, which has looked at all groups together: one of them alone may
+    /// be too large for a moment.
     pub(super) fn put_group(
         &self,
         slot: &Arc<Slot<S>>,
         members: Vec<Line<S>>,
         selector: Arc<dyn Selector>,
         policy: Option<Policy>,
+    ) -> Result<u64> {
+        self.flip(slot, members, selector, policy, |_, _, _| Ok(()))
+    }
+
+    /// The flip of one group, unless it or a group around it would be too large.
+    fn put_group_of_size(
+        &self,
+        slot: &Arc<Slot<S>>,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+        policy: Option<Policy>,
+    ) -> Result<u64> {
+        self.flip(slot, members, selector, policy, |before, group, declared| {
+            refuse_growth(slot, before, group, &declared.slots)
+        })
+    }
+
+    /// From now on calls choose as the plan says. The answer is how often the group has changed.
+    fn flip(
+        &self,
+        slot: &Arc<Slot<S>>,
+        members: Vec<Line<S>>,
+        selector: Arc<dyn Selector>,
+        policy: Option<Policy>,
+        check: impl FnOnce(&Group<S>, &Group<S>, &Declared<S>) -> Result<()>,
     ) -> Result<u64> {
         let Some(before) = slot.group() else {
             return Err(Error::new(ErrorKind::Unsupported, "the instance is no group")
@@ -264,6 +324,7 @@ impl<S: Subsystem> Manager<S> {
         // Two groups that take each other for members at the same time would both find no circle.
         let one_at_a_time = self.0.declared.lock();
         refuse_circle(slot, &group)?;
+        check(&before, &group, &one_at_a_time)?;
         let regrouped = slot.exchange(Arc::new(group), policy);
         drop(one_at_a_time);
         let (generation, gone) = regrouped?;
@@ -325,6 +386,13 @@ impl<S: Subsystem> Manager<S> {
 }
 
 impl GroupSettings {
+    /// How many groups may lie in each other, the outermost included.
+    pub const DEEP_MAX: usize = 16;
+
+    /// In how many ways a call of a group may come to a driver: a driver counts once for each way
+    /// through the groups inside. A call that nobody serves goes all of them.
+    pub const WAYS_MAX: usize = 4096;
+
     fn selector(&self) -> Arc<dyn Selector> {
         let selector: Arc<dyn Selector> = match self.select {
             SelectorChoice::Priority => Arc::new(Priority),
@@ -346,9 +414,19 @@ impl GroupSettings {
     }
 }
 
+impl<'m, S: Subsystem> Now<'m, S> {
+    fn of(manager: &'m Manager<S>) -> Self {
+        Self { manager, meant: Meant::default() }
+    }
+}
+
 impl<S: Subsystem> Declared<S> {
-    /// An error if a group of all instances would have too many members with `next`.
+    /// An error if a group of all instances would have too many members with `next`, or `next` is a
+    /// group with too much inside of it.
     pub(super) fn refuse_beyond_all(&self, next: &Slot<S>) -> Result<()> {
+        if let Some(group) = next.group() {
+            refuse_too_large(next, extent_inside(next.id, &group))?;
+        }
         let groups = self.slots.iter().filter_map(|slot| Some((slot, slot.group()?)));
         let groups = groups.filter(|(_, group)| group.is_of_all() && !next.is_group);
         let full = groups
@@ -370,20 +448,71 @@ impl<S: Subsystem> Declared<S> {
 
 /// The groups, none before one that is a member of it.
 pub(super) fn inner_first<S: Subsystem>(
-    mut slots: Vec<&Arc<Slot<S>>>,
+    slots: Vec<&Arc<Slot<S>>>,
 ) -> Vec<(&Slot<S>, Arc<Group<S>>)> {
-    let mut ordered = Vec::with_capacity(slots.len());
-    while !slots.is_empty() {
-        let has_inner = |slot: &Arc<Slot<S>>| {
-            let group = slot.group();
-            slots.iter().any(|other| group.as_ref().is_some_and(|group| group.contains(other.id)))
-        };
-        // Groups never contain each other in a circle, but may change while one looks.
-        let next = slots.iter().position(|slot| !has_inner(slot)).unwrap_or(0);
-        let slot = slots.remove(next);
-        ordered.extend(slot.group().map(|group| (&**slot, group)));
+    let groups = slots.into_iter().filter_map(|slot| Some((slot.id, (&**slot, slot.group()?))));
+    let mut groups: BTreeMap<_, _> = groups.collect();
+    let mut nesting = Nesting::new();
+    for (id, (_, group)) in &groups {
+        nesting.put(*id, group.member_ids());
     }
-    ordered
+    // Groups never contain each other in a circle, but may change while one looks: then as well as can be.
+    nesting.walk([]).order.iter().filter_map(|id| groups.remove(id)).collect()
+}
+
+/// What calls of the group of that number go through.
+fn extent_inside<S: Subsystem>(id: SlotId, group: &Group<S>) -> Extent {
+    let mut nesting = Nesting::new();
+    nesting.put(id, group.member_ids());
+    add_inside(&mut nesting, group);
+    nesting.walk([]).extents.get(&id).copied().unwrap_or_default()
+}
+
+fn add_inside<S: Subsystem>(nesting: &mut Nesting<SlotId>, group: &Group<S>) {
+    let mut waiting = group.members().to_vec();
+    while let Some(Line { slot }) = waiting.pop() {
+        if nesting.has(&slot.id) {
+            continue;
+        }
+        if let Some(group) = slot.group() {
+            nesting.put(slot.id, group.member_ids());
+            waiting.extend_from_slice(group.members());
+        }
+    }
+}
+
+/// An error if the group, or one around it, would be too large with these members.
+fn refuse_growth<S: Subsystem>(
+    slot: &Slot<S>,
+    before: &Group<S>,
+    group: &Group<S>,
+    all: &[Arc<Slot<S>>],
+) -> Result<()> {
+    let extent = extent_inside(slot.id, group);
+    if extent.is_within(extent_inside(slot.id, before)) {
+        return Ok(());
+    }
+    let mut nesting = Nesting::new();
+    for (other, there) in all.iter().filter_map(|other| Some((other, other.group()?))) {
+        nesting.put(other.id, there.member_ids());
+    }
+    nesting.put(slot.id, group.member_ids());
+    let found = nesting.walk([]);
+    let too_large = nesting.too_large(&found);
+    // What is too large without this group is no reason to leave it as it is.
+    let mut around = too_large
+        .iter()
+        .filter(|(id, _)| nesting.find_inside(id, |inside| *inside == slot.id).is_some());
+    let Some((id, extent)) = around.next() else { return Ok(()) };
+    let around = all.iter().find(|other| other.id == *id);
+    refuse_too_large(around.map_or(slot, |around| around), *extent)
+}
+
+fn refuse_too_large<S: Subsystem>(slot: &Slot<S>, extent: Extent) -> Result<()> {
+    if !extent.is_too_large() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Config, extent.refusal()).with_context("group", slot.full_name()))
 }
 
 pub(super) fn has_more_than_a_deadline(policy: &Policy) -> bool {
@@ -412,9 +541,12 @@ fn tell_again<S: Subsystem>(slot: &Slot<S>) {
 }
 
 fn refuse_circle<S: Subsystem>(slot: &Slot<S>, group: &Group<S>) -> Result<()> {
+    if !group.contains(slot.id) {
+        return Ok(());
+    }
     let around = group.members().iter().find(|member| {
-        let inside = member.slot.group().is_some_and(|group| group.contains(slot.id));
-        member.slot.id == slot.id || inside
+        let inside = || member.slot.group().is_some_and(|group| group.contains(slot.id));
+        member.slot.id == slot.id || inside()
     });
     let Some(around) = around else { return Ok(()) };
     Err(Error::new(ErrorKind::Config, "a group cannot contain itself")
@@ -422,14 +554,18 @@ fn refuse_circle<S: Subsystem>(slot: &Slot<S>, group: &Group<S>) -> Result<()> {
         .with_context("member", around.slot.full_name()))
 }
 
-impl<S: Subsystem> Eligible for Manager<S> {
+impl<S: Subsystem> Eligible for Now<'_, S> {
     fn find(&self, asked: &str) -> Result<Name, &'static str> {
-        let slot = self.slot(asked).map_err(|_| "declare the members before the group")?;
+        let slot = self.manager.slot(asked).map_err(|_| "declare the members before the group")?;
         Ok(slot.name.clone())
     }
 
     fn names(&self) -> Vec<String> {
-        self.names()
+        self.manager.names()
+    }
+
+    fn meant(&self) -> &Meant {
+        &self.meant
     }
 }
 
@@ -440,8 +576,9 @@ fn members_named_in(
     instance: &str,
     eligible: &dyn Eligible,
 ) -> Result<Vec<Name>> {
-    let (mut members, mut problems) = (Vec::<Name>::new(), Vec::new());
     let named = settings.child("members").and_then(|node| node.as_list()).unwrap_or_default();
+    refuse_count_in(named, settings, instance)?;
+    let (mut members, mut problems) = (Vec::<Name>::new(), Vec::new());
     for (position, node) in named.iter().enumerate() {
         let Some(member) = node.as_str() else { continue };
         let problem = |message| {
@@ -451,8 +588,7 @@ fn members_named_in(
         match eligible.find(member) {
             Err(advice) => {
                 let message = format!("no instance called {:?} is declared", shortened(member));
-                let known = eligible.names();
-                let meant = nearest(member, known.iter().map(String::as_str));
+                let meant = eligible.meant().nearest(member, || eligible.names());
                 let meant = meant.map(|meant| format!("did you mean {meant:?}?"));
                 let advice = meant.unwrap_or_else(|| advice.to_owned());
                 problems.push(problem(message).with_hint(advice));
@@ -466,13 +602,26 @@ fn members_named_in(
     if problems.is_empty() { Ok(members) } else { Err(Problems::from_iter(problems).into()) }
 }
 
+/// Whether a group may have so many members, told at the setting before each of them is looked at.
+fn refuse_count_in(named: &[Node], settings: &Settings, instance: &str) -> Result<()> {
+    let is_told_elsewhere = named.is_empty();
+    if is_told_elsewhere {
+        return Ok(());
+    }
+    told_at_members(refuse_count(named), settings, instance)
+}
+
 /// Whether a group may have so many members, told at the setting.
 pub(super) fn refuse_wrong_count(
     plan: &GroupPlan,
     settings: &Settings,
     instance: &str,
 ) -> Result<()> {
-    let Err(error) = refuse_count(&plan.members) else { return Ok(()) };
+    told_at_members(refuse_count(&plan.members), settings, instance)
+}
+
+fn told_at_members(counted: Result<()>, settings: &Settings, instance: &str) -> Result<()> {
+    let Err(error) = counted else { return Ok(()) };
     let origin = settings.child("members").map(|node| node.origin().clone()).unwrap_or_default();
     let problem = Problem::new(format!("{instance}.members"), origin, error.message().to_owned());
     Err(Problems::from_iter([problem]).into())
@@ -487,6 +636,7 @@ fn refuse_wrong_weights(own: &GroupSettings, settings: &Settings, instance: &str
         problems.push(problem.with_hint("set `select = \"weighted\"`"));
     }
     let members: Vec<_> = own.members.iter().map(|member| as_compared(member)).collect();
+    let meant = Meant::default();
     for (name, node) in node.as_table().into_iter().flat_map(Settings::iter) {
         let problem = |message| {
             let path = format!("{instance}.weights.{}", shortened(name));
@@ -494,7 +644,7 @@ fn refuse_wrong_weights(own: &GroupSettings, settings: &Settings, instance: &str
         };
         if !members.contains(&as_compared(name)) {
             let problem = problem("the group has no such member".to_owned());
-            problems.push(match nearest(name, members.iter().map(String::as_str)) {
+            problems.push(match meant.nearest(name, || members.clone()) {
                 Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
                 None => problem,
             });
@@ -512,6 +662,9 @@ fn refuse_wrong_ejection(own: &GroupSettings, settings: &Settings, instance: &st
         |setting: &str| (format!("{instance}.{setting}"), origin_within(settings, setting).clone());
     Err(mistakes_of(&error, &place).into())
 }
+
+/// For how many mistakes somebody looks among all names for the one that was meant.
+const MEANT_MAX: usize = 32;
 
 /// A name as names are compared.
 pub(super) fn as_compared(name: &str) -> String {

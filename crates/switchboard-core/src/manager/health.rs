@@ -1,5 +1,6 @@
 //! How all instances are, asked in parallel, and how they were when somebody last asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,20 +93,20 @@ impl<S: Subsystem> Manager<S> {
         found: impl Iterator<Item = (&'s Arc<Slot<S>>, Option<Checked>)>,
     ) -> Vec<HealthReport> {
         let now = self.0.environment.clock().now();
-        let (mut reports, mut groups) = (Vec::new(), Vec::new());
+        let (mut reports, mut groups) = (BTreeMap::new(), Vec::new());
         for (slot, found) in found {
             if slot.is_group {
                 groups.push(slot);
             } else {
-                reports.push(of_instance(slot.name.as_str(), found, now));
+                let name = slot.name.as_str();
+                reports.insert(name, of_instance(name, found, now));
             }
         }
         for (slot, group) in inner_first(groups) {
             let report = of_group(slot.name.as_str(), &group, &reports);
-            reports.push(report);
+            reports.insert(slot.name.as_str(), report);
         }
-        reports.sort_by(|one, other| one.instance.cmp(&other.instance));
-        reports
+        reports.into_values().collect()
     }
 
     /// The names of the instances that are built and were not down when they were last checked,
@@ -127,11 +128,13 @@ fn of_instance(name: &str, found: Option<Checked>, now: Instant) -> HealthReport
 }
 
 /// How a group is, by the reports of its members.
-fn of_group<S: Subsystem>(name: &str, group: &Group<S>, reports: &[HealthReport]) -> HealthReport {
-    let is_member = |report: &&HealthReport| {
-        group.members().iter().any(|member| member.instance() == report.instance)
-    };
-    let members: Vec<_> = reports.iter().filter(is_member).collect();
+fn of_group<S: Subsystem>(
+    name: &str,
+    group: &Group<S>,
+    reports: &BTreeMap<&str, HealthReport>,
+) -> HealthReport {
+    let members = group.members().iter();
+    let members: Vec<_> = members.filter_map(|member| reports.get(member.instance())).collect();
     let with_status = |status| members.iter().filter(|r| r.health.status == status).count();
     let down = with_status(Status::Down);
     let health = if members.is_empty() {

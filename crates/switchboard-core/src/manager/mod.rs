@@ -8,6 +8,7 @@ mod draft;
 mod groups;
 mod health;
 mod initialise;
+mod nesting;
 mod prepared;
 mod settings;
 mod watch;

@@ -20,6 +20,7 @@ mod gates;
 mod groups;
 mod groups_changed;
 mod groups_keyed;
+mod groups_nested;
 mod groups_watched;
 mod health;
 mod initialise;
