@@ -54,7 +54,7 @@ struct Remote {
     /// Where it is.
     url: String,
     /// What opens it.
-    #[serde(default)]
+    #[serde(default, alias = "gate")]
     door: Option<Secret>,
     #[serde(default)]
     doors: Vec<Secret>,
@@ -144,8 +144,7 @@ fn what_is_set_comes_first_and_then_what_the_driver_knows_beside_it() {
             "pool.max=20",
             "pool.label=usual",
             "named.\"a.b\"=***",
-            "unknown[0]=x",
-            "unknown[1]=y",
+            "unknown=***",
             "api_key=***",
             "doors=-",
             "folder=-",
@@ -187,17 +186,52 @@ fn a_tree_is_shown_as_it_is_but_for_its_secrets() {
         .with("login", Settings::new().with("kind", "somebody").with("phrase", "hunter2"))
         .with("max_tokens", Value::Untyped("5".to_owned()))
         .with("numbers", vec![Value::from(1), Value::from(0.5), Value::from(f64::NAN), Value::Null])
+        .with("pool", Settings::new().with("max", 20))
         .with("on", true);
     let expected = serde_json::json!({
         "door": "***",
         "login": { "kind": "somebody", "phrase": "***" },
         "max_tokens": "5",
-        "numbers": [1, 0.5, "NaN", null],
+        "numbers": "***",
+        "pool": { "max": 20 },
         "on": true,
     });
     assert_eq!(settings.shown(Some(&schema.settings)), expected);
     let without = settings.shown(None);
     assert_eq!((&without["door"], &without["max_tokens"]), (&"hunter2".into(), &"***".into()));
+    assert_eq!(without["numbers"], serde_json::json!([1, 0.5, "NaN", null]));
+}
+
+/// What a driver shows of one setting, in both ways in which it can be asked.
+fn seen(driver: &str, key: &str, value: impl Into<Value>) -> String {
+    let settings = Settings::new().with(key, value);
+    let registry = Registry::<Stores>::with_built_ins().unwrap();
+    let schema = registry.get(driver).unwrap().describe().settings;
+    let tree = settings.shown(Some(&schema))[key].to_string();
+    let listed = explained(driver, &settings).into_iter().find(|one| one.path == key);
+    let listed = listed.and_then(|one| one.value).unwrap_or_default();
+    format!("{} {listed}", tree.trim_matches('"'))
+}
+
+#[test]
+fn a_key_that_a_driver_with_secrets_does_not_know_may_be_one_of_them() {
+    assert_eq!(seen("remote", "gate", "hunter2"), "*** ***", "another name of a secret");
+    assert_eq!(seen("remote", "dor", "hunter2"), "*** ***", "a slip");
+    assert_eq!(seen("remote", "folder", "/tmp"), "/tmp /tmp", "it is known");
+    assert_eq!(seen("remote", "driver", "remote"), "remote remote", "every instance has one");
+    assert_eq!(seen("local", "dor", "hunter2"), "hunter2 hunter2", "there is nothing to hide");
+    let inside = Settings::new().with("labl", "hunter2");
+    let shown = explained("remote", &Settings::new().with("pool", inside));
+    assert_eq!(texts(&shown)[0], "pool.labl=***");
+}
+
+#[test]
+fn what_should_be_a_number_is_shown_only_if_it_is_one() {
+    assert_eq!(seen("remote", "max_tokens", 5), "5 5");
+    assert_eq!(seen("remote", "max_tokens", "5"), "5 5");
+    assert_eq!(seen("remote", "max_tokens", "hunter2"), "*** ***");
+    assert_eq!(seen("remote", "max_tokens", ["hunter2"]), "*** ***");
+    assert_eq!(seen("remote", "max_tokens", Settings::new().with("x", "hunter2")), "*** ***");
 }
 
 const CANARY: &str = "cAnArY7f3a";
@@ -215,16 +249,23 @@ fn tree() -> impl Strategy<Value = Value> {
         let entries = prop::collection::vec((key(), inner.clone()), 0..4);
         prop_oneof![
             prop::collection::vec(inner, 0..3).prop_map(Value::from),
-            (entries, secret_key(), any::<bool>()).prop_map(|(entries, secret, in_list)| {
+            (entries, secret_key(), 0..3).prop_map(|(entries, secret, form)| {
                 let mut table = Settings::at(Origin::Default);
                 for (key, value) in entries {
                     table = table.with(key, value);
                 }
-                let canary = if in_list { Value::from([CANARY]) } else { Value::from(CANARY) };
-                table.with(secret, canary).into()
+                table.with(secret, secret_value(form)).into()
             }),
         ]
     })
+}
+
+fn secret_value(form: i32) -> Value {
+    match form {
+        0 => CANARY.into(),
+        1 => [CANARY].into(),
+        _ => Settings::new().with("x", CANARY).into(),
+    }
 }
 
 fn key() -> impl Strategy<Value = String> {
@@ -246,6 +287,21 @@ fn secret_key() -> impl Strategy<Value = &'static str> {
         "access-key",
         "privateKey",
         "auth.token",
+        "passcode",
+        "tls_psk",
+        "jwt",
+        "sas",
+        "hmac",
+        "otp",
+        "mnemonic",
+        "dbpass",
+        "redispass",
+        "mypw",
+        "pwd1",
+        "key1",
+        "apikeys",
+        "creds",
+        "accesskeyid",
     ])
 }
 
@@ -267,6 +323,16 @@ fn address() -> impl Strategy<Value = String> {
         )
             .prop_map(|(host, junk, key)| format!("redis://{host}?x={junk}&{key}={CANARY}&y=1")),
         host.prop_map(|host| format!("host={host} user=me password={CANARY} port=1")),
+        (host, prop::sample::select(vec!["", "x-oauth-basic", "x-access-token"]))
+            .prop_map(|(host, password)| format!("https://{CANARY}:{password}@{host}/x")),
+        (
+            host,
+            prop::sample::select(vec!["sig", "signature", "X-Amz-Signature", "jwt", "passcode"])
+        )
+            .prop_map(|(host, key)| format!("https://{host}/a/b?sv=1&{key}={CANARY}&y=1")),
+        junk().prop_map(|junk| format!("SharedAccessSignature={junk}{CANARY}")),
+        ("[ ]{0,2}", prop::sample::select(vec!["Bearer", "Basic", "bearer", "Token"]), junk())
+            .prop_map(|(space, scheme, junk)| format!("{space}{scheme} {junk}{CANARY}")),
     ]
 }
 
@@ -284,7 +350,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_secret_is_never_shown(entries in prop::collection::vec((key(), tree()), 0..4), secret in secret_key(), text in address()) {
+    fn a_secret_is_never_shown(entries in prop::collection::vec((key(), tree()), 0..4), secret in secret_key(), text in address(), slip in "do+r|dorr?|dooor|lgoin", form in 0..3) {
         let mut settings = Settings::at(Origin::Default);
         for (key, value) in entries {
             settings = settings.with(key, value);
@@ -299,6 +365,7 @@ proptest! {
             .with("login", phrase);
         // What only the schema knows for a secret, only the driver that has it can hide.
         let mut known = settings.clone();
+        let settings = settings.with("gate", CANARY).with(slip, secret_value(form));
         for key in ["door", "doors", "named", "login"] {
             known.remove(key);
         }

@@ -2,7 +2,8 @@
 //!
 //! A value is a secret by the mark of its schema, by the name of a key above it, or by what its text
 //! looks like. What a schema says of a value is looked up in all its branches: it is a secret if one
-//! of them says so.
+//! of them says so. A key that a schema with secrets does not know may be a misspelt one of them, or
+//! another name of it that the schema does not tell: nothing below it is shown.
 
 use serde_json::{Map, Value as Json};
 
@@ -10,6 +11,7 @@ use super::mask::{MASK, is_secret_name, masked};
 use super::path::{self, Step};
 use super::schema::is_secret;
 use super::{DEPTH_MAX, Node, Origin, Settings, Value};
+use crate::InstanceSettings;
 
 /// One setting as people may see it. No part of it holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +85,39 @@ struct Knowledge<'s> {
     /// Those of them that apply whatever is set: their settings are known to be there.
     certain: Vec<&'s Map<String, Json>>,
     secret: bool,
+    content: Content,
+    /// Somewhere in the whole schema there is a secret.
+    has_secrets: bool,
+}
+
+/// What to expect of a value that no schema calls a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Anything,
+    /// The name of its key is that of a secret.
+    Suspect,
     /// The schema knows it for a number or a truth value, whatever its key is called.
-    plain: bool,
+    Plain,
 }
 
 impl<'s> Knowledge<'s> {
     fn of(root: &'s Json) -> Self {
-        Self { root, shapes: Vec::new(), certain: Vec::new(), secret: false, plain: false }
+        Self::beside(root, has_secrets(root))
+    }
+
+    fn beside(root: &'s Json, has_secrets: bool) -> Self {
+        let (shapes, certain) = (Vec::new(), Vec::new());
+        Self { root, shapes, certain, secret: false, content: Content::Anything, has_secrets }
+    }
+
+    /// Whether such a value must not be shown. Of what should be a number, only numbers are.
+    fn hides(&self, value: &Value) -> bool {
+        self.secret
+            || match self.content {
+                Content::Anything => false,
+                Content::Suspect => true,
+                Content::Plain => !is_plain_value(value),
+            }
     }
 
     /// With what `schema` says.
@@ -97,7 +125,8 @@ impl<'s> Knowledge<'s> {
         self.add(schema, true, HOPS_MAX);
         self.secret |= self.shapes.iter().any(|shape| is_secret(shape));
         let kinds: Vec<bool> = self.shapes.iter().filter_map(|shape| is_plain(shape)).collect();
-        self.plain = !kinds.is_empty() && kinds.iter().all(|is_plain| *is_plain);
+        let is_plain = !kinds.is_empty() && kinds.iter().all(|is_plain| *is_plain);
+        self.content = if is_plain { Content::Plain } else { Content::Anything };
         self
     }
 
@@ -126,7 +155,8 @@ impl<'s> Knowledge<'s> {
     }
 
     fn below(&self, schemas: impl IntoIterator<Item = &'s Json>) -> Self {
-        let mut below = Self { secret: self.secret, ..Self::of(self.root) };
+        let below = Self::beside(self.root, self.has_secrets);
+        let mut below = Self { secret: self.secret, ..below };
         for schema in schemas {
             below = below.and(schema);
         }
@@ -142,8 +172,20 @@ impl<'s> Knowledge<'s> {
             let others = others.chain(patterns.into_iter().flat_map(Map::values));
             listed.into_iter().chain(others.filter(move |_| listed.is_none()))
         }));
-        below.secret |= is_secret_name(key) && !below.plain;
+        if below.content == Content::Anything && is_secret_name(key) {
+            below.content = Content::Suspect;
+        }
+        below.secret |= self.has_secrets && !self.knows(key);
         below
+    }
+
+    /// Whether a key may be there, as far as the schema lists what may; what belongs to the instance and
+    /// not to its driver may always.
+    fn knows(&self, key: &str) -> bool {
+        let mut tables = self.shapes.iter().filter_map(|shape| shape.get("properties")).peekable();
+        tables.peek().is_none()
+            || InstanceSettings::KEYS.contains(&key)
+            || tables.any(|table| table.get(key).is_some())
     }
 
     fn item(&self, index: usize) -> Self {
@@ -190,6 +232,31 @@ fn is_plain(schema: &Map<String, Json>) -> Option<bool> {
     }
 }
 
+/// Whether the value is what a schema calls plain, or a text that reads as it.
+fn is_plain_value(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => true,
+        Value::String(text) | Value::Untyped(text) => {
+            text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok()
+        }
+        Value::List(_) | Value::Table(_) => false,
+    }
+}
+
+/// Whether there is a secret anywhere in the schema.
+fn has_secrets(schema: &Json) -> bool {
+    let mut waiting = vec![schema];
+    while let Some(part) = waiting.pop() {
+        match part {
+            Json::Object(shape) if is_secret(shape) => return true,
+            Json::Object(shape) => waiting.extend(shape.values()),
+            Json::Array(parts) => waiting.extend(parts),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// The text of a value that has nothing below it, and whether some of it was hidden.
 fn scalar(value: &Value, known: &Knowledge<'_>) -> (String, bool) {
     let text = match value {
@@ -201,9 +268,7 @@ fn scalar(value: &Value, known: &Knowledge<'_>) -> (String, bool) {
         Value::List(_) => "[]".to_owned(),
         Value::Table(_) => "{}".to_owned(),
     };
-    // A text where a number is expected is no number.
-    let is_text = matches!(value, Value::String(_) | Value::Untyped(_));
-    if known.secret || (is_text && known.plain && text.parse::<f64>().is_err()) {
+    if known.hides(value) {
         return (MASK.to_owned(), true);
     }
     let masked = masked(&text);
@@ -231,8 +296,11 @@ impl<'t> Explaining<'t> {
             return self.add(Some(("…".to_owned(), true)), node.origin(), known);
         }
         match node.value() {
-            Value::Table(table) if !known.secret && !table.is_empty() => self.table(table, known),
-            Value::List(items) if !known.secret && !items.is_empty() => {
+            value if known.hides(value) => {
+                self.add(Some(scalar(value, known)), node.origin(), known);
+            }
+            Value::Table(table) if !table.is_empty() => self.table(table, known),
+            Value::List(items) if !items.is_empty() => {
                 for (index, item) in items.iter().enumerate() {
                     self.below(Step::Index(index), |inside| inside.node(item, &known.item(index)));
                 }
@@ -250,8 +318,9 @@ impl<'t> Explaining<'t> {
     }
 
     fn default(&mut self, default: &'t Json, known: &Knowledge<'t>) {
+        let hides = known.secret || known.content == Content::Suspect;
         if let Json::Object(table) = default
-            && !table.is_empty()
+            && !(hides || table.is_empty())
             && self.steps.len() <= DEPTH_MAX
         {
             for (key, below) in table {
@@ -264,7 +333,7 @@ impl<'t> Explaining<'t> {
             Json::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let shown = if known.secret { MASK.to_owned() } else { masked(&text).into_owned() };
+        let shown = if hides { MASK.to_owned() } else { masked(&text).into_owned() };
         let is_masked = shown != text;
         self.add(Some((shown, is_masked)), &Origin::Default, known);
     }
@@ -297,13 +366,13 @@ fn table_json(table: &Settings, known: &Knowledge<'_>, depth: usize) -> Json {
 fn value_json(value: &Value, known: &Knowledge<'_>, depth: usize) -> Json {
     match value {
         Value::List(_) | Value::Table(_) if depth > DEPTH_MAX => "…".into(),
-        Value::List(items) if !known.secret => {
+        Value::List(items) if !known.hides(value) => {
             let items = items.iter().enumerate();
             items
                 .map(|(index, item)| value_json(item.value(), &known.item(index), depth + 1))
                 .collect()
         }
-        Value::Table(table) if !known.secret => table_json(table, known, depth),
+        Value::Table(table) if !known.hides(value) => table_json(table, known, depth),
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),
         other => match scalar(other, known) {
