@@ -135,7 +135,9 @@ struct Now<'m, S: Subsystem> {
 impl<S: Subsystem> Manager<S> {
     /// Declares an instance that chooses among others for each call.
     ///
-    /// The members must be declared already, so that no group can contain itself.
+    /// The members must be declared already, so that no group can contain itself. Groups lie in each
+    /// other at most [`GroupSettings::DEEP_MAX`] deep, with at most [`GroupSettings::WAYS_MAX`] ways
+    /// through them to a driver; more is an error.
     ///
     /// ```
     /// # mod counters {
@@ -200,7 +202,8 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// Calls under way finish on the old ones; handles follow, and the deadline of the group stays. A
     /// group of all instances becomes an ordinary one. A member that contains the group, directly or
-    /// through others, is an error, and an error leaves everything as it was.
+    /// through others, is an error, as is a group around it that would go beyond the limits of
+    /// [`group`](Self::group); an error leaves everything as it was.
     ///
     /// ```
     /// # mod counters {
