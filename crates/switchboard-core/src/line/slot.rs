@@ -563,12 +563,10 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Whether something serves that was not down when it was last checked.
-    pub(crate) fn is_available(&self) -> bool {
+    pub(crate) fn is_available(self: &Arc<Self>) -> bool {
         match &**self.current.load() {
             Current::Serving { .. } => self.checked().is_none_or(|found| found.down().is_none()),
-            Current::Group { group, .. } => {
-                group.value().members().iter().any(|member| member.slot.is_available())
-            }
+            Current::Group { .. } => self.leaves().iter().any(Self::is_available),
             Current::Vacant | Current::Changing | Current::Closed => false,
         }
     }
