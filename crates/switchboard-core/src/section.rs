@@ -2,10 +2,10 @@
 //!
 //! What the settings of an instance mean is left to its manager; here they only get their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::settings::{Node, Origin, Problem, Problems, Value};
-use crate::{Name, Result, Settings};
+use crate::{Name, Settings};
 
 /// What a section of the configuration declares: instances, and which of them is the usual one.
 ///
@@ -17,12 +17,18 @@ pub struct Section {
     /// The instances with their settings, in the order in which they were written. Their names are
     /// as [`Name`] has them, and different.
     pub instances: Vec<(String, Settings)>,
+    /// All that is wrong with the section itself.
+    pub problems: Vec<Problem>,
+    /// Names that are declared in a way that makes no instance, trimmed and in lower case. Whoever refers
+    /// to one of them makes no mistake of his own.
+    pub broken: BTreeSet<String>,
 }
 
 impl Section {
     /// The usual grammar: `default`, and beside it one key for each instance, a table or an address.
     ///
-    /// All mistakes are told at once, under `path`, which is where the section stands: `cache`.
+    /// What can be read is in the answer beside all [`problems`](Self::problems) of the rest, which are
+    /// told under `path`, where the section stands: `cache`.
     ///
     /// ```
     /// use switchboard_core::{Section, Settings};
@@ -31,24 +37,23 @@ impl Section {
     ///     .with("default", "sessions")
     ///     .with("sessions", "memory://")
     ///     .with("pages", Settings::new().with("driver", "redis"));
-    /// let section = Section::usual("cache", &settings)?;
+    /// let section = Section::usual("cache", &settings.with("old", 5));
     /// let (name, sessions) = &section.instances[0];
     /// assert_eq!(name, "sessions");
     /// assert_eq!(sessions.get("url").and_then(|url| url.as_str()), Some("memory://"));
-    /// assert!(Section::usual("cache", &settings.with("pages", 5)).is_err());
-    /// # switchboard_core::Result::<()>::Ok(())
+    /// assert_eq!(section.instances.len(), 2);
+    /// assert_eq!(section.problems[0].path, "cache.old");
+    /// assert!(section.broken.contains("old"));
     /// ```
-    pub fn usual(path: &str, settings: &Settings) -> Result<Self> {
+    pub fn usual(path: &str, settings: &Settings) -> Self {
         let mut reading = Reading::default();
         for (key, node) in settings.iter() {
             if let Some(name) = reading.name(key, node) {
                 reading.entry(&name, key, node);
             }
         }
-        if reading.problems.is_empty() {
-            return Ok(reading.section);
-        }
-        Err(Problems::from_iter(reading.problems).under(path).into())
+        let found = Problems::from_iter(std::mem::take(&mut reading.section.problems));
+        Self { problems: found.under(path).into_iter().collect(), ..reading.section }
     }
 
     /// The settings of the instance `name`, as [`Name`] has it.
@@ -62,7 +67,6 @@ struct Reading {
     section: Section,
     /// Where each name was written first.
     places: BTreeMap<Name, Origin>,
-    problems: Vec<Problem>,
 }
 
 impl Reading {
@@ -75,14 +79,15 @@ impl Reading {
         let name = match Name::parse(key) {
             Ok(name) => name,
             Err(error) => {
-                self.problems.push(problem(error.message()));
+                self.section.problems.push(problem(error.message()));
+                self.section.broken.insert(key.trim().to_ascii_lowercase());
                 return None;
             }
         };
         if let Some(first) = self.places.get(&name) {
             let hint = format!("the first is at {first}");
             let message = format!("`{name}` is declared twice");
-            self.problems.push(problem(&message).with_hint(hint));
+            self.section.problems.push(problem(&message).with_hint(hint));
             return None;
         }
         self.places.insert(name.clone(), node.key_origin().clone());
@@ -102,7 +107,11 @@ impl Reading {
             _ => "a table or an address",
         };
         let message = format!("expected {expected}, found {}", node.value().kind());
-        self.problems.push(Problem::new(Settings::path_of(key), node.origin().clone(), message));
+        let problem = Problem::new(Settings::path_of(key), node.origin().clone(), message);
+        self.section.problems.push(problem);
+        if !is_default {
+            self.section.broken.insert(name.as_str().to_owned());
+        }
     }
 
     fn instance(&mut self, name: &Name, settings: Settings) {

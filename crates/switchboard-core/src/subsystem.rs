@@ -28,12 +28,17 @@ pub trait Subsystem: Sized + Send + Sync + 'static {
     /// Registers the drivers that come with the subsystem.
     fn register_built_ins(registry: &Registry<Self>) -> Result<()>;
 
-    /// What its section of the configuration declares, or all that is wrong with the section.
+    /// Tables within its section whose entries inherit from each other, as the instances of every section
+    /// do: `backend.providers`.
+    const INHERITS_IN: &'static [&'static str] = &[];
+
+    /// What its section of the configuration declares, with all that is wrong with the section; an error
+    /// where nothing at all could be made of it.
     ///
     /// The usual grammar is [`Section::usual`]; a subsystem whose section is written in another way
     /// reads it here. Paths of problems start with where the section stands, [`NAME`](Self::NAME).
     fn section(settings: &Settings) -> Result<Section> {
-        Section::usual(Self::NAME, settings)
+        Ok(Section::usual(Self::NAME, settings))
     }
 }
 

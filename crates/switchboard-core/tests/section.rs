@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use switchboard_core::settings::{Node, Value};
 use switchboard_core::{
-    Erase, Lifecycle, Line, Name, Op, Origin, Problem, Problems, Registry, Result, Section,
-    Settings, Subsystem,
+    Erase, Lifecycle, Line, Name, Op, Origin, Problem, Registry, Result, Section, Settings,
+    Subsystem,
 };
 
 /// A subsystem whose section has a grammar of its own: `provider` names the usual one, `providers`
@@ -42,7 +42,7 @@ impl Subsystem for Models {
     fn section(settings: &Settings) -> Result<Section> {
         let empty = Settings::at(settings.origin().clone());
         let providers = settings.child("providers").and_then(Node::as_table).unwrap_or(&empty);
-        let mut section = Section::usual("models.providers", providers)?;
+        let mut section = Section::usual("models.providers", providers);
         section.default = settings.child("provider").cloned();
         Ok(section)
     }
@@ -77,9 +77,9 @@ fn section_of(lines: Vec<(&str, Value)>) -> Settings {
     settings
 }
 
-fn problems(refused: Result<Section>) -> Vec<String> {
-    let Err(error) = refused else { panic!("the section has no mistakes") };
-    error.find::<Problems>().into_iter().flatten().map(Problem::to_string).collect()
+fn problems(section: Result<Section>) -> Vec<String> {
+    let section = section.unwrap_or_else(|error| panic!("{error}"));
+    section.problems.iter().map(Problem::to_string).collect()
 }
 
 fn table() -> Value {
@@ -136,6 +136,15 @@ fn all_mistakes_of_a_section_are_told_at_once_each_at_its_place() {
 }
 
 #[test]
+fn one_broken_entry_takes_nothing_from_the_others() {
+    let lines = vec![("old", 5.into()), ("main", table()), ("Ne w", table()), ("MAIN", table())];
+    let section = Plain::section(&section_of(lines)).unwrap();
+    assert_eq!(section.problems.len(), 3);
+    assert!(section.instance("main").is_some());
+    assert_eq!(section.broken.iter().collect::<Vec<_>>(), ["ne w", "old"]);
+}
+
+#[test]
 fn a_subsystem_may_own_the_grammar_of_its_section() {
     let providers = section_of(vec![("small", "local://".into()), ("large", table())]);
     let settings = section_of(vec![("provider", "large".into()), ("providers", providers.into())]);
@@ -163,16 +172,15 @@ proptest! {
         }
         let usable: std::collections::BTreeSet<_> =
             settings.keys().filter_map(|key| Name::parse(key).ok()).collect();
-        match Plain::section(&settings) {
-            Ok(section) => {
-                let usual = usize::from(section.default.is_some());
-                prop_assert_eq!(section.instances.len() + usual, settings.len());
-                prop_assert_eq!(usable.len(), settings.len());
-            }
-            Err(error) => {
-                let told = error.find::<Problems>().map(Problems::len);
-                prop_assert_eq!(told, Some(settings.len() - usable.len()));
-            }
-        }
+        let section = Plain::section(&settings).unwrap();
+        let usual = usize::from(section.default.is_some());
+        prop_assert_eq!(section.instances.len() + usual, usable.len());
+        prop_assert_eq!(section.problems.len(), settings.len() - usable.len());
+        let is_known = |key: &str| {
+            let name = key.trim().to_ascii_lowercase();
+            let is_default = name == "default" && section.default.is_some();
+            is_default || section.instance(&name).is_some() || section.broken.contains(&name)
+        };
+        prop_assert!(settings.keys().all(is_known));
     }
 }
