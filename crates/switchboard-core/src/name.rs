@@ -42,9 +42,12 @@ impl Name {
         } else {
             return Ok(Self(name.to_ascii_lowercase().into()));
         };
-        Err(Error::new(ErrorKind::InvalidInput, refusal)
-            .with_context("name", format_args!("{:?}", shortened(written)))
-            .with_context("place", Location::caller()))
+        let error = Error::new(ErrorKind::InvalidInput, refusal);
+        let error = match Self::quotable(written) {
+            Some(written) => error.with_context("name", format_args!("{written:?}")),
+            None => error,
+        };
+        Err(error.with_context("place", Location::caller()))
     }
 
     /// The name as it is compared and shown.
@@ -65,6 +68,42 @@ impl Name {
         candidates: impl IntoIterator<Item = &'a str>,
     ) -> Option<&'a str> {
         nearest(asked, candidates)
+    }
+
+    /// What somebody wrote where a name belongs, if a message may repeat it: at most 63 letters, digits,
+    /// `-`, `_` and `.`. Anything else may be an address with a password in it.
+    ///
+    /// ```
+    /// use switchboard_core::Name;
+    ///
+    /// assert_eq!(Name::quotable(" cache.Sesions "), Some("cache.Sesions"));
+    /// assert_eq!(Name::quotable("redis://app:hunter2@db"), None);
+    /// ```
+    pub fn quotable(written: &str) -> Option<&str> {
+        let name = written.trim();
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_short = !name.is_empty() && name.len() <= Self::LENGTH_MAX;
+        (is_short && name.bytes().all(is_part)).then_some(name)
+    }
+
+    /// What to say of something that was written where a name belongs: what `said` makes of it where it
+    /// may be repeated, else that it is not `expected`.
+    ///
+    /// ```
+    /// use switchboard_core::Name;
+    ///
+    /// let told = |written| {
+    ///     Name::told(written, "the name of a policy", |name| format!("there is no policy {name:?}"))
+    /// };
+    /// assert_eq!(told("fats"), "there is no policy \"fats\"");
+    /// let wrong = told("redis://app:hunter2@db");
+    /// assert_eq!(wrong, "expected the name of a policy, found text that is no name");
+    /// ```
+    pub fn told(written: &str, expected: &str, said: impl FnOnce(&str) -> String) -> String {
+        match Self::quotable(written) {
+            Some(name) => said(name),
+            None => format!("expected {expected}, found text that is no name"),
+        }
     }
 
     pub(crate) fn shared(&self) -> Arc<str> {
@@ -162,10 +201,18 @@ pub(crate) fn nearest<'a>(
     let asked: String = asked.trim().to_lowercase().chars().take(Name::LENGTH_MAX).collect();
     candidates
         .into_iter()
+        .take(COMPARED_MAX)
+        .filter(|candidate| candidate.len() <= COMPARED_BYTES_MAX)
         .map(|candidate| (strsim::damerau_levenshtein(&asked, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= (asked.len().max(candidate.len()) / 3).max(1))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// What somebody wrote as a name, in quotes, if it may be repeated.
+pub(crate) fn quoted(written: &str) -> String {
+    Name::quotable(written)
+        .map_or_else(|| "text that is no name".to_owned(), |name| format!("{name:?}"))
 }
 
 /// What somebody wrote as a name, short enough for a message.
@@ -224,20 +271,34 @@ fn hash(text: &str) -> u64 {
 const MULTIPLIER: u64 = 0x9FB2_1C65_1E98_DF25;
 const SCANNED_MAX: usize = 16;
 
+/// How many candidates are looked through for the name that was meant.
+const COMPARED_MAX: usize = 2_000;
+
+/// The longest candidate that is compared, in bytes: a subsystem and an instance of it.
+const COMPARED_BYTES_MAX: usize = 2 * Name::LENGTH_MAX + 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn a_name_keeps_its_original_spelling_in_the_error() {
+    fn an_error_repeats_what_could_be_a_name_and_nothing_else() {
+        let said =
+            |written| Name::parse(written).unwrap_err().context_value("name").map(str::to_owned);
+        assert_eq!(said(" Cache.Main ").as_deref(), Some("\"Cache.Main\""));
+        for written in ["redis://app:hunter2@db", "hunter2@", &"x".repeat(64), " "] {
+            assert_eq!(said(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_line_of_code() {
         for written in ["", "  ", "ünïcode", "İstanbul", "a.b", "a b", &"x".repeat(64)] {
             let error = Name::parse(written).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{written}");
             assert!(error.context_value("place").unwrap().contains("name.rs"), "{error}");
         }
-        let error = Name::parse(" Pré ").unwrap_err();
-        assert_eq!(error.context_value("name"), Some("\" Pré \""));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::hedge::{HedgeAfter, HedgePolicy};
 use super::rate_limit::RateLimit;
 use super::retry::RetryPolicy;
 use crate::manager::{mistakes_of, origin_within};
-use crate::settings::duration;
+use crate::settings::{Problems, duration};
 use crate::{Error, ErrorKind, Result, Settings};
 
 /// Which gates a line has, and how they are set. One that is not named is not there.
@@ -79,11 +79,38 @@ impl Policy {
     /// assert_eq!(paths.collect::<Vec<_>>(), ["policy.fast.deadline"]);
     /// ```
     pub fn read(settings: &Settings, path: &str) -> Result<Self> {
-        let policy: Self = settings.decode_at(path)?;
-        let Err(error) = policy.check() else { return Ok(policy) };
+        let policy = Self::decoded(settings, path)?;
+        match policy.mistakes(settings, path) {
+            mistakes if mistakes.is_empty() => Ok(policy),
+            mistakes => Err(mistakes.into()),
+        }
+    }
+
+    /// The policy, whether or not it makes sense. If it cannot be read, the error also tells what makes
+    /// no sense in the rest of it.
+    pub(crate) fn decoded(settings: &Settings, path: &str) -> Result<Self> {
+        let error = match settings.decode_at::<Self>(path) {
+            Ok(policy) => return Ok(policy),
+            Err(error) => error,
+        };
+        let Some(problems) = error.find::<Problems>() else { return Err(error) };
+        let rest = settings.without(path, problems);
+        let Ok(policy) = rest.decode::<Self>() else { return Err(error) };
+        let mistakes = policy.mistakes(&rest, path).into_iter();
+        // What was taken out has defaults in its place, which nobody wrote.
+        let of_rest = mistakes.filter(|mistake| {
+            let setting = mistake.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'));
+            setting.is_some_and(|setting| rest.get(setting).is_some())
+        });
+        Err(problems.iter().cloned().chain(of_rest).collect::<Problems>().into())
+    }
+
+    /// Everything that cannot be as it is, each at its place in `settings`.
+    fn mistakes(&self, settings: &Settings, path: &str) -> Problems {
+        let Err(error) = self.check() else { return Problems::default() };
         let place =
             |setting: &str| (format!("{path}.{setting}"), origin_within(settings, setting).clone());
-        Err(mistakes_of(&error, &place).into())
+        mistakes_of(&error, &place)
     }
 
     /// Everything that cannot be as it is.

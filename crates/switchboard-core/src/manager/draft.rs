@@ -11,7 +11,7 @@ use super::nesting::Nesting;
 use super::{InstanceSettings, closed};
 use crate::line::{Limits, Plan, Slot};
 use crate::name::{NameTable, nearest, shortened};
-use crate::settings::{Problem, Problems};
+use crate::settings::{Problem, ProblemKind, Problems};
 use crate::{Candidates, Error, Name, Origin, Policy, Result, Settings, Subsystem};
 
 /// Every step of a change.
@@ -326,10 +326,11 @@ impl<S: Subsystem> After<S> {
 
     /// The mistake of naming an instance that will not be there.
     fn missing(&self, path: String, asked: &str, origin: Origin) -> Problem {
-        let message = format!("no instance called {:?} will be there", shortened(asked));
-        let problem = Problem::new(path, origin, message);
-        let known = self.names();
-        match nearest(asked, known.iter().map(String::as_str)) {
+        let message = Name::told(asked, "the name of an instance", |asked| {
+            format!("no instance called {asked:?} will be there")
+        });
+        let problem = Problem::new(path, origin, message).of_kind(ProblemKind::Unknown);
+        match self.meant.nearest(asked, || self.names()) {
             Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
             None => problem,
         }
@@ -362,8 +363,4 @@ impl<S: Subsystem> Eligible for After<S> {
     fn meant(&self) -> &Meant {
         &self.meant
     }
-}
-
-fn full_name<S: Subsystem>(name: &Name) -> String {
-    format!("{}.{name}", S::NAME)
 }

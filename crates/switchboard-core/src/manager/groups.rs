@@ -14,7 +14,7 @@ use super::{Declared, Manager, PolicyChoice};
 use crate::creations::SlotId;
 use crate::line::{Group, Limits, Recipe, Slot, refuse_count};
 use crate::name::{nearest, shortened};
-use crate::settings::{Node, Problem, Problems};
+use crate::settings::{Node, Problem, ProblemKind, Problems};
 use crate::{
     Candidates, EjectPolicy, Ejecting, Error, ErrorKind, HashByKey, HealthCheck, LeastLoaded, Line,
     Name, Policy, Priority, Result, RoundRobin, Selector, Settings, Subsystem, Swapped, Weighted,
@@ -590,11 +590,13 @@ fn members_named_in(
         };
         match eligible.find(member) {
             Err(advice) => {
-                let message = format!("no instance called {:?} is declared", shortened(member));
+                let message = Name::told(member, "the name of an instance", |member| {
+                    format!("no instance called {member:?} is declared")
+                });
                 let meant = eligible.meant().nearest(member, || eligible.names());
                 let meant = meant.map(|meant| format!("did you mean {meant:?}?"));
                 let advice = meant.unwrap_or_else(|| advice.to_owned());
-                problems.push(problem(message).with_hint(advice));
+                problems.push(problem(message).of_kind(ProblemKind::Unknown).with_hint(advice));
             }
             Ok(name) if members.contains(&name) => {
                 problems.push(problem("a group has a member only once".to_owned()));
@@ -647,6 +649,7 @@ fn refuse_wrong_weights(own: &GroupSettings, settings: &Settings, instance: &str
         };
         if !members.contains(&as_compared(name)) {
             let problem = problem("the group has no such member".to_owned());
+            let problem = problem.of_kind(ProblemKind::Unknown);
             problems.push(match meant.nearest(name, || members.clone()) {
                 Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
                 None => problem,

@@ -35,7 +35,7 @@ use watch::Watches;
 
 use crate::creations::unique_id;
 use crate::line::{Limits, Plan, Recipe, Slot};
-use crate::name::{NameTable, nearest, shortened};
+use crate::name::{NameTable, nearest, quoted};
 use crate::registry::listed;
 use crate::sync::Mutex;
 use crate::{
@@ -552,7 +552,7 @@ impl<S: Subsystem> Manager<S> {
         let names = self.names();
         let error = Error::new(ErrorKind::NotRegistered, "no instance of that name is declared")
             .with_context("subsystem", S::NAME)
-            .with_context("instance", format_args!("{:?}", shortened(asked)))
+            .with_context("instance", quoted(asked))
             .with_context("available", listed(&names));
         match nearest(asked, names.iter().map(String::as_str)) {
             Some(meant) => error.with_hint(format!("did you mean {meant:?}?")),

@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Manager;
+use super::groups::as_compared;
 use crate::line::{Limits, Plan};
 use crate::name::{nearest, shortened};
 use crate::registry::{Registered, listed};
-use crate::settings::{Node, Origin, Problem, Problems, Value, duration};
+use crate::settings::{Node, Origin, Problem, ProblemKind, Problems, Value, duration};
 use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
@@ -123,7 +124,7 @@ impl PolicyChoice {
         match node.value() {
             Value::Null => Ok(None),
             Value::String(name) | Value::Untyped(name) => Ok(Some(Self::Named(name.clone()))),
-            Value::Table(policy) => Ok(Some(Self::Own(Box::new(policy.decode_at(&path)?)))),
+            Value::Table(policy) => Ok(Some(Self::Own(Box::new(Policy::decoded(policy, &path)?)))),
             other => {
                 let message = format!(
                     "expected the name of a policy or its settings, found {}",
@@ -185,7 +186,7 @@ impl<S: Subsystem> Manager<S> {
         let policy = self.policy_of(choice, &full_name, settings);
         let required = match &taken {
             Ok((own, _)) => self.check_required(&own.require, settings, &driver, &full_name),
-            Err(_) => Ok(()),
+            Err(_) => self.check_required(&required_in(settings), settings, &driver, &full_name),
         };
         let checked = both(addressed, checked);
         let (((taken, _), policy), ()) = both(both(both(taken, checked), policy), required)?;
@@ -215,9 +216,13 @@ impl<S: Subsystem> Manager<S> {
             }
             PolicyChoice::Named(name) => {
                 let policies = self.0.environment.policies();
-                let Some(policy) = policies.get(&name) else {
-                    let message = format!("there is no policy called {name:?}");
-                    let problem = Problem::new(path, origin, message);
+                let is_same = |known: &&String| as_compared(known) == as_compared(&name);
+                let known = || policies.keys().find(is_same).and_then(|known| policies.get(known));
+                let Some(policy) = policies.get(&name).or_else(known) else {
+                    let message = Name::told(&name, "the name of a policy", |name| {
+                        format!("there is no policy called {name:?}")
+                    });
+                    let problem = Problem::new(path, origin, message).of_kind(ProblemKind::Unknown);
                     let problem = match nearest(&name, policies.keys().map(String::as_str)) {
                         Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
                         None => problem,
@@ -248,7 +253,9 @@ impl<S: Subsystem> Manager<S> {
         let problems = lacking.iter().map(|(position, name)| {
             let place = format!("require[{position}]");
             let origin = origin_within(settings, &place).clone();
-            let message = format!("the driver {:?} cannot {:?}", driver.label(), shortened(name));
+            let message = Name::told(name, "what a driver can do", |name| {
+                format!("the driver {:?} cannot {name:?}", driver.label())
+            });
             let problem = Problem::new(format!("{instance}.{place}"), origin, message);
             let error = self.incapable(instance, driver, name);
             error.hints().map(str::to_owned).fold(problem, Problem::with_hint)
@@ -264,7 +271,10 @@ impl<S: Subsystem> Manager<S> {
             Error::new(ErrorKind::Config, "the driver cannot do what the instance requires")
                 .with_context("instance", instance)
                 .with_context("driver", driver.label())
-                .with_context("requires", capability)
+                .with_context(
+                    "requires",
+                    Name::quotable(capability).unwrap_or("text that is no name"),
+                )
                 .with_context("drivers that can", listed(&capable));
         let drivers = self.0.registry.describe();
         let declared = drivers.iter().flat_map(|driver| driver.capabilities.iter());
@@ -281,15 +291,34 @@ impl<S: Subsystem> Manager<S> {
 
     #[cold]
     fn no_driver(&self, settings: &Settings, instance: &str) -> Error {
+        if let Some(node) = settings.child("url")
+            && let Some(text) = node.as_str()
+        {
+            return self.no_address(node, text, instance);
+        }
         let misspelt = settings.keys().find(|key| nearest(key, ["driver"]).is_some());
         let advice = match misspelt {
             Some(key) => format!("did you mean `driver` where it says `{}`?", shortened(key)),
             None => "set `driver`, or `url` with the driver as its scheme".to_owned(),
         };
         let hint = format!("{advice}; the drivers are {}", listed(&self.0.registry.names()));
+        let problem = Problem::new(instance, settings.origin().clone(), "no driver is named")
+            .of_kind(ProblemKind::Missing);
+        Problems::from_iter([problem.with_hint(hint)]).into()
+    }
+
+    /// A text in the place of an address, which names no driver.
+    #[cold]
+    fn no_address(&self, node: &Node, text: &str, instance: &str) -> Error {
+        let path = format!("{instance}.url");
         let problem =
-            Problem::new(instance, settings.origin().clone(), "no driver is named").with_hint(hint);
-        Problems::from_iter([problem]).into()
+            Problem::new(path, node.origin().clone(), "an address has the form driver://…");
+        let driver = text.trim().split(':').next().unwrap_or_default();
+        let hint = match self.0.registry.find(driver) {
+            Ok(driver) => format!("write driver = {0:?}, or the address {0}://…", driver.label()),
+            Err(_) => format!("the drivers are {}", listed(&self.0.registry.names())),
+        };
+        Problems::from_iter([problem.with_hint(hint)]).into()
     }
 }
 
@@ -326,6 +355,14 @@ fn choice_of(node: &Node) -> Option<PolicyChoice> {
         }
         _ => None,
     }
+}
+
+/// What is required by settings whose other keys are wrong.
+fn required_in(settings: &Settings) -> Vec<String> {
+    let items = settings.child("require").and_then(Node::as_list).unwrap_or_default();
+    // What is no text keeps its position, and is told where it is decoded.
+    let words: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+    words.unwrap_or_default()
 }
 
 /// What a policy says of itself, each mistake at the place of its setting.

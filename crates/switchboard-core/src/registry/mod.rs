@@ -24,7 +24,7 @@ pub use descriptor::{Descriptor, DriverInfo};
 pub(crate) use factory::Registered;
 use factory::Typed;
 
-use crate::name::{Name, NameTable, interned, nearest, shortened};
+use crate::name::{Name, NameTable, interned, nearest, quoted};
 use crate::sync::Mutex;
 use crate::{
     BuildContext, Erase, Error, ErrorKind, InstanceSettings, Result, Settings, ShownSetting,
@@ -253,7 +253,7 @@ impl<S: Subsystem> Registry<S> {
         let names = self.names();
         let error = Error::new(ErrorKind::NotRegistered, "no driver of that name is registered")
             .with_context("subsystem", S::NAME)
-            .with_context("driver", format_args!("{:?}", shortened(asked)))
+            .with_context("driver", quoted(asked))
             .with_context("available", listed(&names));
         let left_out = S::LEFT_OUT.iter().map(|left_out| left_out.driver);
         let known = names.iter().map(String::as_str).chain(left_out);

@@ -11,7 +11,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer as _, Unexpected, Visito
 use serde::forward_to_deserialize_any;
 
 use super::path::{self, Step};
-use super::{Node, Origin, Settings, Value, View, untyped};
+use super::{Node, Origin, ProblemKind, Settings, Value, View, untyped};
 
 /// Why serde refused the tree. Holds no value of the tree, except what the type itself says.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Failure {
     pub(super) origin: Option<Origin>,
     /// Whether the message is the type's own, and may quote the value.
     pub(super) may_quote: bool,
+    pub(super) kind: ProblemKind,
     /// From the failing node up to the root.
     steps: Vec<OwnedStep>,
 }
@@ -156,7 +157,8 @@ impl de::Error for Failure {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(format_args!("the setting `{field}` is missing"))
+        let missing = Self::new(format_args!("the setting `{field}` is missing"));
+        Self { kind: ProblemKind::Missing, ..missing }
     }
 
     fn duplicate_field(field: &'static str) -> Self {
@@ -167,7 +169,8 @@ impl de::Error for Failure {
 impl Failure {
     fn new(message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        Self { message, hint: None, origin: None, may_quote: false, steps: Vec::new() }
+        let kind = ProblemKind::Wrong;
+        Self { message, hint: None, origin: None, may_quote: false, kind, steps: Vec::new() }
     }
 
     fn hint_names(mut self, names: &[&str]) -> Self {

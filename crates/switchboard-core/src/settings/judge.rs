@@ -75,6 +75,7 @@ pub(super) fn problem_of(failure: Failure, settings: &Settings) -> Problem {
     };
     let mut problem = Problem::new(path, failure.origin.unwrap_or_default(), message);
     problem.hint = failure.hint;
+    problem.kind = failure.kind;
     problem
 }
 

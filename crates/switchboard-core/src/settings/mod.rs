@@ -36,7 +36,7 @@ use crate::sync::Mutex;
 
 pub use none::NoSettings;
 pub use origin::Origin;
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, ProblemKind, Problems};
 pub use secret::Secret;
 pub use shown::ShownSetting;
 pub use units::{ByteSize, DurationText, Rate, UnitError, duration};
@@ -289,6 +289,19 @@ impl Settings {
             Err(failure) => judge::of_refused(mistakes, failure, tree, &ask),
         };
         Err(Problems::from_iter(problems).under(prefix).into())
+    }
+
+    /// These settings, which stand at `prefix`, without those that `problems` are about.
+    pub(crate) fn without(&self, prefix: &str, problems: &Problems) -> Self {
+        let mut rest = self.clone();
+        let mut paths: Vec<&str> = problems.iter().map(|problem| &*problem.path).collect();
+        // The last first, so that the items of a list stay where they are.
+        paths.sort_unstable();
+        for path in paths.into_iter().rev() {
+            let inner = path.strip_prefix(prefix).unwrap_or(path);
+            path::remove(&mut rest, inner.strip_prefix('.').unwrap_or(inner));
+        }
+        rest
     }
 
     /// Whether some value stands too deep for code that calls itself for each level.

@@ -70,6 +70,23 @@ pub(super) fn find<'t>(table: &'t Settings, path: &str) -> Option<&'t Node> {
     Some(node)
 }
 
+/// Takes out the setting at `path`, or the innermost table that lacks it. What is in a list goes with
+/// the whole list.
+pub(super) fn remove(table: &mut Settings, path: &str) {
+    let Some((first, rest)) = token(path) else { return };
+    let Some(key) = table.keys().find(|key| *key == first || quoted(key) == first) else { return };
+    let key = key.to_owned();
+    if let Some(rest) = rest.strip_prefix('.')
+        && let Some(Value::Table(inner)) = table.child_mut(&key).map(Node::value_mut)
+    {
+        let (next, _) = token(rest).unwrap_or_default();
+        if child(inner, next).is_some() {
+            return remove(inner, rest);
+        }
+    }
+    table.remove(&key);
+}
+
 fn child<'t>(table: &'t Settings, token: &str) -> Option<&'t Node> {
     if token.starts_with('"') {
         return table.iter().find(|(key, _)| quoted(key) == token).map(|(_, node)| node);

@@ -21,6 +21,21 @@ pub struct Problem {
     pub message: String,
     /// What could be done about it.
     pub hint: Option<String>,
+    /// What kind of mistake it is.
+    pub kind: ProblemKind,
+}
+
+/// Whether a mistake is in what was written, or is that something was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// What is written is wrong, whatever else may be written elsewhere.
+    #[default]
+    Wrong,
+    /// Something has to be set and is not: another layer or file may set it.
+    Missing,
+    /// A name is referred to that nobody has: another layer or file may declare it.
+    Unknown,
 }
 
 /// All mistakes of some settings, ordered by their place in the file, then by path.
@@ -33,7 +48,25 @@ impl Problem {
     /// A mistake at `path`, which was written at `origin`.
     #[must_use]
     pub fn new(path: impl Into<String>, origin: Origin, message: impl Into<String>) -> Self {
-        Self { path: path.into(), origin, message: message.into(), hint: None }
+        Self {
+            path: path.into(),
+            origin,
+            message: message.into(),
+            hint: None,
+            kind: ProblemKind::Wrong,
+        }
+    }
+
+    /// The same mistake, of that kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ProblemKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Whether it may be that what is missing stands in a file that could not be read.
+    pub fn is_of_absence(&self) -> bool {
+        self.kind != ProblemKind::Wrong
     }
 
     /// The same mistake with advice.

@@ -10,10 +10,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
+use crate::Name;
+
 use super::number::{BOUNDS, Bound, Number, integer_bounds};
 use super::path::{self, Step};
-use super::words::{self, choices_hint, excerpt, nearest, one_of};
-use super::{Node, Problem, Settings, Value, View, units, untyped};
+use super::words::{self, choices_hint, nearest, one_of};
+use super::{Node, Problem, ProblemKind, Settings, Value, View, units, untyped};
 
 /// A mistake, and what serde may say about it.
 #[derive(Debug)]
@@ -244,7 +246,13 @@ impl<'s, 't> Walk<'s, 't> {
         let is_listed = spot.view.is_list() && types.contains(&"object");
         let class = if is_listed { Class::Listed } else { Class::Shape };
         let message = format!("expected {}, found {}", words::types(types), spot.view.kind());
-        self.mistake(class, spot, message)
+        let mistake = self.mistake(class, spot, message);
+        match spot.view.text() {
+            Some(text) if types.contains(&"boolean") && words::is_yes_or_no(text) => {
+                mistake.hint("write true or false")
+            }
+            _ => mistake,
+        }
     }
 
     /// `const` and `enum`.
@@ -278,23 +286,28 @@ impl<'s, 't> Walk<'s, 't> {
         found: &mut Findings<'s, 't>,
     ) {
         let Some(value) = spot.view.value().and_then(Number::of) else { return };
-        // What serde refuses as well comes first: of two mistakes in the same words the first stays.
         let format = schema.get("format").and_then(Json::as_str).and_then(integer_bounds);
+        let mut broken: Vec<(&str, Number)> = Vec::new();
         if let (Some((min, max)), Number::Whole(whole)) = (format, value) {
-            if whole < min {
-                let (words, bound) = ("at least", Number::Whole(min));
-                found.mistakes.push(self.out_of_range(Class::Shape, spot, value, words, bound));
-            }
-            if whole > max {
-                let (words, bound) = ("at most", Number::Whole(max));
-                found.mistakes.push(self.out_of_range(Class::Shape, spot, value, words, bound));
-            }
+            broken.extend((whole < min).then_some(("at least", Number::Whole(min))));
+            broken.extend((whole > max).then_some(("at most", Number::Whole(max))));
         }
+        // Serde refuses what does not fit into the type, and only that.
+        let class = if broken.is_empty() { Class::Limit } else { Class::Shape };
         for Bound { keyword, words, holds } in BOUNDS {
             let Some(bound) = schema.get(keyword).and_then(Number::of_json) else { continue };
             if !value.order(bound).is_some_and(holds) {
-                found.mistakes.push(self.out_of_range(Class::Limit, spot, value, words, bound));
+                broken.push((words, bound));
             }
+        }
+        // Who keeps the narrowest keeps the others as well.
+        let narrowest = broken.into_iter().reduce(|one, other| {
+            let is_lower = matches!(other.0, "at least" | "more than");
+            let wider = if is_lower { Ordering::Less } else { Ordering::Greater };
+            if other.1.order(one.1) == Some(wider) { one } else { other }
+        });
+        if let Some((words, bound)) = narrowest {
+            found.mistakes.push(self.out_of_range(class, spot, value, words, bound));
         }
     }
 
@@ -620,14 +633,18 @@ impl<'s, 't> Walk<'s, 't> {
     fn missing(&self, spot: Spot<'t>, key: &str) -> Mistake<'t> {
         let mut mistake = self.mistake(Class::Missing, spot, "this setting is missing");
         path::push(&mut mistake.problem.path, Step::Key(key));
+        mistake.problem.kind = ProblemKind::Missing;
         mistake
     }
 
     fn not_a_choice(&self, spot: Spot<'t>, text: &str, names: &[&str]) -> Mistake<'t> {
         if spot.secret {
-            return self.mistake(Class::Shape, spot, "not one of the known names");
+            return self.mistake(Class::Shape, spot, NOT_A_CHOICE);
         }
-        let message = format!("`{}` is not one of the known names", excerpt(text));
+        let message = match Name::quotable(text) {
+            Some(name) => format!("`{name}` is {NOT_A_CHOICE}"),
+            None => NOT_A_CHOICE.to_owned(),
+        };
         let hint = match nearest(text, names) {
             Some(name) => choices_hint(&format!("did you mean `{name}`? "), names),
             None => choices_hint("", names),
@@ -841,6 +858,8 @@ fn is_same(view: View<'_>, choice: &Json) -> bool {
         _ => false,
     }
 }
+
+const NOT_A_CHOICE: &str = "not one of the known names";
 
 const TEXT_LENGTH: [&str; 3] = ["minLength", "maxLength", "characters"];
 const LIST_LENGTH: [&str; 3] = ["minItems", "maxItems", "items"];

@@ -30,6 +30,11 @@ pub(super) fn one_of(choices: &[String]) -> String {
     }
 }
 
+/// Whether a text is what other notations take for a truth value.
+pub(super) fn is_yes_or_no(text: &str) -> bool {
+    ["yes", "no", "on", "off", "y", "n"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 /// A hint that lists names after `opening`.
 pub(super) fn choices_hint(opening: &str, names: &[&str]) -> String {
     let shown = names.len().min(CHOICES_MAX);

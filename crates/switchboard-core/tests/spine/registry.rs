@@ -116,16 +116,15 @@ fn a_driver_describes_itself_before_anything_is_built() {
 }
 
 #[test]
-fn a_name_that_cannot_be_one_is_an_error_with_its_spelling_and_place_and_changes_nothing() {
+fn a_name_that_cannot_be_one_is_an_error_with_its_place_and_changes_nothing() {
     let (registry, script) = registry_of(&["paper"]);
     let long = "x".repeat(64);
     for name in ["", "  \t", "größe", "İstanbul", "pap\u{131}r", "a.b", "a b", &long] {
         let line = (line!() + 1).to_string();
         let error = add(&registry, &script, name, "never").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name:?}");
-        let written = format!("{name:?}");
-        let kept = error.context_value("name").unwrap();
-        assert!(kept == written || name == long && kept.ends_with("x…\""), "{kept}");
+        let quoted = Name::quotable(name).map(|name| format!("{name:?}"));
+        assert_eq!(error.context_value("name"), quoted.as_deref());
         let place = error.context_value("place").unwrap();
         assert!(place.contains("registry.rs") && place.contains(&line), "{place}");
         let error = add(&registry, &script, Descriptor::new("fine").alias(name), "never");
@@ -180,7 +179,7 @@ async fn an_unknown_driver_is_an_error_that_lists_all_and_names_the_nearest() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotRegistered);
     assert_eq!(error.context_value("subsystem"), Some("desk"));
-    assert_eq!(error.context_value("driver"), Some("\" Papre\""));
+    assert_eq!(error.context_value("driver"), Some("\"Papre\""));
     assert_eq!(error.context_value("available"), Some("glass, paper, wood"));
     assert_eq!(error.hints().collect::<Vec<_>>(), ["did you mean \"paper\"?"]);
 }
