@@ -47,6 +47,7 @@ impl Variables {
                 overlay.lay_mapped(mapped, name, text);
             }
         }
+        overlay.problems.extend(self.nearly_prefixed(overlay.tree, defaults));
         // Only the variables of one kind can contradict each other: the prefixed ones come after.
         overlay.set.clear();
         for (name, parts, text) in self.prefixed(&mut overlay.problems) {
@@ -69,6 +70,32 @@ impl Variables {
         }
         found.sort_by_key(|(_, parts, _)| parts.len());
         found
+    }
+
+    /// Variables that miss one underscore behind the prefix, and would set something in a known section.
+    fn nearly_prefixed(&self, tree: &Settings, defaults: &Settings) -> Vec<Problem> {
+        let is_section = |part: &str| {
+            let mut keys = tree.keys().chain(defaults.keys());
+            keys.any(|key| is_same(key, part))
+        };
+        let is_mapped = |name: &str| self.mapped.iter().any(|mapped| mapped.variable == name);
+        let mut problems = Vec::new();
+        for name in self.given.keys().filter(|name| !is_mapped(name)) {
+            let start = name.split_at_checked(self.prefix.len());
+            let Some((start, rest)) = start else { continue };
+            let Some(rest) = rest.strip_prefix('_').filter(|rest| !rest.starts_with('_')) else {
+                continue;
+            };
+            let Some((section, _)) = rest.split_once(BETWEEN) else { continue };
+            if start.eq_ignore_ascii_case(&self.prefix) && is_section(section) {
+                let path = rest.split(BETWEEN).collect::<Vec<_>>().join(".").to_ascii_lowercase();
+                let message =
+                    "is not read: two underscores stand between the prefix and the section";
+                let problem = Problem::new(path, Origin::variable(&**name), message);
+                problems.push(problem.with_hint(format!("did you mean {start}{BETWEEN}{rest}?")));
+            }
+        }
+        problems
     }
 
     fn without_prefix<'n>(&self, name: &'n str) -> Option<&'n str> {

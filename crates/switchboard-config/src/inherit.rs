@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 
-use switchboard_core::settings::{Node, Value};
-use switchboard_core::{Origin, Problem, Settings};
+use switchboard_core::settings::{Node, ProblemKind, Value};
+use switchboard_core::{Name, Origin, Problem, Settings};
 
 use crate::tree;
 
@@ -25,7 +25,8 @@ pub(crate) struct Inherited {
 ///
 /// Where not every file could be read, an unknown base is no mistake: it may be in one of those.
 pub(crate) fn inherit(tree: &mut Settings, deeper: &[Vec<String>], is_complete: bool) -> Inherited {
-    let mut work = Work { is_complete, room: SETTINGS_MAX, ..Work::default() };
+    let mut work =
+        Work { is_complete, room: SETTINGS_MAX, text_room: TEXT_BYTES_MAX, ..Work::default() };
     // The innermost first, so that a provider is finished when its section is looked at.
     for keys in deeper {
         let path = keys.iter().fold(String::new(), |path, key| tree::below(&path, key));
@@ -56,8 +57,10 @@ fn table_at<'t>(tree: &'t mut Settings, keys: &[String]) -> Option<&'t mut Setti
 #[derive(Default)]
 struct Work {
     is_complete: bool,
-    /// How many more settings may be made by inheriting.
+    /// How many more settings may be made by inheriting, and how many more bytes of text.
     room: usize,
+    text_room: usize,
+    is_full: bool,
     hints: usize,
     done: Inherited,
 }
@@ -131,6 +134,11 @@ impl Work {
             } else {
                 let message = format!("expected true or false, found {}", said.value().kind());
                 self.refuse(&own, "abstract", &said, message);
+                let is_word = tree::text_of(&said).is_some();
+                let told = self.done.problems.last_mut().filter(|_| is_word);
+                if let Some(problem) = told {
+                    problem.hint = Some("write true or false".to_owned());
+                }
             }
         }
         member
@@ -220,7 +228,7 @@ impl Work {
         let found = match base {
             None => Err(self.unknown(path, members, child, &name, said)),
             Some(base) if members[base].state == State::Failed => Err(None),
-            Some(base) => self.base(path, members, child, (base, said)).map_err(Some),
+            Some(base) => self.base(path, members, child, (base, said)),
         };
         match found {
             Ok(base) => members[child].lie_over(base),
@@ -239,24 +247,27 @@ impl Work {
         members: &[Member],
         child: usize,
         (base, said): (usize, Origin),
-    ) -> Result<Settings, Problem> {
+    ) -> Result<Settings, Option<Problem>> {
         let at = || tree::below(&tree::below(path, &members[child].key), "extends");
         let name = tree::below(path, &members[base].key);
         let Some(table) = tree::as_instance(&members[base].node) else {
             let kind = members[base].node.value().kind();
-            return Err(Problem::new(
-                at(),
-                said,
-                format!("`{name}` cannot be extended: it is {kind}"),
-            ));
+            let message = format!("`{name}` cannot be extended: it is {kind}");
+            return Err(Some(Problem::new(at(), said, message)));
         };
-        let size = tree::count(&table);
-        if size > self.room {
-            let message = format!("inheriting makes more than {SETTINGS_MAX} settings");
-            return Err(Problem::new(at(), said, message));
-        }
-        self.room -= size;
-        Ok(table)
+        let (count, bytes) = tree::size(&table);
+        let message = if count > self.room {
+            format!("inheriting makes more than {SETTINGS_MAX} settings")
+        } else if bytes > self.text_room {
+            format!("inheriting makes more than {} MiB of text", TEXT_BYTES_MAX / (1024 * 1024))
+        } else {
+            self.room -= count;
+            self.text_room -= bytes;
+            return Ok(table);
+        };
+        // Once is enough: there is hardly room for anything that follows.
+        let is_told = std::mem::replace(&mut self.is_full, true);
+        Err((!is_told).then(|| Problem::new(at(), said, message)))
     }
 
     fn unknown(
@@ -271,8 +282,10 @@ impl Work {
             return None;
         }
         let at = tree::below(&tree::below(path, &members[child].key), "extends");
-        let message = format!("there is no `{}` in `{path}` to extend", tree::shortened(name));
-        let problem = Problem::new(at, said, message);
+        let message = Name::told(name, "the name of a sibling", |name| {
+            format!("there is no `{name}` in `{path}` to extend")
+        });
+        let problem = Problem::new(at, said, message).of_kind(ProblemKind::Unknown);
         self.hints += 1;
         if self.hints > HINTS_MAX {
             return Some(problem);
@@ -316,6 +329,9 @@ fn truth_of(node: &Node) -> Option<bool> {
 
 /// How many settings inheriting may make: a few short lines could make any number.
 const SETTINGS_MAX: usize = 400_000;
+
+/// How much text, keys included, inheriting may make, in bytes: a base may hold as much as a file does.
+const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many members of a circle are named.
 const CIRCLE_SHOWN_MAX: usize = 16;

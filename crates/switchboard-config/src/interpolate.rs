@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use switchboard_core::settings::{Node, Value};
 use switchboard_core::{Origin, Problem, Settings};
@@ -16,22 +17,35 @@ use crate::tree;
 
 /// Fills in every string of `tree` that comes from a file.
 ///
-/// Returns all mistakes, and the files that were asked for.
+/// What came of it, beside the changed tree.
+#[derive(Debug, Default)]
+pub(crate) struct Interpolated {
+    pub(crate) problems: Vec<Problem>,
+    /// The files that were asked for.
+    pub(crate) asked: Vec<PathBuf>,
+    /// The tables whose driver cannot be known, because it or the address could not be filled in.
+    pub(crate) without_driver: Vec<(Origin, String)>,
+}
+
+/// A text that cannot be filled in becomes nothing, or what it says of itself up to the scheme of an
+/// address: nobody takes the text for what was meant.
 pub(crate) fn interpolate(
     tree: &mut Settings,
     variables: &BTreeMap<String, String>,
-) -> (Vec<Problem>, Vec<PathBuf>) {
+) -> Interpolated {
     let mut filling = Filling {
         variables,
         targets: HashMap::new(),
         asked: Vec::new(),
         room: FILLED_BYTES_MAX,
         is_full: false,
+        without_driver: Vec::new(),
         problems: Vec::new(),
         problems_max: 0,
     };
     filling.table("", tree);
-    (filling.problems, filling.asked)
+    let Filling { problems, asked, without_driver, .. } = filling;
+    Interpolated { problems, asked, without_driver }
 }
 
 /// A mistake for every key of a file that holds `${`: keys are not filled in.
@@ -86,11 +100,12 @@ fn protect_node(node: &mut Node) {
 struct Filling<'v> {
     variables: &'v BTreeMap<String, String>,
     /// What the files hold that have been read, or why they do not.
-    targets: HashMap<PathBuf, Result<String, String>>,
+    targets: HashMap<PathBuf, Result<Rc<str>, Rc<str>>>,
     asked: Vec<PathBuf>,
     /// How many more bytes may be filled in.
     room: usize,
     is_full: bool,
+    without_driver: Vec<(Origin, String)>,
     problems: Vec<Problem>,
     /// How many mistakes there may be at the end of the string that is filled in now.
     problems_max: usize,
@@ -105,10 +120,18 @@ struct Spot<'s> {
 
 impl Filling<'_> {
     fn table(&mut self, path: &str, table: &mut Settings) {
+        let told = self.problems.len();
+        let mut is_about_driver = false;
         for (key, node) in table.iter_mut() {
             if may_need_filling(node) {
+                let told = self.problems.len();
                 self.node(&tree::below(path, key), node);
+                is_about_driver |= DRIVER_KEYS.contains(&key) && self.problems.len() > told;
             }
+        }
+        let names_driver = || table.child("driver").and_then(tree::text_of).is_some();
+        if self.problems.len() > told && is_about_driver && !names_driver() {
+            self.without_driver.push((table.origin().clone(), path.to_owned()));
         }
     }
 
@@ -131,15 +154,13 @@ impl Filling<'_> {
                 }
                 let folder = file.parent().unwrap_or(Path::new(""));
                 let spot = Spot { path, origin: &origin, folder };
-                if let Some(filled) = self.text(text, &spot) {
-                    *value = filled;
-                }
+                *value = self.text(text, &spot);
             }
         }
     }
 
-    /// What a text becomes, unless something is wrong with it.
-    fn text(&mut self, text: &str, spot: &Spot<'_>) -> Option<Value> {
+    /// What a text becomes.
+    fn text(&mut self, text: &str, spot: &Spot<'_>) -> Value {
         let mut parser = Parser { rest: text, mistakes: Vec::new() };
         let pieces = parser.pieces(0).0;
         let told = self.problems.len();
@@ -148,18 +169,21 @@ impl Filling<'_> {
             self.refuse(spot, mistake, Some(FORMS));
         }
         let filled = self.fill(&pieces, spot);
-        if self.problems.len() > told {
-            return None;
+        if self.problems.len() > told || self.is_full {
+            return unfilled(&pieces);
         }
-        Some(match pieces.as_slice() {
+        match pieces.as_slice() {
             [Piece::Variable(..) | Piece::File(_)] => Value::Untyped(filled),
             _ => Value::String(filled),
-        })
+        }
     }
 
     fn fill(&mut self, pieces: &[Piece<'_>], spot: &Spot<'_>) -> String {
         let mut filled = String::new();
         for piece in pieces {
+            if self.is_full {
+                break;
+            }
             match piece {
                 Piece::Text(text) => self.add(&mut filled, text, spot),
                 Piece::File(path) => self.file(&mut filled, path, spot),
@@ -203,7 +227,8 @@ impl Filling<'_> {
                 return self.refuse(spot, message, None);
             }
             self.asked.push(target.clone());
-            self.targets.insert(target.clone(), content(&target));
+            let content = content(&target).map(Rc::from).map_err(Rc::from);
+            self.targets.insert(target.clone(), content);
         }
         match self.targets.get(&target).cloned() {
             Some(Ok(text)) => self.add(filled, &text, spot),
@@ -233,6 +258,15 @@ impl Filling<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+/// What stays of a text that could not be filled in: which driver is meant, if it says so itself.
+fn unfilled(pieces: &[Piece<'_>]) -> Value {
+    let scheme = pieces.first().and_then(|piece| match piece {
+        Piece::Text(text) => text.find("://").map(|at| text[..at + 3].to_owned()),
+        _ => None,
+    });
+    scheme.map_or(Value::Null, Value::String)
 }
 
 /// Most values of a tree are plain, and need no path of their own.
@@ -414,6 +448,9 @@ fn nameless(name: &str) -> String {
 
 const FORMS: &str =
     "write ${NAME}, ${NAME:-default}, ${NAME:?reason} or ${file:path}, and $$ for $";
+
+/// The keys that say which driver an instance has.
+const DRIVER_KEYS: [&str; 2] = ["driver", "url"];
 
 /// How large a file may be that is filled in, in bytes.
 const TARGET_BYTES_MAX: usize = 1024 * 1024;

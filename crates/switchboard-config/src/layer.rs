@@ -96,12 +96,8 @@ impl<T: DeserializeOwned + JsonSchema + 'static> Layer<T> {
     pub fn check(&self) -> Result<()> {
         let Err(error) = self.settings.decode::<T>() else { return Ok(()) };
         let Some(problems) = error.find::<Problems>() else { return Err(error) };
-        let is_there = |path: &str| path.is_empty() || self.settings.get(path).is_some();
-        let said: Problems = problems
-            .iter()
-            .filter(|problem| is_there(&problem.path) && !problem.message.ends_with(MISSING))
-            .cloned()
-            .collect();
+        let said = problems.iter().filter(|problem| !problem.is_of_absence());
+        let said: Problems = said.cloned().collect();
         if said.is_empty() { Ok(()) } else { Err(said.into()) }
     }
 
@@ -139,6 +135,3 @@ impl<T> fmt::Debug for Layer<T> {
         fmt::Debug::fmt(&self.settings, f)
     }
 }
-
-/// How the message about a setting that is not there ends.
-const MISSING: &str = "is missing";

@@ -59,6 +59,6 @@ mod tree;
 
 pub use layer::Layer;
 pub use loader::{Loaded, Loader};
-pub use parse::{FILE_BYTES_MAX, Format, NODES_MAX, Parsed, parse, read_file};
+pub use parse::{FILE_BYTES_MAX, Format, NODES_MAX, Parsed, parse};
 pub use report::{Coloured, Report};
 pub use source::{Source, Sources};

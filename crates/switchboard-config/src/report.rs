@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use switchboard_core::{Origin, Problem, Problems};
@@ -127,7 +128,8 @@ impl<'a> Report<'a> {
         let mut variables = BTreeSet::new();
         for problem in &self.problems {
             match &problem.origin {
-                Origin::File { path, .. } => drop(files.insert(path)),
+                Origin::File { path, .. } => drop(files.insert(&**path)),
+                Origin::Code { file, .. } => drop(files.insert(Path::new(file))),
                 Origin::Variable { name } => drop(variables.insert(name)),
                 _ => {}
             }

@@ -126,15 +126,17 @@ pub(crate) fn is_too_deep(tree: &Settings) -> bool {
     !level.is_empty()
 }
 
-/// How many values there are below this table.
-pub(crate) fn count(tree: &Settings) -> usize {
-    let mut count = 0;
+/// How many values there are below this table, and how many bytes their texts and keys have.
+pub(crate) fn size(tree: &Settings) -> (usize, usize) {
+    let keys = |table: &Settings| table.keys().map(str::len).sum::<usize>();
+    let (mut count, mut bytes) = (0, keys(tree));
     let mut waiting: Vec<&Node> = tree.iter().map(|(_, node)| node).collect();
     while let Some(node) = waiting.pop() {
         count += 1;
+        bytes += text_of(node).map_or(0, str::len) + node.as_table().map_or(0, keys);
         waiting.extend(children(node));
     }
-    count
+    (count, bytes)
 }
 
 /// How much of a name is compared, and repeated in messages, in characters.

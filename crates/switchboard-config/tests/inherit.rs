@@ -133,7 +133,8 @@ fn a_wrong_type_is_a_mistake_at_its_place_each() {
         mistakes(&text(wrong).load()),
         [
             "switchboard.toml:2:11: cache.a.extends: expected the name of a sibling, found a list",
-            "switchboard.toml:3:12: cache.a.abstract: expected true or false, found a string",
+            "switchboard.toml:3:12: cache.a.abstract: expected true or false, found a string; \
+             write true or false",
             "switchboard.toml:5:11: cache.b.extends: must not be empty",
         ]
     );

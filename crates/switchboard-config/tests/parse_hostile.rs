@@ -1,10 +1,9 @@
 //! Files that are made to break their reader: a clear mistake, in bounded time and memory.
 
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use switchboard_config::{FILE_BYTES_MAX, Format, NODES_MAX, Parsed, parse, read_file};
+use switchboard_config::{FILE_BYTES_MAX, Format, NODES_MAX, Parsed, parse};
 use switchboard_core::{Origin, Settings};
 
 const DEEP: usize = 100_000;
@@ -174,46 +173,6 @@ fn a_text_that_is_too_long_is_refused() {
     let parsed = parse(Path::new("x"), &bytes, Format::Toml);
     check_only(&parsed, (1, 1), "the file is larger than 4 MiB");
     assert!(parse(Path::new("x"), &bytes[1..], Format::Toml).settings.is_some());
-}
-
-#[test]
-fn a_file_that_is_too_large_is_not_read() {
-    let folder = folder("large");
-    let file = std::fs::File::create(folder.join("a.toml")).expect("a file");
-    file.set_len(10 * 1024 * 1024).expect("its size");
-    let error = read_file(&folder.join("a.toml")).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.to_string()),
-        (ErrorKind::FileTooLarge, "it is larger than 4 MiB".into())
-    );
-    file.set_len(FILE_BYTES_MAX as u64).expect("its size");
-    assert_eq!(
-        read_file(&folder.join("a.toml")).map(|bytes| bytes.len()).ok(),
-        Some(FILE_BYTES_MAX)
-    );
-    assert_eq!(read_file(&folder).unwrap_err().kind(), ErrorKind::IsADirectory);
-    assert_eq!(read_file(&folder.join("b.toml")).unwrap_err().kind(), ErrorKind::NotFound);
-    std::fs::remove_dir_all(folder).expect("the folder can be removed");
-}
-
-/// A file that says it is empty and never ends, and one that waits for a writer.
-#[cfg(unix)]
-#[test]
-fn a_device_or_a_pipe_is_not_read() {
-    assert_eq!(read_file(Path::new("/dev/zero")).unwrap_err().kind(), ErrorKind::InvalidInput);
-    let folder = folder("pipe");
-    let pipe = folder.join("a.toml");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
-    assert!(made.success());
-    assert_eq!(read_file(&pipe).unwrap_err().kind(), ErrorKind::InvalidInput);
-    std::fs::remove_dir_all(folder).expect("the folder can be removed");
-}
-
-fn folder(name: &str) -> std::path::PathBuf {
-    let folder =
-        std::env::temp_dir().join(format!("switchboard-parse-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{error}"));
-    folder
 }
 
 fn check_only(parsed: &Parsed, place: (u32, u32), message: &str) {

@@ -102,7 +102,7 @@ error: cache.main.url: wrong
 error: a: wrong
   --> src/main.rs:3:9
 
-3 mistakes in 1 file and 1 variable
+3 mistakes in 2 files and 1 variable
 ",
     );
 }

@@ -24,6 +24,8 @@ pub(super) struct Files {
     /// Those that were read, and those that could come.
     pub(super) watched: Vec<PathBuf>,
     pub(super) problems: Vec<Problem>,
+    /// Keys that cannot be what they are meant to be.
+    pub(super) wrong_keys: Vec<Problem>,
     /// How many could not be read or parsed.
     pub(super) unread: usize,
 }
@@ -63,7 +65,7 @@ impl Files {
         self.problems.extend(parsed.problems);
         match parsed.settings {
             Some(settings) => {
-                self.problems.extend(interpolate::check_keys(&settings));
+                self.wrong_keys.extend(interpolate::check_keys(&settings));
                 tree.merge(settings);
             }
             None => self.unread += 1,
@@ -79,7 +81,7 @@ impl Files {
     ) {
         if !is_plain(&profile.name) {
             let message = "the name of a profile has letters, digits, '-' and '_' only";
-            self.problems.push(Problem::new("", profile.origin.clone(), message));
+            self.refuse_with(Problem::new("", profile.origin.clone(), message));
             return;
         }
         let files = beside.iter().filter_map(|input| match input {
@@ -117,12 +119,11 @@ impl Files {
     }
 
     fn unknown_profile<'p>(&mut self, profile: &Profile, files: impl Iterator<Item = &'p Path>) {
-        let name = tree::shortened(&profile.name);
-        let message = format!("no file is there for the profile `{name}`");
+        let message = format!("no file is there for the profile `{}`", profile.name);
         let problem = Problem::new("", profile.origin.clone(), message);
         let known: Vec<String> = files.flat_map(profiles_beside).collect();
         let near = tree::nearest(&profile.name, known.iter().map(String::as_str));
-        self.problems.push(match near {
+        self.refuse_with(match near {
             Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
             None => problem,
         });

@@ -7,6 +7,7 @@ use switchboard_core::{Origin, Problem, Problems, Result, Settings};
 
 use super::files::Files;
 use crate::inherit::Inherited;
+use crate::interpolate::Interpolated;
 use crate::{Sources, tree};
 
 /// The settings, and all that is wrong with them so far.
@@ -23,15 +24,41 @@ pub struct Loaded {
     /// were filled in.
     pub files: Vec<PathBuf>,
     unread: usize,
-    /// Settings that stayed what they were because of a mistake in themselves.
-    unfilled: HashSet<String>,
-    /// Tables that should have inherited and could not, with where they were opened.
-    left_alone: Vec<(String, Origin)>,
+    /// Settings and keys that are not what they were meant to be because of a mistake in themselves.
+    wrong: Places,
+    /// Tables that lack what they should have inherited, and those whose driver cannot be known.
+    lacking: Places,
     seen: HashSet<Mark>,
 }
 
 /// What makes two mistakes one: an inherited one has several paths, and one place.
 type Mark = (Origin, String, String);
+
+/// Places of settings. One in a file is exact; a variable or a line of code may say several settings,
+/// which are told apart by their paths.
+#[derive(Debug, Default)]
+struct Places {
+    in_files: HashSet<Origin>,
+    others: Vec<(Origin, String)>,
+}
+
+impl Places {
+    fn insert(&mut self, origin: Origin, path: &str) {
+        if matches!(origin, Origin::File { .. }) {
+            self.in_files.insert(origin);
+        } else {
+            self.others.push((origin, path.to_ascii_lowercase()));
+        }
+    }
+
+    fn has(&self, problem: &Problem) -> bool {
+        let path = || problem.path.to_ascii_lowercase();
+        let is_of = |(origin, upper): &(Origin, String)| {
+            *origin == problem.origin && tree::is_at_or_below(&path(), upper)
+        };
+        self.in_files.contains(&problem.origin) || self.others.iter().any(is_of)
+    }
+}
 
 impl Loaded {
     pub(super) fn of(files: Files) -> Self {
@@ -41,12 +68,16 @@ impl Loaded {
             sources: files.sources,
             files: Vec::new(),
             unread: files.unread,
-            unfilled: HashSet::new(),
-            left_alone: Vec::new(),
+            wrong: Places::default(),
+            lacking: Places::default(),
             seen: HashSet::new(),
         };
         loaded.note_files(files.watched);
+        for problem in &files.wrong_keys {
+            loaded.wrong.insert(problem.origin.clone(), &problem.path);
+        }
         loaded.note(files.problems);
+        loaded.note(files.wrong_keys);
         loaded
     }
 
@@ -58,7 +89,8 @@ impl Loaded {
 
     /// Adds what a check of the settings found wrong, less what is known already: the same mistake of
     /// a base in several that inherit it, and what only follows from a mistake of the load, like a wrong
-    /// address where a variable was not set, or a missing setting where a base was not found.
+    /// address where a variable was not set, or a missing setting where a base was not found. Where a
+    /// file could not be read, nothing is called missing or unknown: it may stand there.
     ///
     /// ```
     /// use switchboard_config::{Format, Loader};
@@ -89,15 +121,32 @@ impl Loaded {
     }
 
     /// Takes note of values that could not be filled in.
-    pub(super) fn note_unfilled(&mut self, problems: Vec<Problem>) {
-        self.unfilled.extend(problems.iter().map(|problem| problem.path.clone()));
+    pub(super) fn note_interpolated(&mut self, interpolated: Interpolated) {
+        let Interpolated { problems, asked, without_driver } = interpolated;
+        for problem in &problems {
+            self.wrong.insert(problem.origin.clone(), &problem.path);
+        }
+        for (table, path) in without_driver {
+            self.lacking.insert(table, &path);
+        }
+        self.note_files(asked);
         self.extend(problems);
     }
 
+    /// Takes note of tables that could not inherit, with all that is in them.
     pub(super) fn note_inherited(&mut self, inherited: Inherited) {
+        for problem in &inherited.problems {
+            self.wrong.insert(problem.origin.clone(), &problem.path);
+        }
         for path in inherited.left_alone {
-            let origin = self.settings.get(&path).map(|node| node.origin().clone());
-            self.left_alone.extend(origin.map(|origin| (path, origin)));
+            let Some(node) = self.settings.get(&path) else { continue };
+            let mut waiting = vec![node];
+            while let Some(node) = waiting.pop() {
+                waiting.extend(tree::children(node));
+                if node.as_table().is_some() {
+                    self.lacking.insert(node.origin().clone(), &path);
+                }
+            }
         }
         self.extend(inherited.problems);
     }
@@ -117,23 +166,8 @@ impl Loaded {
     }
 
     fn is_consequence(&self, problem: &Problem) -> bool {
-        let path = &problem.path;
-        let lacks = |(upper, origin): &(String, Origin)| {
-            *origin == problem.origin && tree::is_at_or_below(path, upper)
-        };
-        self.is_unfilled(path) || self.left_alone.iter().any(lacks)
-    }
-
-    /// Whether the setting at `path`, or one that it is part of, was not what it was meant to be.
-    fn is_unfilled(&self, path: &str) -> bool {
-        let mut upper = path;
-        loop {
-            if self.unfilled.contains(upper) {
-                return true;
-            }
-            let Some(end) = upper.rfind(['.', '[']) else { return false };
-            upper = &upper[..end];
-        }
+        let may_be_elsewhere = !self.is_complete() || self.lacking.has(problem);
+        self.wrong.has(problem) || (problem.is_of_absence() && may_be_elsewhere)
     }
 }
 

@@ -174,7 +174,10 @@ impl Loader {
     /// section do.
     #[must_use]
     pub fn inherit_in(mut self, path: &str) -> Self {
-        self.deeper.push(path.split('.').map(str::to_owned).collect());
+        let keys = path.split('.').map(str::to_owned).collect();
+        if !self.deeper.contains(&keys) {
+            self.deeper.push(keys);
+        }
         self
     }
 
@@ -191,11 +194,10 @@ impl Loader {
         let mut loaded = Loaded::of(files);
         self.lay_over(&mut tree, &mut loaded);
         let inherited = inherit::inherit(&mut tree, &self.deeper, loaded.is_complete());
-        let (unfilled, asked) = interpolate::interpolate(&mut tree, &self.variables.given);
+        let interpolated = interpolate::interpolate(&mut tree, &self.variables.given);
         loaded.settings = tree;
-        loaded.note_files(asked);
         loaded.note_inherited(inherited);
-        loaded.note_unfilled(unfilled);
+        loaded.note_interpolated(interpolated);
         loaded
     }
 

@@ -1,6 +1,6 @@
 //! One file becomes one tree of settings, each of which knows its line and column.
 //!
-//! Read in this order: [`parse`] and [`Parsed`]; [`Format`]; [`read_file`]; then `toml`, `yaml` and
+//! Read in this order: [`parse`] and [`Parsed`]; [`Format`]; then `toml`, `yaml` and
 //! `json`, which translate the events of one notation each, and `tree`, what the latter two build
 //! with. The three give the same tree for the same data. Variables, inheritance and what the
 //! settings mean are left to others.
@@ -12,8 +12,6 @@ mod tree;
 mod yaml;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use switchboard_core::{Origin, Problem, Settings};
@@ -85,34 +83,6 @@ pub fn parse(name: &Path, bytes: &[u8], format: Format) -> Parsed {
     reading.finish(settings.ok())
 }
 
-/// The content of a file, of which no more than [`FILE_BYTES_MAX`] bytes are ever held.
-///
-/// A problem says why it cannot be read; a file that is missing is told by the caller, who knows
-/// whether it has to be there.
-///
-/// # Errors
-///
-/// The error of the system, or [`FileTooLarge`](io::ErrorKind::FileTooLarge),
-/// [`IsADirectory`](io::ErrorKind::IsADirectory), or
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a pipe, a socket or a device.
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-    }
-    // Opening a pipe would wait for somebody to write to it.
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    if metadata.len() > FILE_BYTES_MAX as u64 {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    // The file may have grown since, and some that hold much say that they are empty.
-    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > FILE_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
-}
-
 impl Format {
     /// The notation of a file, by its extension.
     ///
@@ -144,11 +114,6 @@ fn unknown_extension(path: &Path) -> Problem {
     let message = "the name of the file does not say how it is written";
     Problem::new("", Origin::file(path, 1, 1), message)
         .with_hint("the known endings are .toml, .yaml, .yml and .json")
-}
-
-fn too_large() -> io::Error {
-    let message = format!("it is larger than {} MiB", FILE_BYTES_MAX / (1024 * 1024));
-    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// The text without its byte order mark, up to the first byte that no settings can hold.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use switchboard_core::{Origin, Problem, Settings};
+use switchboard_core::{Name, Origin, Problem, Settings};
 
 use super::Parsed;
 use crate::source::{Mark, Shown, Source};
@@ -78,8 +78,10 @@ impl<'t> Reading<'t> {
 
     /// Notes a text under `key`, which is shown only where such keys hold names.
     pub(super) fn mark_text(&mut self, span: Range<usize>, text: &str, key: Option<&str>) {
+        let is_open = !key.is_some_and(is_confidential);
         let is_shown = key.is_some_and(|key| NAMING_KEYS.contains(&key)) && is_name(text);
-        let is_quotable = is_name(text) && !key.is_some_and(is_confidential);
+        let is_shown = is_shown || (is_open && is_habit(text));
+        let is_quotable = is_open && is_name(text);
         let shown = match (is_shown, is_quotable) {
             (true, _) => Shown::Text,
             (_, true) => Shown::Quoted,
@@ -139,8 +141,12 @@ fn as_u32(count: usize) -> u32 {
 
 /// Whether it can be the name of something, and is no address, sentence or key.
 fn is_name(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.len() <= NAME_BYTES_MAX && !text.is_empty() && text.chars().all(is_part)
+    Name::quotable(text) == Some(text)
+}
+
+/// Whether it is a word that is meant for a truth value, and no secret of anybody.
+fn is_habit(text: &str) -> bool {
+    HABITS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Whether even a number under this key is nobody's business.
@@ -154,11 +160,11 @@ fn is_confidential(key: &str) -> bool {
 const NAMING_KEYS: [&str; 8] =
     ["driver", "default", "policy", "extends", "select", "members", "needs", "wants"];
 
+/// What other notations take for truth values.
+const HABITS: [&str; 6] = ["yes", "no", "on", "off", "true", "false"];
+
 const CONFIDENTIAL_PARTS: [&str; 5] = ["pass", "secret", "token", "credential", "apikey"];
 const CONFIDENTIAL_WORDS: [&str; 6] = ["key", "pin", "pwd", "auth", "salt", "code"];
-
-/// The longest name that is shown, in bytes; of other subsystems' names none is longer.
-const NAME_BYTES_MAX: usize = 63;
 
 /// The longest number that is shown, in bytes.
 const NUMBER_BYTES_MAX: usize = 20;
