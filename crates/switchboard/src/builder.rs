@@ -10,13 +10,15 @@ use serde::de::DeserializeOwned;
 use switchboard_cache::Caches;
 use switchboard_config::{Format, Loader};
 use switchboard_core::settings::{Node, Value};
-use switchboard_core::{Clock, Environment, Error, Origin, Registry, Result, Settings, Subsystem};
+use switchboard_core::{
+    Clock, Environment, Error, ErrorKind, Name, Origin, Registry, Result, Settings, Subsystem,
+};
 
 use crate::board::Switchboard;
 use crate::difference::Difference;
 use crate::kit::Kits;
 use crate::source::Source;
-use crate::wanted::{SectionKind, Wanted};
+use crate::wanted::{OWN_SECTIONS, SectionKind, Wanted};
 use crate::wired::Wired;
 
 /// Makes a [`Switchboard`]. Starts with all built-in drivers and the embedded defaults.
@@ -63,6 +65,7 @@ impl Builder {
     pub fn subsystem<S: Subsystem>(mut self) -> Self {
         let added = self.kits.add::<S>(Location::caller());
         self.errors.extend(added.err());
+        self = self.inherits::<S>();
         self
     }
 
@@ -74,6 +77,7 @@ impl Builder {
     pub fn registry<S: Subsystem>(mut self, registry: Registry<S>) -> Self {
         let put = self.kits.put(registry, Location::caller());
         self.errors.extend(put.err());
+        self = self.inherits::<S>();
         self
     }
 
@@ -109,7 +113,8 @@ impl Builder {
     }
 
     /// Lets the application have a section of the configuration that it reads as a `T`:
-    /// [`Switchboard::section`] has it.
+    /// [`Switchboard::section`] has it. A name that somebody has already is an error of the builder.
+    #[track_caller]
     pub fn section<T>(mut self, name: &'static str) -> Self
     where
         T: DeserializeOwned + JsonSchema + Send + Sync + 'static,
@@ -131,6 +136,7 @@ impl Builder {
     }
 
     /// Lays `switchboard.<profile>.toml` over each file that has such a neighbour.
+    #[track_caller]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.loader = self.loader.profile(profile);
         self
@@ -164,6 +170,7 @@ impl Builder {
     }
 
     /// Lets a variable of any name be the setting at `path`.
+    #[track_caller]
     pub fn map_variable(mut self, variable: impl Into<String>, path: impl Into<String>) -> Self {
         self.loader = self.loader.map_variable(variable, path);
         self
@@ -200,8 +207,9 @@ impl Builder {
     }
 
     fn blueprint(&self) -> Result<Blueprint> {
-        if !self.errors.is_empty() {
-            return Err(Error::joined("the board cannot be made", self.errors.clone()));
+        let errors: Vec<_> = self.errors.iter().cloned().chain(self.taken_sections()).collect();
+        if !errors.is_empty() {
+            return Err(Error::joined("the board cannot be made", errors));
         }
         let loader = self.loader.clone().variables(self.variables.clone());
         let environment = Environment::new()
@@ -217,6 +225,42 @@ impl Builder {
         let (wanted, difference) = source.read(found, &Wanted::default(), &wired)?;
         Ok(Blueprint { environment, wired, source, wanted, difference, is_idle: self.is_idle })
     }
+}
+
+impl Builder {
+    /// Lets tables of the subsystem that are no instances extend each other as well.
+    fn inherits<S: Subsystem>(mut self) -> Self {
+        self.loader =
+            S::INHERITS_IN.iter().fold(self.loader, |loader, path| loader.inherit_in(path));
+        self
+    }
+
+    /// The sections that two would read, and those whose name is none.
+    fn taken_sections(&self) -> Vec<Error> {
+        let own = OWN_SECTIONS.iter().map(|name| (*name, "the board itself".to_owned()));
+        let mut owners: BTreeMap<&str, String> = own.collect();
+        let subsystems = self.kits.places();
+        let sections = self.sections.iter().map(|kind| (kind.name, kind.place));
+        let mut errors = Vec::new();
+        for (name, place) in subsystems.chain(sections) {
+            if let Some(first) = owners.get(name) {
+                errors.push(taken_section(name, first, place));
+            } else if let Err(error) = Name::parse(name) {
+                let error = Error::new(ErrorKind::InvalidInput, error.message().to_owned());
+                errors.push(error.with_context("section", name).with_context("place", place));
+            } else {
+                owners.insert(name, place.to_string());
+            }
+        }
+        errors
+    }
+}
+
+fn taken_section(name: &str, first: &str, second: &Location<'_>) -> Error {
+    Error::new(ErrorKind::AlreadyRegistered, "a section of that name is read by somebody already")
+        .with_context("section", name)
+        .with_context("first", first)
+        .with_context("second", second)
 }
 
 /// All that a board starts with.

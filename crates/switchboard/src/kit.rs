@@ -95,6 +95,11 @@ impl Kits {
         self.0.iter().map(|added| added.kit.wire(environment)).collect()
     }
 
+    /// The name of each, and the line of code that added it.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&'static str, &'static Location<'static>)> {
+        self.0.iter().map(|added| (added.kit.subsystem(), added.place))
+    }
+
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|added| added.kit.subsystem()).collect()
     }

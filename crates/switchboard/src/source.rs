@@ -1,13 +1,15 @@
 //! Where the configuration comes from, at start and at each reload, and what it changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use switchboard_config::{Loaded, Loader};
-use switchboard_core::{Problem, Result};
+use switchboard_core::settings::Node;
+use switchboard_core::{Origin, Problem, Result};
 
 use crate::difference::Difference;
 use crate::mistakes::Mistakes;
-use crate::wanted::{SectionKind, Wanted};
+use crate::wanted::{SectionKind, Wanted, as_compared};
 use crate::wired::{Wired, manager_of};
 
 /// What is read, and who else has a section in it.
@@ -28,16 +30,41 @@ impl Source {
     ) -> Result<(Wanted, Difference)> {
         let is_complete = loaded.is_complete();
         let settings = loaded.settings.clone();
-        let (wanted, found) = Wanted::read(settings, wired, &self.sections, is_complete);
+        let (wanted, found) = Wanted::read(settings, wired, &self.sections);
         let wanted = Wanted { files: loaded.files.clone(), ..wanted };
         let difference = Difference::between(before, &wanted);
+        let broken = members_that_are_broken(&wanted);
+        let is_own = |problem: &Problem| {
+            !problem.is_of_absence()
+                || !broken.contains(&(problem.path.clone(), problem.origin.clone()))
+        };
         let of_instances = mistakes_of(&difference, wired, is_complete);
+        let of_instances = of_instances.into_iter().filter(is_own);
         loaded.add(found.into_iter().chain(of_instances).collect());
         if loaded.problems.is_empty() {
             return Ok((wanted, difference));
         }
         Err(Mistakes::new(loaded.problems, loaded.sources).into())
     }
+}
+
+/// Where groups name members whose declaration is a mistake itself.
+fn members_that_are_broken(wanted: &Wanted) -> BTreeSet<(String, Origin)> {
+    let mut found = BTreeSet::new();
+    if wanted.broken.is_empty() {
+        return found;
+    }
+    for instance in &wanted.instances {
+        let members = instance.settings.child("members").and_then(Node::as_list);
+        for (position, node) in members.unwrap_or_default().iter().enumerate() {
+            let name = node.as_str().map(as_compared).unwrap_or_default();
+            if wanted.broken.contains(&format!("{}.{name}", instance.subsystem)) {
+                let path = format!("{}.members[{position}]", instance.full_name());
+                found.insert((path, node.origin().clone()));
+            }
+        }
+    }
+    found
 }
 
 /// What only the managers can tell of the instances.

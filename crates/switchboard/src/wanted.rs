@@ -4,7 +4,8 @@
 //! know of its instances is asked of its manager; nothing is built here.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use switchboard_core::settings::{Node, Value, duration};
+use switchboard_core::settings::{Node, ProblemKind, Value, duration};
 use switchboard_core::{
-    Error, InstanceSettings, Name, Origin, Policy, Problem, Problems, Result, Settings,
+    Error, HealthWatch, InstanceSettings, Name, Origin, Policy, Problem, Problems, Result, Settings,
 };
 
 use crate::wired::Wired;
@@ -23,6 +24,8 @@ use crate::wired::Wired;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) instances: Vec<Instance>,
+    /// The full names of those that are declared in a way that makes no instance.
+    pub(crate) broken: BTreeSet<String>,
     /// The default instance of each subsystem that names one.
     pub(crate) defaults: BTreeMap<&'static str, String>,
     pub(crate) features: Vec<Feature>,
@@ -100,18 +103,22 @@ pub(crate) struct Sections(HashMap<&'static str, Arc<dyn Any + Send + Sync>>);
 #[derive(Clone, Debug)]
 pub(crate) struct SectionKind {
     pub(crate) name: &'static str,
+    /// The line of code that asked for it.
+    pub(crate) place: &'static Location<'static>,
     /// What may be in it, and which of that is a secret.
     pub(crate) schema: fn() -> Schema,
     decode: fn(&Settings, &str) -> Result<Arc<dyn Any + Send + Sync>>,
 }
 
 impl SectionKind {
+    #[track_caller]
     pub(crate) fn of<T>(name: &'static str) -> Self
     where
         T: DeserializeOwned + JsonSchema + Send + Sync + 'static,
     {
         Self {
             name,
+            place: Location::caller(),
             schema: || schema_for!(T),
             decode: |settings, path| Ok(Arc::new(settings.decode_at::<T>(path)?)),
         }
@@ -128,16 +135,13 @@ impl Wanted {
     /// What `settings` asks for, and every mistake in it.
     ///
     /// What could be read despite the mistakes is in the answer as well, so that more of them can be
-    /// found from it. Where a file is missing (`is_complete` is false), a name that nobody has is no
-    /// mistake: the file may have it.
+    /// found from it.
     pub(crate) fn read(
         settings: Settings,
         subsystems: &[Arc<dyn Wired>],
         kinds: &[SectionKind],
-        is_complete: bool,
     ) -> (Self, Vec<Problem>) {
-        let wanted = Self::default();
-        let mut reading = Reading { settings: &settings, is_complete, wanted, problems: vec![] };
+        let mut reading = Reading::of(&settings);
         reading.refuse_unknown_sections(subsystems, kinds);
         reading.read_board();
         let policies = reading.read_policies();
@@ -160,8 +164,7 @@ impl Wanted {
         settings: &Settings,
     ) -> (Self, Vec<Problem>) {
         let mut after = Self { instances: Vec::new(), ..self.clone() };
-        let (wanted, problems) = (Self::default(), Vec::new());
-        let mut reading = Reading { settings: &self.settings, is_complete: true, wanted, problems };
+        let mut reading = Reading::of(&self.settings);
         let policies = reading.read_policies();
         for instance in &self.instances {
             if instance.full_name() == full_name {
@@ -237,16 +240,29 @@ fn as_written(key: &str, node: &Node, instance: &Instance) -> Node {
 
 struct Reading<'s> {
     settings: &'s Settings,
-    is_complete: bool,
     wanted: Wanted,
+    /// The subsystems of which nothing could be read.
+    unread: BTreeSet<&'static str>,
+    /// How many mistakes have been given advice.
+    hints: usize,
     problems: Vec<Problem>,
 }
 
 /// A policy of the configuration: `None` where it has mistakes, which are told of it and not of those
 /// that name it.
-type Policies<'s> = BTreeMap<&'s str, Option<&'s Node>>;
+type Policies<'s> = BTreeMap<String, Option<&'s Node>>;
 
 impl<'s> Reading<'s> {
+    fn of(settings: &'s Settings) -> Self {
+        Self {
+            settings,
+            wanted: Wanted::default(),
+            unread: BTreeSet::new(),
+            hints: 0,
+            problems: Vec::new(),
+        }
+    }
+
     fn refuse_unknown_sections(&mut self, subsystems: &[Arc<dyn Wired>], kinds: &[SectionKind]) {
         let known: Vec<&str> = OWN_SECTIONS
             .iter()
@@ -256,8 +272,9 @@ impl<'s> Reading<'s> {
             .collect();
         for (key, node) in self.settings.iter() {
             if !known.contains(&key) {
-                let problem = Problem::new(key, node.key_origin().clone(), "unknown section");
-                self.problems.push(with_nearest(problem, key, &known));
+                let path = Settings::path_of(key);
+                let problem = Problem::new(path, node.key_origin().clone(), "unknown section");
+                self.push_hinted(problem, key, known.iter().copied());
             }
         }
     }
@@ -265,6 +282,26 @@ impl<'s> Reading<'s> {
     fn read_board(&mut self) {
         self.wanted.board = self.own_section("board");
         self.wanted.health = self.own_section("health");
+        let health = self.settings.child("health").and_then(Node::as_table);
+        for (key, node) in health.into_iter().flat_map(Settings::iter) {
+            self.refuse_no_time(key, node);
+        }
+    }
+
+    /// A time that no watch can keep to. Each setting by itself, whatever is wrong with others.
+    fn refuse_no_time(&mut self, key: &str, node: &Node) {
+        let mut alone = Settings::at(node.origin().clone());
+        alone.insert(key, node.clone());
+        let Ok(HealthConfig { every, limit }) = alone.decode() else { return };
+        let message = if every < HealthWatch::EVERY_MIN {
+            format!("must be at least {:?}", HealthWatch::EVERY_MIN)
+        } else if limit.is_zero() {
+            "must be some time, or nobody can answer".to_owned()
+        } else {
+            return;
+        };
+        let path = format!("health.{key}");
+        self.problems.push(Problem::new(path, node.origin().clone(), message));
     }
 
     fn own_section<T: DeserializeOwned + JsonSchema + Default + 'static>(
@@ -291,22 +328,49 @@ impl<'s> Reading<'s> {
     }
 
     fn read_policies(&mut self) -> Policies<'s> {
-        let named: Vec<_> = self.table("policy").into_iter().flat_map(Settings::iter).collect();
-        let read = named.into_iter().map(|(name, node)| (name, self.policy(name, node)));
+        let named = self.named("policy");
+        let read = named.into_iter().map(|(name, path, node)| (name, self.policy(&path, node)));
         read.collect()
     }
 
-    fn policy(&mut self, name: &str, node: &'s Node) -> Option<&'s Node> {
-        let path = format!("policy.{name}");
-        let table = self.table_at(&path, node)?;
-        let policy = Policy::read(table, &path);
+    /// The tables of a section with their names, as names are compared, and their paths; the first one
+    /// where two have the same name.
+    fn named(&mut self, section: &str) -> Vec<(String, String, &'s Node)> {
+        let mut first: BTreeMap<String, &Origin> = BTreeMap::new();
+        let mut named = Vec::new();
+        for (key, node) in self.table(section).into_iter().flat_map(Settings::iter) {
+            let path = format!("{section}.{}", Settings::path_of(key));
+            let name = as_compared(key);
+            if let Some(first) = first.get(&name) {
+                let problem = Problem::new(path, node.key_origin().clone(), "declared twice");
+                self.problems.push(problem.with_hint(format!("the first is at {first}")));
+                continue;
+            }
+            first.insert(name.clone(), node.key_origin());
+            named.push((name, path, node));
+        }
+        named
+    }
+
+    fn policy(&mut self, path: &str, node: &'s Node) -> Option<&'s Node> {
+        let table = self.table_at(path, node)?;
+        let policy = Policy::read(table, path);
         self.kept(policy).map(|_| node)
     }
 
     fn read_subsystem(&mut self, subsystem: &dyn Wired, policies: &Policies<'s>) {
         let name = subsystem.subsystem();
-        let Some(table) = self.table(name) else { return };
-        let Some(section) = self.kept(subsystem.section(table)) else { return };
+        if self.settings.child(name).is_none() {
+            return;
+        }
+        let table = self.table(name);
+        let Some(section) = table.and_then(|table| self.kept(subsystem.section(table))) else {
+            self.unread.insert(name);
+            return;
+        };
+        self.problems.extend(section.problems);
+        let broken = section.broken.iter().map(|broken| format!("{name}.{broken}"));
+        self.wanted.broken.extend(broken);
         for (instance, settings) in &section.instances {
             self.read_instance(name, instance, settings, policies);
         }
@@ -341,16 +405,19 @@ impl<'s> Reading<'s> {
         policies: &Policies<'s>,
     ) -> Option<String> {
         let node = settings.child_mut("policy")?;
-        let name = node.as_str()?.to_owned();
-        match policies.get(name.as_str()) {
+        let written = node.as_str()?.to_owned();
+        let name = as_compared(&written);
+        match policies.get(&name) {
             Some(Some(policy)) => *node = (*policy).clone(),
             Some(None) => drop(settings.remove("policy")),
             None => {
-                let message = format!("there is no policy called {name:?}");
+                let message = Name::told(&written, "the name of a policy", |name| {
+                    format!("there is no policy called {name:?}")
+                });
                 let problem =
-                    Problem::new(format!("{path}.policy"), node.origin().clone(), message);
-                let known: Vec<&str> = policies.keys().copied().collect();
-                self.unless_elsewhere(with_nearest(problem, &name, &known));
+                    Problem::new(format!("{path}.policy"), node.origin().clone(), message)
+                        .of_kind(ProblemKind::Unknown);
+                self.push_hinted(problem, &name, policies.keys().map(String::as_str));
                 drop(settings.remove("policy"));
             }
         }
@@ -359,54 +426,60 @@ impl<'s> Reading<'s> {
 
     fn read_default(&mut self, subsystem: &'static str, default: Option<Node>) {
         let Some(node) = default else { return };
-        let Some(name) = node.as_str().map(as_compared) else { return };
+        let Some(written) = node.as_str() else { return };
+        let name = as_compared(written);
         let of_subsystem =
             self.wanted.instances.iter().filter(|known| known.subsystem == subsystem);
-        let known: Vec<&str> = of_subsystem.map(|instance| instance.name.as_str()).collect();
-        if known.contains(&name.as_str()) {
+        let known: Vec<String> = of_subsystem.map(|instance| instance.name.clone()).collect();
+        if known.contains(&name) {
             self.wanted.defaults.insert(subsystem, name);
             return;
         }
-        let path = format!("{subsystem}.default");
-        let problem = Problem::new(
-            path,
-            node.origin().clone(),
-            format!("there is no instance called {name:?}"),
-        );
-        self.unless_elsewhere(with_nearest(problem, &name, &known));
+        if self.wanted.broken.contains(&format!("{subsystem}.{name}")) {
+            return;
+        }
+        let problem = no_instance(format!("{subsystem}.default"), &node, written);
+        self.push_hinted(problem, &name, known.iter().map(String::as_str));
     }
 
     fn read_features(&mut self) {
-        let named: Vec<_> = self.table("feature").into_iter().flat_map(Settings::iter).collect();
-        let known: Vec<String> = self.wanted.instances.iter().map(Instance::full_name).collect();
-        for (name, node) in named {
-            let path = format!("feature.{name}");
+        let known: BTreeSet<String> =
+            self.wanted.instances.iter().map(Instance::full_name).collect();
+        for (name, path, node) in self.named("feature") {
             let Some(table) = self.table_at(&path, node) else { continue };
+            self.refuse_unknown_instances(&path, table, &known);
             let decoded = table.decode_at::<FeatureConfig>(&path);
             let Some(FeatureConfig { needs, wants }) = self.kept(decoded) else { continue };
-            self.refuse_unknown_instances(&path, table, &known);
-            let name = name.to_owned();
             let [needs, wants] =
                 [needs, wants].map(|names| names.iter().map(|name| as_compared(name)).collect());
             self.wanted.features.push(Feature { name, needs, wants });
         }
     }
 
-    fn refuse_unknown_instances(&mut self, path: &str, feature: &Settings, known: &[String]) {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    fn refuse_unknown_instances(
+        &mut self,
+        path: &str,
+        feature: &Settings,
+        known: &BTreeSet<String>,
+    ) {
         for list in ["needs", "wants"] {
             let items = feature.child(list).and_then(Node::as_list).unwrap_or_default();
             for (position, item) in items.iter().enumerate() {
-                let Some(name) = item.as_str().map(as_compared) else { continue };
-                if known.contains(&name.as_str()) {
+                let Some(written) = item.as_str() else { continue };
+                let name = as_compared(written);
+                if known.contains(&name) || self.may_be_there(&name) {
                     continue;
                 }
-                let path = format!("{path}.{list}[{position}]");
-                let message = format!("there is no instance called {name:?}");
-                let problem = Problem::new(path, item.origin().clone(), message);
-                self.unless_elsewhere(with_nearest(problem, &name, &known));
+                let problem = no_instance(format!("{path}.{list}[{position}]"), item, written);
+                self.push_hinted(problem, &name, known.iter().map(String::as_str));
             }
         }
+    }
+
+    /// Whether it is somebody else's mistake that there is no instance of that full name.
+    fn may_be_there(&self, full_name: &str) -> bool {
+        let subsystem = full_name.split('.').next().unwrap_or_default();
+        self.wanted.broken.contains(full_name) || self.unread.contains(subsystem)
     }
 
     fn read_section(&mut self, kind: &SectionKind) {
@@ -421,11 +494,23 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// A name that nobody has; the file that has it may be the one that could not be read.
-    fn unless_elsewhere(&mut self, problem: Problem) {
-        if self.is_complete {
-            self.problems.push(problem);
-        }
+    /// A name that nobody has, with the known one that was meant, or all that there are. Of very many
+    /// mistakes only the first get such advice.
+    fn push_hinted<'n>(
+        &mut self,
+        problem: Problem,
+        asked: &str,
+        known: impl Iterator<Item = &'n str> + Clone,
+    ) {
+        self.hints += 1;
+        let problem = match (self.hints <= HINTS_MAX, known.clone().next()) {
+            (true, Some(_)) => match Name::nearest(asked, known.clone()) {
+                Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
+                None => problem.with_hint(format!("known: {}", listed(known))),
+            },
+            _ => problem,
+        };
+        self.problems.push(problem);
     }
 
     /// What was read, or `None` and its mistakes with the others.
@@ -454,16 +539,22 @@ pub(crate) fn problems_of(error: &Error) -> Vec<Problem> {
     vec![if hints.is_empty() { problem } else { problem.with_hint(hints.join("; ")) }]
 }
 
-fn with_nearest(problem: Problem, asked: &str, known: &[&str]) -> Problem {
-    match Name::nearest(asked, known.iter().copied()) {
-        Some(meant) => problem.with_hint(format!("did you mean {meant:?}?")),
-        None if known.is_empty() => problem,
-        None => problem.with_hint(format!("known: {}", known.join(", "))),
-    }
+fn no_instance(path: String, node: &Node, written: &str) -> Problem {
+    let message = Name::told(written, "the name of an instance", |name| {
+        format!("there is no instance called {:?}", as_compared(name))
+    });
+    Problem::new(path, node.origin().clone(), message).of_kind(ProblemKind::Unknown)
+}
+
+/// The first of the names, and whether there are more.
+fn listed<'n>(names: impl Iterator<Item = &'n str> + Clone) -> String {
+    let shown: Vec<&str> = names.clone().take(LISTED_MAX).collect();
+    let more = if names.count() > LISTED_MAX { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// A name as names are compared.
-fn as_compared(name: &str) -> String {
+pub(crate) fn as_compared(name: &str) -> String {
     name.trim().to_ascii_lowercase()
 }
 
@@ -491,3 +582,9 @@ impl std::fmt::Debug for Sections {
 
 /// The sections that are the board's own.
 pub(crate) const OWN_SECTIONS: &[&str] = &["policy", "feature", "health", "board"];
+
+/// How many mistakes get advice about the name that was meant.
+const HINTS_MAX: usize = 100;
+
+/// How many known names a hint lists.
+const LISTED_MAX: usize = 16;

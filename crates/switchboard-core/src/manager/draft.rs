@@ -10,7 +10,7 @@ use super::groups::{Eligible, GroupPlan, Meant, as_compared, refuse_wrong_count}
 use super::nesting::Nesting;
 use super::{InstanceSettings, closed};
 use crate::line::{Limits, Plan, Slot};
-use crate::name::{NameTable, nearest, shortened};
+use crate::name::{NameTable, shortened};
 use crate::settings::{Problem, ProblemKind, Problems};
 use crate::{Candidates, Error, Name, Origin, Policy, Result, Settings, Subsystem};
 
@@ -118,7 +118,7 @@ impl<S: Subsystem> Change<S> {
             }));
         }
         let plan = self.manager.group_plan(name, settings, after)?;
-        refuse_wrong_count(&plan, settings, &full_name::<S>(name))?;
+        refuse_wrong_count(&plan, settings, &full_path::<S>(name))?;
         Ok(What::Group(GroupPlan { policy: Some(plan.policy.unwrap_or_default()), ..plan }))
     }
 
