@@ -19,6 +19,8 @@ pub(crate) struct Inherited {
     pub(crate) problems: Vec<Problem>,
     /// The paths of tables that should have inherited and could not.
     pub(crate) left_alone: Vec<String>,
+    /// The bases of each section that nobody extends, under the name of the section.
+    pub(crate) bases: Settings,
 }
 
 /// Resolves every section of `tree`, and the tables at `deeper`, paths like `["backend", "providers"]`.
@@ -39,7 +41,10 @@ pub(crate) fn inherit(tree: &mut Settings, deeper: &[Vec<String>], is_complete: 
         if let Value::Table(table) = node.value_mut()
             && !deeper.iter().any(|keys| keys.len() == 1 && keys[0] == key)
         {
-            work.section(&path, table, deeper);
+            let unused = work.section(&path, table, deeper);
+            if !unused.is_empty() {
+                work.done.bases.insert(key, Node::new(unused, table.origin().clone()));
+            }
         }
     }
     work.done
@@ -72,6 +77,7 @@ struct Member {
     /// What it extends, and where that is said.
     base: Option<(String, Origin)>,
     is_abstract: bool,
+    is_extended: bool,
     state: State,
 }
 
@@ -85,7 +91,8 @@ enum State {
 }
 
 impl Work {
-    fn section(&mut self, path: &str, section: &mut Settings, deeper: &[Vec<String>]) {
+    /// Resolves one section. The answer is the bases in it that nobody extends.
+    fn section(&mut self, path: &str, section: &mut Settings, deeper: &[Vec<String>]) -> Settings {
         let is_nested = |key: &str| {
             let inner = tree::below(path, key);
             deeper.iter().any(|keys| {
@@ -93,7 +100,7 @@ impl Work {
             })
         };
         if !section.iter().any(|(_, node)| node.as_table().is_some_and(concerns)) {
-            return;
+            return Settings::at(Origin::Default);
         }
         let mut members = Vec::with_capacity(section.len());
         for (key, node) in section.iter_mut() {
@@ -105,10 +112,16 @@ impl Work {
         }
         self.resolve(path, &mut members);
         let mut rest = Settings::at(section.origin().clone());
-        for member in members.into_iter().filter(|member| !member.is_abstract) {
-            rest.insert(member.key, member.node);
+        let mut unused = Settings::at(section.origin().clone());
+        for member in members {
+            if !member.is_abstract {
+                rest.insert(member.key, member.node);
+            } else if !member.is_extended && member.state == State::Done {
+                unused.insert(member.key, member.node);
+            }
         }
         *section = rest;
+        unused
     }
 
     /// Takes `extends` and `abstract` out of a member.
@@ -161,6 +174,9 @@ impl Work {
                 places.get(&tree::name_key(name)).copied()
             })
             .collect();
+        for base in bases.iter().flatten() {
+            members[*base].is_extended = true;
+        }
         for start in 0..members.len() {
             let way = self.way_up(path, members, &bases, start);
             for child in way.into_iter().rev() {
@@ -301,7 +317,14 @@ impl Work {
 
 impl Member {
     fn of(key: &str, node: Node) -> Self {
-        Self { key: key.to_owned(), node, base: None, is_abstract: false, state: State::Waiting }
+        Self {
+            key: key.to_owned(),
+            node,
+            base: None,
+            is_abstract: false,
+            is_extended: false,
+            state: State::Waiting,
+        }
     }
 
     fn lie_over(&mut self, mut base: Settings) {

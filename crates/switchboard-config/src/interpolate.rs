@@ -23,6 +23,8 @@ pub(crate) struct Interpolated {
     pub(crate) problems: Vec<Problem>,
     /// The files that were asked for.
     pub(crate) asked: Vec<PathBuf>,
+    /// The texts that could not be filled in, whether or not there is a mistake for each.
+    pub(crate) unfilled: Vec<(Origin, String)>,
     /// The tables whose driver cannot be known, because it or the address could not be filled in.
     pub(crate) without_driver: Vec<(Origin, String)>,
 }
@@ -39,13 +41,14 @@ pub(crate) fn interpolate(
         asked: Vec::new(),
         room: FILLED_BYTES_MAX,
         is_full: false,
+        unfilled: Vec::new(),
         without_driver: Vec::new(),
         problems: Vec::new(),
         problems_max: 0,
     };
     filling.table("", tree);
-    let Filling { problems, asked, without_driver, .. } = filling;
-    Interpolated { problems, asked, without_driver }
+    let Filling { problems, asked, unfilled, without_driver, .. } = filling;
+    Interpolated { problems, asked, unfilled, without_driver }
 }
 
 /// A mistake for every key of a file that holds `${`: keys are not filled in.
@@ -105,6 +108,7 @@ struct Filling<'v> {
     /// How many more bytes may be filled in.
     room: usize,
     is_full: bool,
+    unfilled: Vec<(Origin, String)>,
     without_driver: Vec<(Origin, String)>,
     problems: Vec<Problem>,
     /// How many mistakes there may be at the end of the string that is filled in now.
@@ -120,17 +124,16 @@ struct Spot<'s> {
 
 impl Filling<'_> {
     fn table(&mut self, path: &str, table: &mut Settings) {
-        let told = self.problems.len();
         let mut is_about_driver = false;
         for (key, node) in table.iter_mut() {
             if may_need_filling(node) {
-                let told = self.problems.len();
+                let before = self.unfilled.len();
                 self.node(&tree::below(path, key), node);
-                is_about_driver |= DRIVER_KEYS.contains(&key) && self.problems.len() > told;
+                is_about_driver |= DRIVER_KEYS.contains(&key) && self.unfilled.len() > before;
             }
         }
         let names_driver = || table.child("driver").and_then(tree::text_of).is_some();
-        if self.problems.len() > told && is_about_driver && !names_driver() {
+        if is_about_driver && !names_driver() {
             self.without_driver.push((table.origin().clone(), path.to_owned()));
         }
     }
@@ -170,6 +173,7 @@ impl Filling<'_> {
         }
         let filled = self.fill(&pieces, spot);
         if self.problems.len() > told || self.is_full {
+            self.unfilled.push((spot.origin.clone(), spot.path.to_owned()));
             return unfilled(&pieces);
         }
         match pieces.as_slice() {

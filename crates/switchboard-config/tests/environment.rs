@@ -315,3 +315,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_variable_that_misses_an_underscore_is_a_mistake_with_the_right_name() {
+    let loaded = with([("SWITCHBOARD_CACHE__MAIN__URL", "redis://app:hunter2@db")]);
+    let told = "is not read: two underscores stand between the prefix and the section; did you mean \
+                SWITCHBOARD__CACHE__MAIN__URL?";
+    assert_eq!(
+        mistakes(&loaded),
+        [format!("variable SWITCHBOARD_CACHE__MAIN__URL: cache.main.url: {told}")]
+    );
+    // Somebody else's, or mapped by hand.
+    fine(with([
+        ("SWITCHBOARD_HOME", "/x"),
+        ("SWITCHBOARD_SHOP__X", "y"),
+        ("SWITCHBOARD_CACHE", ""),
+    ]));
+    let mapped = text(FILE).map_variable("SWITCHBOARD_CACHE__URL", "cache.main.url");
+    fine(mapped.variables([("SWITCHBOARD_CACHE__URL", "redis://x")]).load());
+}

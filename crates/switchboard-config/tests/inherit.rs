@@ -214,6 +214,32 @@ fn a_few_lines_that_make_any_number_of_settings_are_refused_in_bounded_memory() 
 }
 
 #[test]
+fn a_few_lines_that_make_any_amount_of_text_are_refused_once() {
+    let mut tree = format!("[cache.base]\nabstract = true\ntext = '{}'\n", "x".repeat(3_000_000));
+    for member in 0..2_000 {
+        let _ = write!(tree, "[cache.m{member}]\nextends = 'base'\n");
+    }
+    let loaded = text(&tree).load();
+    let told = mistakes(&loaded);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("cache.m5.extends: inheriting makes more than 16 MiB of text"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_base_that_nobody_extends_is_kept_apart_for_a_check() {
+    let bases = "[cache.root]\nabstract = true\na = 1\n[cache.used]\nabstract = true\n\
+                 [cache.unused]\nabstract = true\nextends = 'root'\nb = '${NOT_HERE}'\n\
+                 [cache.main]\nextends = 'used'\n";
+    let loaded = fine(text(bases).load());
+    assert_eq!(loaded.bases.get("cache.unused.a").and_then(|node| node.as_integer()), Some(1));
+    let cache = loaded.bases.child("cache").and_then(|node| node.as_table()).unwrap();
+    assert_eq!(cache.keys().collect::<Vec<_>>(), ["unused"]);
+}
+
+#[test]
 fn a_long_circle_is_cut_in_the_message() {
     let mut circle = String::new();
     for member in 0..100 {

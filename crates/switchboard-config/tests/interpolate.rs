@@ -5,8 +5,8 @@ mod folder;
 use folder::{Folder, fine, mistakes, said, text};
 use proptest::prelude::*;
 use switchboard_config::{Format, Loader};
-use switchboard_core::Settings;
 use switchboard_core::settings::Value;
+use switchboard_core::{Problem, Problems, Settings};
 
 /// What `value`, written in a file, is filled into, with `A` set to `one` and `EMPTY` to nothing.
 fn filled(value: &str) -> Result<Value, Vec<String>> {
@@ -196,6 +196,22 @@ fn what_is_filled_in_has_an_end() {
         mistakes(&loaded),
         ["switchboard.toml:1:5: a: more than 32 MiB are filled into strings"]
     );
+}
+
+#[test]
+fn behind_the_limit_nothing_is_filled_in_and_nothing_follows_from_that() {
+    let folder = Folder::new();
+    folder.write("large", "x".repeat(1024 * 1024));
+    let all = "${file:large}".repeat(33);
+    let path =
+        folder.write("switchboard.toml", format!("[a]\nb = '{all}'\nc = '${{file:large}}'\n"));
+    let mut loaded = Loader::new().file(&path).load();
+    assert_eq!(loaded.problems.len(), 1);
+    let node = loaded.settings.get("a.c").unwrap();
+    assert_eq!(node.value(), &Value::Null);
+    let follows = Problem::new("a.c", node.origin().clone(), "expected a string, found nothing");
+    loaded.add(Problems::from_iter([follows]));
+    assert_eq!(loaded.problems.len(), 1, "{:#}", loaded.problems);
 }
 
 #[test]

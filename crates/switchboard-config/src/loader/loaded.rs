@@ -16,6 +16,9 @@ use crate::{Sources, tree};
 pub struct Loaded {
     /// The merged settings; without those of files that could not be read.
     pub settings: Settings,
+    /// The tables that say `abstract = true` and that nobody extends, under the names of their sections,
+    /// for a check of what they say. What cannot be filled into them is no mistake.
+    pub bases: Settings,
     /// All mistakes of all files and variables, ordered, each once.
     pub problems: Problems,
     /// The texts of the files that were read, to show mistakes in.
@@ -64,6 +67,7 @@ impl Loaded {
     pub(super) fn of(files: Files) -> Self {
         let mut loaded = Self {
             settings: Settings::at(Origin::Default),
+            bases: Settings::at(Origin::Default),
             problems: Problems::default(),
             sources: files.sources,
             files: Vec::new(),
@@ -122,15 +126,19 @@ impl Loaded {
 
     /// Takes note of values that could not be filled in.
     pub(super) fn note_interpolated(&mut self, interpolated: Interpolated) {
-        let Interpolated { problems, asked, without_driver } = interpolated;
-        for problem in &problems {
-            self.wrong.insert(problem.origin.clone(), &problem.path);
+        self.note_unfilled(&interpolated);
+        self.note_files(interpolated.asked);
+        self.extend(interpolated.problems);
+    }
+
+    /// The same for the bases that nobody extends, which may lack what is to be filled in.
+    pub(super) fn note_unfilled(&mut self, interpolated: &Interpolated) {
+        for (text, path) in &interpolated.unfilled {
+            self.wrong.insert(text.clone(), path);
         }
-        for (table, path) in without_driver {
-            self.lacking.insert(table, &path);
+        for (table, path) in &interpolated.without_driver {
+            self.lacking.insert(table.clone(), path);
         }
-        self.note_files(asked);
-        self.extend(problems);
     }
 
     /// Takes note of tables that could not inherit, with all that is in them.

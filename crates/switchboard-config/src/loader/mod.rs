@@ -193,7 +193,10 @@ impl Loader {
         }
         let mut loaded = Loaded::of(files);
         self.lay_over(&mut tree, &mut loaded);
-        let inherited = inherit::inherit(&mut tree, &self.deeper, loaded.is_complete());
+        let mut inherited = inherit::inherit(&mut tree, &self.deeper, loaded.is_complete());
+        loaded.bases = std::mem::take(&mut inherited.bases);
+        let unfilled = interpolate::interpolate(&mut loaded.bases, &self.variables.given);
+        loaded.note_unfilled(&unfilled);
         let interpolated = interpolate::interpolate(&mut tree, &self.variables.given);
         loaded.settings = tree;
         loaded.note_inherited(inherited);
