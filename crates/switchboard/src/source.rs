@@ -9,8 +9,8 @@ use switchboard_core::{Origin, Problem, Result};
 
 use crate::difference::Difference;
 use crate::mistakes::Mistakes;
-use crate::wanted::{SectionKind, Wanted, as_compared};
-use crate::wired::{Wired, manager_of};
+use crate::wanted::{Instance, SectionKind, Wanted, as_compared};
+use crate::wired::{Step, Wired, manager_of};
 
 /// What is read, and who else has a section in it.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ impl Source {
     ) -> Result<(Wanted, Difference)> {
         let is_complete = loaded.is_complete();
         let settings = loaded.settings.clone();
-        let (wanted, found) = Wanted::read(settings, wired, &self.sections);
+        let (wanted, found) = Wanted::read(settings, &loaded.bases, wired, &self.sections);
         let wanted = Wanted { files: loaded.files.clone(), ..wanted };
         let difference = Difference::between(before, &wanted);
         let broken = members_that_are_broken(&wanted);
@@ -40,7 +40,8 @@ impl Source {
         };
         let of_instances = mistakes_of(&difference, wired, is_complete);
         let of_instances = of_instances.into_iter().filter(is_own);
-        loaded.add(found.into_iter().chain(of_instances).collect());
+        let of_bases = mistakes_of_bases(&wanted, wired);
+        loaded.add(found.into_iter().chain(of_instances).chain(of_bases).collect());
         if loaded.problems.is_empty() {
             return Ok((wanted, difference));
         }
@@ -65,6 +66,17 @@ fn members_that_are_broken(wanted: &Wanted) -> BTreeSet<(String, Origin)> {
         }
     }
     found
+}
+
+/// What is wrong with bases that nobody extends. What they lack may come from whoever extends them.
+fn mistakes_of_bases(wanted: &Wanted, wired: &[Arc<dyn Wired>]) -> Vec<Problem> {
+    let of_base = |base: &Instance| {
+        let manager = manager_of(wired, base.subsystem)?;
+        let put = Step::Put(base.name.clone(), base.settings.clone());
+        Some(manager.check(&[put], true))
+    };
+    let found = wanted.bases.iter().filter_map(of_base).flatten();
+    found.filter(|problem| !problem.is_of_absence()).collect()
 }
 
 /// What only the managers can tell of the instances.

@@ -24,6 +24,8 @@ use crate::wired::Wired;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) instances: Vec<Instance>,
+    /// The bases that nobody extends: only looked at, never made.
+    pub(crate) bases: Vec<Instance>,
     /// The full names of those that are declared in a way that makes no instance.
     pub(crate) broken: BTreeSet<String>,
     /// The default instance of each subsystem that names one.
@@ -138,6 +140,7 @@ impl Wanted {
     /// found from it.
     pub(crate) fn read(
         settings: Settings,
+        bases: &Settings,
         subsystems: &[Arc<dyn Wired>],
         kinds: &[SectionKind],
     ) -> (Self, Vec<Problem>) {
@@ -145,7 +148,9 @@ impl Wanted {
         reading.refuse_unknown_sections(subsystems, kinds);
         reading.read_board();
         let policies = reading.read_policies();
+        reading.read_bases_of_policies(bases);
         for subsystem in subsystems {
+            reading.read_bases(bases, subsystem.as_ref(), &policies);
             reading.read_subsystem(subsystem.as_ref(), &policies);
         }
         reading.read_features();
@@ -352,6 +357,18 @@ impl<'s> Reading<'s> {
         named
     }
 
+    /// What a base that nobody extends says, and not what it lacks.
+    fn read_bases_of_policies(&mut self, bases: &Settings) {
+        let named = bases.child("policy").and_then(Node::as_table).into_iter();
+        for (key, node) in named.flat_map(Settings::iter) {
+            let path = format!("policy.{}", Settings::path_of(key));
+            let read = node.as_table().map(|table| Policy::read(table, &path));
+            let found = read.and_then(Result::err).map(|error| problems_of(&error));
+            let found = found.unwrap_or_default().into_iter();
+            self.problems.extend(found.filter(|problem| !problem.is_of_absence()));
+        }
+    }
+
     fn policy(&mut self, path: &str, node: &'s Node) -> Option<&'s Node> {
         let table = self.table_at(path, node)?;
         let policy = Policy::read(table, path);
@@ -375,6 +392,19 @@ impl<'s> Reading<'s> {
             self.read_instance(name, instance, settings, policies);
         }
         self.read_default(name, section.default);
+    }
+
+    /// Bases are read like instances; what is wrong with the section is told of its own entries.
+    fn read_bases(&mut self, bases: &Settings, subsystem: &dyn Wired, policies: &Policies<'s>) {
+        let name = subsystem.subsystem();
+        let table = bases.child(name).and_then(Node::as_table);
+        let section = table.and_then(|table| subsystem.section(table).ok()).unwrap_or_default();
+        let instances = std::mem::take(&mut self.wanted.instances);
+        for (base, settings) in &section.instances {
+            self.read_instance(name, base, settings, policies);
+        }
+        let read = std::mem::replace(&mut self.wanted.instances, instances);
+        self.wanted.bases.extend(read);
     }
 
     fn read_instance(

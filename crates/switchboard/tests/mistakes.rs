@@ -261,6 +261,28 @@ fn a_section_is_given_to_one_reader_only() {
 }
 
 #[test]
+fn a_base_that_nobody_extends_is_checked_for_what_it_says() {
+    check(
+        "[cache.base]\nabstract = true\ndriver = 'memory'\nmax_entires = 5\neager = 7\npolicy = 'fats'\n\
+         [policy.fast]\n[cache.main]\ndriver = 'memory'\n",
+        &[
+            "shop.toml:4:1: cache.base.max_entires: unknown setting; did you mean `max_entries`?",
+            "shop.toml:5:9: cache.base.eager: expected true or false, found an integer",
+            "shop.toml:6:10: cache.base.policy: there is no policy called \"fats\"; did you mean \"fast\"?",
+        ],
+    );
+    check(
+        "[policy.base]\nabstract = true\ndeadline = '0s'\n",
+        &["shop.toml:3:12: policy.base.deadline: a limit of no time lets no call through"],
+    );
+    check("[cache.base]\nabstract = true\neager = true\nurl = '${NOT_HERE}'\n", &[]);
+    check("[cache.base]\nabstract = true\nmax_entries = '${NOT_HERE}'\n", &[]);
+    let extended = "[cache.base]\nabstract = true\ndriver = 'memory'\nmax_entires = 5\n\
+                    [cache.main]\nextends = 'base'\n[cache.more]\nextends = 'base'\n";
+    assert_eq!(told(&toml(extended)).len(), 1, "told of one of those that extend it");
+}
+
+#[test]
 fn many_unknown_names_are_told_in_little_room() {
     let mut text = String::new();
     for number in 0..500 {
