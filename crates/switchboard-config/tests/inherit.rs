@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use folder::{fine, mistakes, said, text};
 use switchboard_config::Loader;
 use switchboard_core::Settings;
+use switchboard_core::settings::Node;
 
 #[test]
 fn a_child_takes_over_what_it_does_not_say_itself() {
@@ -234,8 +235,8 @@ fn a_base_that_nobody_extends_is_kept_apart_for_a_check() {
                  [cache.unused]\nabstract = true\nextends = 'root'\nb = '${NOT_HERE}'\n\
                  [cache.main]\nextends = 'used'\n";
     let loaded = fine(text(bases).load());
-    assert_eq!(loaded.bases.get("cache.unused.a").and_then(|node| node.as_integer()), Some(1));
-    let cache = loaded.bases.child("cache").and_then(|node| node.as_table()).unwrap();
+    assert_eq!(loaded.bases.get("cache.unused.a").and_then(Node::as_integer), Some(1));
+    let cache = loaded.bases.child("cache").and_then(Node::as_table).unwrap();
     assert_eq!(cache.keys().collect::<Vec<_>>(), ["unused"]);
 }
 
