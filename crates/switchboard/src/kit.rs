@@ -96,7 +96,9 @@ impl Kits {
     }
 
     /// The name of each, and the line of code that added it.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (&'static str, &'static Location<'static>)> {
+    pub(crate) fn places(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &'static Location<'static>)> {
         self.0.iter().map(|added| (added.kit.subsystem(), added.place))
     }
 

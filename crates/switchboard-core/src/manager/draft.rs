@@ -364,3 +364,7 @@ impl<S: Subsystem> Eligible for After<S> {
         &self.meant
     }
 }
+
+fn full_path<S: Subsystem>(name: &Name) -> String {
+    format!("{}.{name}", S::NAME)
+}
