@@ -36,13 +36,14 @@ impl Folders {
         Ok(Self { watcher, places, watched: BTreeMap::new() })
     }
 
-    /// Looks at what concerns `files` from now on, and at nothing else. Says whether a folder is
-    /// looked at that was not, so that something may have happened there unseen.
+    /// Looks at what concerns `files` from now on, and at nothing else. Says whether a name or a folder
+    /// is looked at that was not, so that something may have happened there unseen.
     pub(crate) fn follow(&mut self, files: &BTreeSet<PathBuf>) -> Result<bool> {
         let places = Places::of(files);
         let wanted = places.identities();
         // Given away before the watcher is asked: it answers in the thread that tells of changes.
-        *self.places.lock() = places;
+        let before = std::mem::replace(&mut *self.places.lock(), places.clone());
+        let mut has_new = before != places;
         let gone: Vec<PathBuf> = self.watched.keys().cloned().collect();
         for folder in gone {
             if self.watched.get(&folder) != wanted.get(&folder) {
@@ -51,7 +52,6 @@ impl Folders {
                 self.watched.remove(&folder);
             }
         }
-        let mut has_new = false;
         for (folder, identity) in wanted {
             if !self.watched.contains_key(&folder) {
                 has_new |= self.watch(folder, identity)?;
@@ -83,7 +83,7 @@ impl SharedPlaces {
 }
 
 /// For each folder, as it is called without any link, the names in it that count.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Places(BTreeMap<PathBuf, BTreeSet<OsString>>);
 
 impl Places {
