@@ -28,7 +28,7 @@ impl Folders {
         let places = SharedPlaces::default();
         let known = places.clone();
         let watcher = notify::recommended_watcher(move |event| {
-            if is_change(&event) && known.lock().concern(&event) {
+            if is_change(&event) && known.lock().take(&event) {
                 tell();
             }
         });
@@ -42,11 +42,13 @@ impl Folders {
         let places = Places::of(files);
         let wanted = places.identities();
         // Given away before the watcher is asked: it answers in the thread that tells of changes.
-        let before = std::mem::replace(&mut *self.places.lock(), places.clone());
+        let before = std::mem::replace(&mut self.places.lock().places, places.clone());
         let mut has_new = before != places;
         let gone: Vec<PathBuf> = self.watched.keys().cloned().collect();
+        // A folder made again may have the number of the one that went, and no watch.
+        let lost = std::mem::take(&mut self.places.lock().lost);
         for folder in gone {
-            if self.watched.get(&folder) != wanted.get(&folder) {
+            if lost.contains(&folder) || self.watched.get(&folder) != wanted.get(&folder) {
                 // A folder that is gone has taken its watch with it.
                 self.watcher.unwatch(&folder).ok();
                 self.watched.remove(&folder);
@@ -74,10 +76,28 @@ impl Folders {
 }
 
 #[derive(Clone, Default)]
-struct SharedPlaces(Arc<Mutex<Places>>);
+struct SharedPlaces(Arc<Mutex<Known>>);
+
+/// What the watcher knows, in its own thread.
+#[derive(Default)]
+struct Known {
+    places: Places,
+    /// Folders to which something happened themselves: their watches may have gone with them.
+    lost: BTreeSet<PathBuf>,
+}
+
+impl Known {
+    /// Whether an event concerns the places.
+    fn take(&mut self, event: &notify::Result<notify::Event>) -> bool {
+        let paths = event.iter().flat_map(|event| &event.paths);
+        let folders = paths.filter(|path| self.places.0.contains_key(*path));
+        self.lost.extend(folders.cloned());
+        self.places.concern(event)
+    }
+}
 
 impl SharedPlaces {
-    fn lock(&self) -> MutexGuard<'_, Places> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
