@@ -24,7 +24,21 @@ impl Settings {
     /// ```
     #[track_caller]
     pub fn accept<'de>(anything: impl Deserializer<'de>) -> Result<Self> {
-        let reading = Reading { origin: &Origin::here(), depth: 0 };
+        Self::accept_from(anything, &Origin::here())
+    }
+
+    /// Like [`accept`](Self::accept), where it is known who or what gave it.
+    ///
+    /// ```
+    /// use switchboard_core::{Origin, Settings};
+    ///
+    /// let anything = serde_json::json!({ "limits": { "max": 20 } });
+    /// let settings = Settings::accept_from(anything, &Origin::named("ada"))?;
+    /// assert_eq!(settings.get("limits.max").map(|node| node.origin().to_string()).as_deref(), Some("ada"));
+    /// # switchboard_core::Result::<()>::Ok(())
+    /// ```
+    pub fn accept_from<'de>(anything: impl Deserializer<'de>, origin: &Origin) -> Result<Self> {
+        let reading = Reading { origin, depth: 0 };
         let mut node = reading.deserialize(anything).map_err(|error| {
             // What serde says may quote a value, and a value may be a secret.
             let kept = error.to_string();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// assert_eq!(Origin::file("switchboard.toml", 12, 5).to_string(), "switchboard.toml:12:5");
 /// assert_eq!(Origin::variable("SWITCHBOARD__CACHE__MAIN__URL").to_string(),
 ///     "variable SWITCHBOARD__CACHE__MAIN__URL");
+/// assert_eq!(Origin::named("api 127.0.0.1:4711").to_string(), "api 127.0.0.1:4711");
 /// assert_eq!(Origin::Default.to_string(), "built-in default");
 /// ```
 // The order of the variants, and of their fields, is the order in which mistakes are reported.
@@ -31,6 +32,11 @@ pub enum Origin {
     /// An environment variable.
     Variable {
         /// Its name.
+        name: Arc<str>,
+    },
+    /// Somebody who gave it while the program was running: a client of an API.
+    Named {
+        /// Who, as records call them; shared by all settings that they gave.
         name: Arc<str>,
     },
     /// A value built into the program.
@@ -59,6 +65,11 @@ impl Origin {
         Self::Variable { name: name.into() }
     }
 
+    /// Somebody, as records call them.
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        Self::Named { name: name.into() }
+    }
+
     /// The line of source that calls this.
     #[track_caller]
     pub fn here() -> Self {
@@ -72,6 +83,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Variable { name } => write!(f, "variable {name}"),
+            Self::Named { name } => f.write_str(name),
             Self::Default => f.write_str("built-in default"),
             Self::Code { file, line, column } => write!(f, "{file}:{line}:{column}"),
         }
