@@ -38,6 +38,23 @@ pub(super) fn decode<T: de::DeserializeOwned>(settings: &Settings) -> Result<T, 
     result.map_err(|failure| failure.from(settings.origin()))
 }
 
+/// All that serde refuses, `first` and what comes after it: what was refused is left out of the tree,
+/// and the rest is decoded again.
+pub(super) fn refused<T: de::DeserializeOwned>(
+    settings: &Settings,
+    first: Failure,
+) -> Vec<Failure> {
+    let mut rest = settings.clone();
+    let mut failures = vec![first];
+    while let Some(last) = failures.last().filter(|_| failures.len() < FAILURES_MAX)
+        && rest.remove_at(&last.keys())
+        && let Err(next) = decode::<T>(&rest)
+    {
+        failures.push(next);
+    }
+    failures
+}
+
 /// Decodes the tree while watching what happens to one node of it.
 pub(super) fn probe<T: de::DeserializeOwned>(
     settings: &Settings,
@@ -101,6 +118,15 @@ impl Failure {
             path::push(&mut text, step.borrow());
         }
         text
+    }
+
+    /// The way to the node, as far as it goes from table to table.
+    pub(super) fn keys(&self) -> Vec<&str> {
+        let keys = self.steps.iter().rev().map_while(|step| match step {
+            OwnedStep::Key(key) => Some(key.as_str()),
+            OwnedStep::Index(_) => None,
+        });
+        keys.collect()
     }
 
     fn under(mut self, step: Step<'_>, origin: &Origin) -> Self {
@@ -626,3 +652,6 @@ impl<'a> de::VariantAccess<'a> for Variant<'a> {
             .map_err(|failure| self.under(failure))
     }
 }
+
+/// How often a tree that is refused is decoded again for what else is wrong with it.
+const FAILURES_MAX: usize = 32;

@@ -32,7 +32,7 @@ pub(super) fn of_accepted(mistakes: Vec<Mistake<'_>>, ask: Ask<'_>) -> Vec<Probl
 /// The mistakes of a tree that serde refuses; at least one.
 pub(super) fn of_refused(
     mistakes: Vec<Mistake<'_>>,
-    failure: Failure,
+    failures: Vec<Failure>,
     settings: &Settings,
     ask: Ask<'_>,
 ) -> Vec<Problem> {
@@ -58,9 +58,13 @@ pub(super) fn of_refused(
     });
     let mut problems: Vec<Problem> = real.into_iter().map(|mistake| mistake.problem).collect();
 
-    let failed = failure.path();
-    if !problems.iter().any(|problem| is_related(&problem.path, &failed)) {
-        problems.push(problem_of(failure, settings));
+    // What was left out to find the next failure may be what a table above it misses then; it is
+    // related, and no mistake of its own.
+    for failure in failures {
+        let failed = failure.path();
+        if !problems.iter().any(|problem| is_related(&problem.path, &failed)) {
+            problems.push(problem_of(failure, settings));
+        }
     }
     problems
 }

@@ -286,7 +286,9 @@ impl Settings {
                 }
                 problems
             }
-            Err(failure) => judge::of_refused(mistakes, failure, tree, &ask),
+            Err(first) => {
+                judge::of_refused(mistakes, decode::refused::<T>(tree, first), tree, &ask)
+            }
         };
         Err(Problems::from_iter(problems).under(prefix).into())
     }
@@ -302,6 +304,18 @@ impl Settings {
             path::remove(&mut rest, inner.strip_prefix('.').unwrap_or(inner));
         }
         rest
+    }
+
+    /// Removes the node to which `keys` lead; says whether there was one.
+    fn remove_at(&mut self, keys: &[&str]) -> bool {
+        match keys {
+            [] => false,
+            [key] => self.remove(key).is_some(),
+            [key, below @ ..] => match self.child_mut(key).map(|node| &mut node.value) {
+                Some(Value::Table(table)) => table.remove_at(below),
+                _ => false,
+            },
+        }
     }
 
     /// Whether some value stands too deep for code that calls itself for each level.

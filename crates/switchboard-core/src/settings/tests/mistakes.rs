@@ -504,3 +504,59 @@ fn a_long_list_is_checked_to_its_end() {
     assert_eq!(error.find::<Problems>().map(Problems::len), Some(10_000));
     assert_eq!(error.context_value("problems not shown"), Some("9900"));
 }
+
+/// What a type refuses that no schema can tell.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Choosy {
+    #[serde(deserialize_with = "even")]
+    first: u8,
+    #[serde(deserialize_with = "even")]
+    second: u8,
+    inner: Inner,
+    count: u8,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
+struct Inner {
+    #[serde(deserialize_with = "even")]
+    third: u8,
+    fourth: u8,
+}
+
+/// Wants the fourth to be smaller than the third, which is missed when the third is left out.
+impl<'de> Deserialize<'de> for Inner {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let inner = Self::deserialize(from)?;
+        if inner.fourth > inner.third {
+            return Err(serde::de::Error::custom("the fourth is too large"));
+        }
+        Ok(inner)
+    }
+}
+
+fn even<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let number = u8::deserialize(from)?;
+    if number % 2 == 0 { Ok(number) } else { Err(serde::de::Error::custom("not even")) }
+}
+
+#[test]
+fn all_that_a_type_itself_refuses_is_told_and_nothing_that_follows_from_it() {
+    let inner = table().with("third", 5).with("fourth", 1);
+    let wrong = table().with("first", 1).with("second", 3).with("inner", inner).with("count", "x");
+    check::<Choosy>(
+        &wrong,
+        &[
+            "count: expected an integer, found a string",
+            "first: not even",
+            "inner.third: not even",
+            "second: not even",
+        ],
+    );
+    let inner = table().with("third", 2).with("fourth", 3);
+    check::<Choosy>(
+        &table().with("inner", inner).with("second", 3),
+        &["inner: the fourth is too large", "second: not even"],
+    );
+}
