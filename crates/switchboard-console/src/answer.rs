@@ -1,12 +1,16 @@
 //! What a request is answered with: values as JSON, and errors with a status.
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
+use switchboard::Mistakes;
+use switchboard_config::{Report, Sources};
 use switchboard_core::{Error, ErrorKind, Problems};
 
 /// What a handler answers.
@@ -28,15 +32,12 @@ struct Told<'e> {
     instance: Option<String>,
     context: BTreeMap<&'static str, &'e str>,
     hints: Vec<&'e str>,
-    problems: Vec<ToldProblem<'e>>,
-}
-
-#[derive(Serialize)]
-struct ToldProblem<'e> {
-    key: &'e str,
-    at: String,
-    message: &'e str,
-    hint: Option<&'e str>,
+    /// What led to it, the nearest first.
+    causes: Vec<String>,
+    /// The errors that it joins, and earlier attempts.
+    related: Vec<Self>,
+    /// The mistakes of a configuration, as `check --format json` prints them.
+    problems: Value,
 }
 
 /// `value` as JSON.
@@ -105,22 +106,53 @@ pub(crate) async fn wrong_method() -> Refusal {
 
 impl<'e> Told<'e> {
     fn of(error: &'e Error) -> Self {
-        let problems = error.find::<Problems>().map(Problems::iter).into_iter().flatten();
+        Self::at_depth(error, 0)
+    }
+
+    fn at_depth(error: &'e Error, depth: usize) -> Self {
+        let problems = problems_of(error);
+        // The mistakes say it all, each with its place.
+        let has_problems = problems.as_array().is_some_and(|problems| !problems.is_empty());
+        let related_max = if depth < DEPTH_MAX { RELATED_MAX } else { 0 };
+        let related = error.related().iter().take(related_max);
         Self {
             kind: error.kind().as_str(),
             message: error.message(),
             instance: error.place().map(|place| format!("{}.{}", place.subsystem, place.instance)),
             context: error.context().collect(),
             hints: error.hints().collect(),
-            problems: problems
-                .map(|problem| ToldProblem {
-                    key: &problem.path,
-                    at: problem.origin.to_string(),
-                    message: &problem.message,
-                    hint: problem.hint.as_deref(),
-                })
-                .collect(),
+            causes: if has_problems { Vec::new() } else { causes_of(error) },
+            related: related.map(|error| Self::at_depth(error, depth + 1)).collect(),
+            problems,
         }
+    }
+}
+
+/// The mistakes of a configuration that an error tells; or none.
+fn problems_of(error: &Error) -> Value {
+    let report = match (error.find::<Mistakes>(), error.find::<Problems>()) {
+        (Some(mistakes), _) => mistakes.report().json(),
+        (None, Some(problems)) => Report::new(problems, &Sources::default()).json(),
+        (None, None) => return Value::Array(Vec::new()),
+    };
+    let mut report: Value = serde_json::from_str(&report).unwrap_or_default();
+    report["problems"].take()
+}
+
+fn causes_of(error: &Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut source = StdError::source(error);
+    while let Some(cause) = source.filter(|_| causes.len() < CAUSES_MAX) {
+        causes.push(shortened(&cause.to_string()));
+        source = cause.source();
+    }
+    causes
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(CAUSE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -135,10 +167,20 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        ErrorKind::Unavailable | ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::Cancelled => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 const JSON: &str = "application/json";
+
+/// How many causes of an error are told, and how much of each.
+const CAUSES_MAX: usize = 16;
+const CAUSE_CHARS_MAX: usize = 1000;
+
+/// How many errors are told that belong to one, and how deep.
+const RELATED_MAX: usize = 32;
+const DEPTH_MAX: usize = 4;
