@@ -2,6 +2,7 @@
 //!
 //! A change goes on when its client leaves: half of one helps nobody, and it must be recorded.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -14,13 +15,14 @@ use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use serde_json::json;
-use switchboard::{BreakerCommand, Switchboard};
+use switchboard::BreakerCommand;
 use switchboard_cache::Ttl;
 use switchboard_core::settings::DurationText;
-use switchboard_core::{Error, ErrorKind, Result, Settings};
+use switchboard_core::{Error, ErrorKind, Origin, Result, Settings};
 use tokio::sync::oneshot;
 
 use crate::answer::{self, Answer, Refusal, ok};
+use crate::changes::Stage;
 use crate::routes::{Desk, Ends};
 
 pub(crate) async fn livez() -> Response {
@@ -110,8 +112,9 @@ pub(crate) async fn swap(
     body: Body,
 ) -> Answer {
     let instance = named(instance)?;
-    let settings = settings(&read(&head, body, desk.json_bytes_max).await?)?;
+    let body = read_within(desk.request_limit, &head, body, desk.json_bytes_max).await?;
     let (board, by, subject) = (desk.board.clone(), by.name(), instance.clone());
+    let settings = settings(&body, &Origin::named(by.as_str()))?;
     let change = Change::new(&desk, &by, "swap", &instance);
     let generation = change
         .by_board(async move {
@@ -158,7 +161,7 @@ pub(crate) async fn put_value(
     let body = read(&head, body, desk.value_bytes_max).await?;
     let cache = desk.board.cache(&name)?;
     let change = Change::new(&desk, &by.name(), "put", &format!("cache.{name}"));
-    change.recorded(async move { cache.put(&key, body, ttl).await }).await?;
+    change.counted(Write::Put, async move { cache.put(&key, body, ttl).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -166,8 +169,9 @@ pub(crate) async fn forget_value(State(desk): State<Desk>, by: By, value: Value)
     let (name, key) = named(value)?;
     let cache = desk.board.cache(&name)?;
     let change = Change::new(&desk, &by.name(), "forget", &format!("cache.{name}"));
-    let was_there = change.recorded(async move { cache.forget(&key).await }).await?;
-    if was_there { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(missing(&name)) }
+    // Whether it was there or not: now it is not.
+    change.counted(Write::Forget, async move { cache.forget(&key).await }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(crate) async fn flush(State(desk): State<Desk>, by: By, name: Named) -> Answer {
@@ -209,25 +213,38 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for By {
     }
 }
 
-/// A change of the board that somebody asked for.
-struct Change<'a> {
-    desk: &'a Desk,
+/// A change that somebody asked for.
+struct Change {
+    desk: Desk,
     by: String,
     action: &'static str,
     subject: String,
 }
 
-impl<'a> Change<'a> {
-    fn new(desk: &'a Desk, by: &str, action: &'static str, subject: &str) -> Self {
-        Self { desk, by: by.to_owned(), action, subject: subject.to_owned() }
+/// Who keeps in mind that a change was made.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// The board, unless it was cut off.
+    ByBoard,
+    /// The records of the board, by us.
+    Recorded,
+    /// A number: there are many of them, and they would push the changes of the board out of its
+    /// records.
+    Counted(Write),
+}
+
+impl Change {
+    fn new(desk: &Desk, by: &str, action: &'static str, subject: &str) -> Self {
+        Self { desk: desk.clone(), by: by.to_owned(), action, subject: subject.to_owned() }
     }
 
-    /// Makes a change that the board itself records, unless it does not come to an end.
+    /// Makes a change that the board itself records. It builds, which the end need not wait for.
     async fn by_board<T: Send + 'static>(
         self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.made(work, |ended| ended.is_none()).await
+        let limit = self.desk.change_limit;
+        self.made(Kept::ByBoard, Stage::Draining, limit, work).await
     }
 
     /// Makes a change that nobody else records.
@@ -235,48 +252,63 @@ impl<'a> Change<'a> {
         self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.made(work, |_| true).await
+        let limit = self.desk.request_limit;
+        self.made(Kept::Recorded, Stage::Over, limit, work).await
     }
 
-    /// Makes the change, whether or not its client is there to see it, within the limit of a request.
+    /// Changes a value, which is no change of the board.
+    async fn counted<T: Send + 'static>(
+        self,
+        write: Write,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let limit = self.desk.request_limit;
+        self.made(Kept::Counted(write), Stage::Over, limit, work).await
+    }
+
+    /// Makes the change, whether or not its client is there to see it.
     async fn made<T: Send + 'static>(
         self,
+        kept: Kept,
+        last: Stage,
+        limit: Duration,
         work: impl Future<Output = Result<T>> + Send + 'static,
-        is_ours: fn(Option<&Result<T>>) -> bool,
     ) -> Result<T> {
-        let Self { desk, by, action, subject } = self;
-        let (board, limit) = (desk.board.clone(), desk.request_limit);
         let (sender, receiver) = oneshot::channel();
-        let job = async move {
-            let record = Unfinished { board, by, action, subject, is_open: true };
-            let ended = tokio::time::timeout(limit, work).await.ok();
-            let is_ours = is_ours(ended.as_ref());
-            let result = ended.unwrap_or_else(|| Err(overran(limit)));
-            record.close(is_ours, &result);
+        let (changes, action) = (self.desk.changes.clone(), self.action);
+        let ours = changes.clone();
+        changes.start(action, async move {
+            let record = Unfinished { change: self, kept, is_open: true };
+            let ended = ours.bounded(last, limit, work).await;
+            let is_cut_off = ended.is_err();
+            let result = ended.unwrap_or_else(Err);
+            record.close(is_cut_off, &result);
             // Nobody waits for it where the client has gone.
             let _ = sender.send(result);
-            Ok(())
-        };
-        // The limit is kept inside, where what overran it is recorded.
-        drop(desk.board.environment().reaper().submit(action, limit.saturating_mul(2), job));
+        })?;
         receiver.await.unwrap_or_else(|_| Err(broken()))
     }
 }
 
-/// A record that is still to be made; made as a failure where the work panics.
+/// A change that is still to be kept in mind; kept as a failure where the work panics.
 struct Unfinished {
-    board: Switchboard,
-    by: String,
-    action: &'static str,
-    subject: String,
+    change: Change,
+    kept: Kept,
     is_open: bool,
 }
 
 impl Unfinished {
-    fn close<T>(mut self, is_ours: bool, result: &Result<T>) {
+    fn close<T>(mut self, is_cut_off: bool, result: &Result<T>) {
         self.is_open = false;
-        if is_ours {
-            self.board.record(&self.by, self.action, &self.subject, result);
+        self.keep(is_cut_off, result);
+    }
+
+    fn keep<T>(&self, is_cut_off: bool, result: &Result<T>) {
+        let Change { desk, by, action, subject } = &self.change;
+        match self.kept {
+            Kept::ByBoard if !is_cut_off => {}
+            Kept::ByBoard | Kept::Recorded => desk.board.record(by, action, subject, result),
+            Kept::Counted(write) => desk.writes.count(write, result.is_ok()),
         }
     }
 }
@@ -284,8 +316,38 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if self.is_open {
-            self.board.record::<()>(&self.by, self.action, &self.subject, &Err(broken()));
+            self.keep::<()>(true, &Err(broken()));
         }
+    }
+}
+
+/// What can be done to a value of a cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write {
+    Put,
+    Forget,
+}
+
+/// How often values were changed, and how that went.
+#[derive(Debug, Default)]
+pub(crate) struct Writes([[AtomicU64; 2]; 2]);
+
+impl Writes {
+    fn count(&self, write: Write, is_ok: bool) {
+        self.0[write as usize][usize::from(is_ok)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Action, outcome, and how often.
+    pub(crate) fn all(&self) -> [(&'static str, &'static str, u64); 4] {
+        let count = |write: Write, is_ok: bool| {
+            self.0[write as usize][usize::from(is_ok)].load(Ordering::Relaxed)
+        };
+        [
+            ("put", "ok", count(Write::Put, true)),
+            ("put", "failed", count(Write::Put, false)),
+            ("forget", "ok", count(Write::Forget, true)),
+            ("forget", "failed", count(Write::Forget, false)),
+        ]
     }
 }
 
@@ -312,10 +374,26 @@ async fn read(head: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, R
     })
 }
 
-/// The settings that a JSON object holds.
-fn settings(body: &[u8]) -> Result<Settings, Refusal> {
+/// [`read`], for requests that have more time than their body may take to come.
+async fn read_within(
+    limit: Duration,
+    head: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(limit, read(head, body, bytes_max)).await;
+    read.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, "the body did not come in time")
+            .with_hint("the limit is `console.request_limit`")
+            .not_applied()
+            .into())
+    })
+}
+
+/// The settings that a JSON object holds, which `by` has given.
+fn settings(body: &[u8], by: &Origin) -> Result<Settings, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = Settings::accept(&mut reader);
+    let read = Settings::accept_from(&mut reader, by);
     if reader.end().is_err() {
         return Err(malformed("the body is no JSON object")
             .with_hint("send the settings of the instance: {\"driver\": \"memory\"}"));
@@ -358,12 +436,6 @@ fn too_large(bytes_max: usize) -> Refusal {
     Error::new(ErrorKind::TooLarge, "the body is too large")
         .with_context("bytes_max", bytes_max)
         .into()
-}
-
-fn overran(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, "the change took too long, and was given up")
-        .with_context("limit", format_args!("{limit:?}"))
-        .in_doubt()
 }
 
 fn broken() -> Error {

@@ -24,8 +24,11 @@
 mod access;
 mod answer;
 mod api;
+mod changes;
 mod config;
+mod crowd;
 mod metrics;
+mod progress;
 mod routes;
 mod server;
 mod token;

@@ -15,18 +15,20 @@ use switchboard::{HealthView, InstanceFigures, Switchboard};
 use switchboard_core::OpFigures;
 
 use crate::answer;
+use crate::api::Writes;
 use crate::routes::Desk;
 
 pub(crate) async fn page(State(desk): State<Desk>) -> Response {
-    answer::of_type(StatusCode::OK, TEXT, text(&desk.board))
+    answer::of_type(StatusCode::OK, TEXT, text(&desk.board, &desk.writes))
 }
 
 /// All families, each with its series, always in the same order.
-fn text(board: &Switchboard) -> String {
+fn text(board: &Switchboard, writes: &Writes) -> String {
     let mut figures = board.figures();
     figures.sort_by(|one, other| (one.subsystem, &one.name).cmp(&(other.subsystem, &other.name)));
     let mut page = Page(String::new());
     page.program(board);
+    page.writes(writes);
     page.instances(&figures);
     page.calls(&figures);
     page.gates(&figures);
@@ -56,6 +58,14 @@ impl Page {
         self.single("reaper_jobs_abandoned_total", COUNTER, help, reaper.abandoned);
         let help = "Events that nobody could be told of.";
         self.single("events_dropped_total", COUNTER, help, environment.events().dropped());
+    }
+
+    fn writes(&mut self, writes: &Writes) {
+        let help = "Values of caches that were put or forgotten over HTTP.";
+        let mut family = self.family("console_value_writes_total", COUNTER, help);
+        for (action, outcome, count) in writes.all() {
+            family.add(&[("action", action), ("outcome", outcome)], count);
+        }
     }
 
     fn instances(&mut self, figures: &[InstanceFigures]) {

@@ -19,6 +19,8 @@ use switchboard_core::ErrorKind;
 
 use crate::access::Access;
 use crate::answer::{self, Refusal};
+use crate::api::Writes;
+use crate::changes::Changes;
 use crate::config::ConsoleConfig;
 use crate::{api, metrics};
 
@@ -39,6 +41,9 @@ pub(crate) struct Inner {
     pub(crate) json_bytes_max: usize,
     pub(crate) value_bytes_max: usize,
     pub(crate) request_limit: Duration,
+    pub(crate) change_limit: Duration,
+    pub(crate) changes: Changes,
+    pub(crate) writes: Writes,
     access: Access,
 }
 
@@ -51,12 +56,20 @@ impl std::ops::Deref for Desk {
 }
 
 /// All pages.
-pub(crate) fn router(board: &Switchboard, config: &ConsoleConfig, access: Access) -> Router {
+pub(crate) fn router(
+    board: &Switchboard,
+    config: &ConsoleConfig,
+    access: Access,
+    changes: Changes,
+) -> Router {
     let desk = Desk(Arc::new(Inner {
         board: board.clone(),
         json_bytes_max: usize::try_from(config.json_bytes_max.0).unwrap_or(usize::MAX),
         value_bytes_max: usize::try_from(config.value_bytes_max.0).unwrap_or(usize::MAX),
         request_limit: config.request_limit,
+        change_limit: config.change_limit,
+        changes,
+        writes: Writes::default(),
         access,
     }));
     Router::new()
@@ -101,7 +114,10 @@ async fn guarded(
 ) -> Response {
     let (head, body) = request.into_parts();
     let mut response = match desk.access.check(&head, ends.local) {
-        Ok(()) => answered(&desk, next.run(Request::from_parts(head, body))).await,
+        Ok(()) => {
+            let limit = limit_of(&desk, head.uri.path());
+            answered(limit, next.run(Request::from_parts(head, body))).await
+        }
         Err(refusal) => refusal.into_response(),
     };
     for (name, value) in HEADERS {
@@ -110,9 +126,16 @@ async fn guarded(
     response
 }
 
-async fn answered(desk: &Desk, handled: impl Future<Output = Response> + Send) -> Response {
+/// How long a request to that page may take: those that build drivers have more time.
+fn limit_of(desk: &Desk, path: &str) -> Duration {
+    let builds = path.ends_with("/swap") || path.ends_with("/reload");
+    // The body has to come in the time of a request, and then the change has its own.
+    if builds { desk.request_limit.saturating_add(desk.change_limit) } else { desk.request_limit }
+}
+
+async fn answered(limit: Duration, handled: impl Future<Output = Response> + Send) -> Response {
     let contained = AssertUnwindSafe(handled).catch_unwind();
-    match tokio::time::timeout(desk.request_limit, contained).await {
+    match tokio::time::timeout(limit, contained).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unexpected);
@@ -121,7 +144,8 @@ async fn answered(desk: &Desk, handled: impl Future<Output = Response> + Send) -
         }
         Err(_) => {
             let (status, kind) = (StatusCode::GATEWAY_TIMEOUT, ErrorKind::Timeout);
-            Refusal::new(status, kind, "the request took longer than `console.request_limit`")
+            Refusal::new(status, kind, "the request took longer than it may")
+                .with_hint("the limit is `console.request_limit`")
                 .into_response()
         }
     }

@@ -3,7 +3,7 @@
 //! What a request is answered with is `routes`' affair. Every task belongs to the reaper of the board:
 //! one accepts, and holds one for each connection; when it goes, all of them do.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,18 +11,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use switchboard::{Part, Switchboard};
 use switchboard_core::{Clock, Error, ErrorKind, Reaper, Result, Running, Secret};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::access::{Access, NeedsToken};
-use crate::config::ConsoleConfig;
+use crate::changes::{Changes, Stage};
+use crate::config::{ConsoleConfig, OPEN_TO_ALL};
+use crate::crowd::{Client, Crowd, Room};
+use crate::progress::{Progress, Stream, Turns};
 use crate::routes::{self, Ends};
 use crate::token;
 
@@ -54,14 +62,18 @@ pub async fn serve(board: &Switchboard, config: &ConsoleConfig) -> Result<Consol
     let listener = TcpListener::bind(wanted).await.map_err(|error| cannot_listen(wanted, error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(wanted, error))?;
     let access = Access { token: token.clone(), needs_token, hosts: config.hosts.clone() };
+    let (stage, staged) = watch::channel(Stage::Serving);
+    let reaper = board.environment().reaper().clone();
+    let changes = Changes::new(reaper.clone(), staged.clone());
     let serving = Serving {
-        routes: routes::router(board, config, access),
+        routes: routes::router(board, config, access, changes.clone()),
         limits: Limits::of(config),
         clock: board.environment().clock().clone(),
-        reaper: board.environment().reaper().clone(),
-        places: Arc::new(Semaphore::new(config.connections_max.into())),
+        reaper,
+        stage: staged,
+        turns: Arc::default(),
     };
-    board.join("console", serving.start(listener)?)?;
+    board.join("console", serving.start(listener, stage, changes)?)?;
     tracing::info!(%address, ?needs_token, "the console serves");
     Ok(Console { address, token })
 }
@@ -83,13 +95,13 @@ fn needs_token(
     config: &ConsoleConfig,
     address: SocketAddr,
 ) -> Result<NeedsToken> {
+    if config.is_open_to_all(address) {
+        return Err(Error::new(ErrorKind::Config, OPEN_TO_ALL)
+            .with_context("console.listen", address)
+            .with_hint("set `console.token`, or listen on 127.0.0.1"));
+    }
     let is_loopback = address.ip().to_canonical().is_loopback();
     match (is_loopback, board.is_in_production(), config.token.is_some()) {
-        (false, _, false) => {
-            Err(Error::new(ErrorKind::Config, "without a token only this machine may be served")
-                .with_context("console.listen", address)
-                .with_hint("set `console.token`, or listen on 127.0.0.1"))
-        }
         (false, ..) | (_, true, _) => Ok(NeedsToken::Everything),
         (true, false, true) => Ok(NeedsToken::Changes),
         (true, false, false) => Ok(NeedsToken::Nothing),
@@ -102,18 +114,28 @@ fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
         .with_source(error)
 }
 
-/// How long what may take.
+/// How long what may take, and how many may come.
 #[derive(Clone, Copy)]
 struct Limits {
     head: Duration,
+    /// One request, of those that may take longest.
     request: Duration,
     connection: Duration,
+    drain: Duration,
+    clients_max: usize,
+    of_one_max: usize,
 }
 
 impl Limits {
     fn of(config: &ConsoleConfig) -> Self {
-        let (head, request) = (config.head_limit, config.request_limit);
-        Self { head, request, connection: config.connection_limit }
+        Self {
+            head: config.head_limit,
+            request: config.request_limit.max(config.change_limit),
+            connection: config.connection_limit,
+            drain: config.drain_limit,
+            clients_max: config.connections_max.into(),
+            of_one_max: config.connections_per_client_max.into(),
+        }
     }
 }
 
@@ -124,67 +146,86 @@ struct Serving {
     limits: Limits,
     clock: Clock,
     reaper: Reaper,
-    places: Arc<Semaphore>,
+    stage: watch::Receiver<Stage>,
+    turns: Arc<Turns>,
 }
 
 impl Serving {
-    fn start(self, listener: TcpListener) -> Result<Server> {
-        let (stop, stopped) = watch::channel(false);
+    fn start(
+        self,
+        listener: TcpListener,
+        stage: watch::Sender<Stage>,
+        changes: Changes,
+    ) -> Result<Server> {
         let (ended, has_ended) = watch::channel(());
-        let reaper = self.reaper.clone();
+        let (reaper, drain_limit) = (self.reaper.clone(), self.limits.drain);
         let running = reaper.run("console", async move {
-            self.accept(listener, stopped).await;
+            self.accept(listener).await;
             drop(ended);
         })?;
-        Ok(Server { running: Mutex::new(Some(running)), stop, has_ended })
+        let running = Mutex::new(Some(running));
+        Ok(Server { running, stage, changes, has_ended, drain_limit })
     }
 
     /// Takes clients until told to stop, and ends when the last of them has gone.
-    async fn accept(self, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    async fn accept(self, listener: TcpListener) {
         let (gone, mut leaving) = mpsc::unbounded_channel();
-        let mut connections = HashMap::new();
-        let mut number = 0_u64;
+        let mut crowd = Crowd::new(self.limits.clients_max, self.limits.of_one_max);
+        let mut stage = self.stage.clone();
+        let mut number = 0;
+        let mut waiting = None;
         loop {
-            let (stream, ends, place) = tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stopped| *stopped) => break,
-                Some(number) = leaving.recv() => {
-                    connections.remove(&number);
-                    continue;
+            waiting = waiting.and_then(|client: (TcpStream, Ends)| {
+                let address = client.1.peer.ip().to_canonical();
+                match crowd.make_room(address) {
+                    Room::Full => return Some(client),
+                    Room::TooManyOfOne => tracing::debug!(%address, "too many connections"),
+                    Room::Made => {
+                        number += 1;
+                        self.let_in(&mut crowd, client, Left { number, gone: gone.clone() });
+                    }
                 }
-                client = self.next_client(&listener) => client,
-            };
-            number += 1;
-            let left = Left { number, gone: gone.clone() };
-            let connection = self.clone().serve(stream, ends, stopped.clone());
-            let connection = async move {
-                // In this order: who is told that it left finds its place free.
-                let _left = left;
-                let _place = place;
-                connection.await;
-            };
-            // Refused where too much runs already; the client sees its connection closed.
-            if let Ok(running) = self.reaper.run("console connection", connection) {
-                connections.insert(number, running);
+                None
+            });
+            tokio::select! {
+                biased;
+                _ = stage.wait_for(|stage| *stage > Stage::Serving) => break,
+                Some(number) = leaving.recv() => crowd.remove(number),
+                () = self.turns.fell_silent.notified(), if waiting.is_some() => {}
+                client = self.next_client(&listener), if waiting.is_none() => {
+                    waiting = Some(client);
+                }
             }
         }
+        drop(waiting);
         drop((listener, gone));
         while let Some(number) = leaving.recv().await {
-            connections.remove(&number);
+            crowd.remove(number);
         }
     }
 
-    /// The next client, when there is a place for it. A failure of one says nothing of the next.
-    async fn next_client(&self, listener: &TcpListener) -> (TcpStream, Ends, OwnedSemaphorePermit) {
+    /// Refused where too much runs already; the client sees its connection closed.
+    fn let_in(&self, crowd: &mut Crowd, (stream, ends): (TcpStream, Ends), left: Left) {
+        let (address, number) = (ends.peer.ip().to_canonical(), left.number);
+        let progress = Progress::new(&self.turns);
+        let connection = self.clone().serve(stream, ends, progress.clone());
+        let connection = async move {
+            let _left = left;
+            connection.await;
+        };
+        if let Ok(running) = self.reaper.run("console connection", connection) {
+            crowd.add(number, Client { address, progress, _running: running });
+        }
+    }
+
+    /// The next client. A failure of one says nothing of the next.
+    async fn next_client(&self, listener: &TcpListener) -> (TcpStream, Ends) {
         loop {
-            let Ok(place) = self.places.clone().acquire_owned().await else {
-                return std::future::pending().await;
-            };
             match listener.accept().await.and_then(|(stream, peer)| {
                 let local = stream.local_addr()?.ip();
                 Ok((stream, Ends { local, peer }))
             }) {
-                Ok((stream, ends)) => return (stream, ends, place),
+                Ok(client) => return client,
                 Err(error) => {
                     tracing::warn!(%error, "a client could not be let in");
                     self.clock.sleep(AFTER_FAILURE).await;
@@ -193,28 +234,55 @@ impl Serving {
         }
     }
 
-    /// Serves one connection until the client leaves, its time is over, or the board is closed. What
-    /// is under way then is answered still.
-    async fn serve(self, stream: TcpStream, ends: Ends, mut stopped: watch::Receiver<bool>) {
+    /// Serves one connection until the client leaves, its time is over, or the board is closed. A
+    /// request that came whole before then is still answered, within its limit.
+    async fn serve(self, stream: TcpStream, ends: Ends, progress: Progress) {
         // Answers are small, and should not wait for more to come.
         let _ = stream.set_nodelay(true);
         let routes = TowerToHyperService::new(self.routes.layer(axum::Extension(ends)));
+        let watched = progress.clone();
+        let routes = service_fn(move |request| answered(routes.clone(), request, watched.clone()));
+        let stream = Stream::new(stream, progress.clone(), self.clock.clone());
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.head);
         builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), routes));
-        let is_over = tokio::select! {
+        let mut connection = pin!(builder.serve_connection(stream, routes));
+        let mut stage = self.stage;
+        let limit = tokio::select! {
+            // What has come already is looked at before the end is.
+            biased;
             ended = connection.as_mut() => return told(ended),
-            _ = stopped.wait_for(|stopped| *stopped) => false,
-            () = self.clock.sleep(self.limits.connection) => true,
+            _ = stage.wait_for(|stage| *stage > Stage::Serving) => self.limits.drain,
+            () = self.clock.sleep(self.limits.connection) => self.limits.request,
         };
-        connection.as_mut().graceful_shutdown();
-        if is_over {
-            let _ = tokio::time::timeout(self.limits.request, connection).await;
-        } else {
-            told(connection.await);
+        if progress.has_no_request() {
+            return;
         }
+        connection.as_mut().graceful_shutdown();
+        let drained = async {
+            tokio::select! {
+                biased;
+                ended = connection => told(ended),
+                // Also one whose time was over before.
+                _ = stage.wait_for(|stage| *stage > Stage::Draining) => {}
+            }
+        };
+        let _ = tokio::time::timeout(limit, drained).await;
     }
+}
+
+/// The answer, with everything watched that comes and goes. After an answer to a request that nobody
+/// read to its end the connection cannot go on.
+async fn answered(
+    routes: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+    progress: Progress,
+) -> Result<Response<Body>, Infallible> {
+    let mut response = routes.call(request.map(|body| progress.begun(body))).await?;
+    if progress.has_unread() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| progress.answering(body)))
 }
 
 fn told(ended: hyper::Result<()>) {
@@ -239,22 +307,48 @@ impl Drop for Left {
 /// The part of the board.
 struct Server {
     running: Mutex<Option<Running>>,
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+    changes: Changes,
     has_ended: watch::Receiver<()>,
+    drain_limit: Duration,
+}
+
+impl Server {
+    /// Ends when all clients and changes have, which is no longer than they may take.
+    async fn drained(&self) {
+        let mut has_ended = self.has_ended.clone();
+        let all_gone = async {
+            // Its end is told by the other side being dropped.
+            let _ = has_ended.changed().await;
+            self.changes.idle().await;
+        };
+        if tokio::time::timeout(self.drain_limit, all_gone).await.is_err() {
+            tracing::debug!("what the console had under way was cut off");
+        }
+    }
 }
 
 impl Part for Server {
-    /// Requests under way are answered. If the board cannot wait for them, dropping this ends them.
+    /// Requests that came whole are answered as long as they may take; what takes longer is cut off,
+    /// and that is no error of the board's.
     fn close(&self) -> BoxFuture<'_, Result<()>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut has_ended = self.has_ended.clone();
         async move {
             let Some(running) = running else { return Ok(()) };
-            self.stop.send_replace(true);
-            while has_ended.changed().await.is_ok() {}
+            self.stage.send_replace(Stage::Draining);
+            self.drained().await;
+            self.stage.send_replace(Stage::Over);
+            // Each is told, and given up where it waits; nothing of it takes time.
+            self.changes.idle().await;
             running.stop().await
         }
         .boxed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.changes.end();
     }
 }
 

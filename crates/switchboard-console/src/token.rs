@@ -9,22 +9,27 @@ use switchboard_core::{Error, ErrorKind, Result, Secret};
 
 /// The token of the configuration, or one that nobody can guess.
 pub(crate) fn given_or_random(given: Option<&Secret>) -> Result<Secret> {
-    match given {
-        Some(token) if can_be_sent(token) => Ok(token.clone()),
-        Some(_) => Err(Error::new(ErrorKind::Config, "no client could send such a token")
-            .with_context("setting", "console.token")
-            .with_hint("use visible ASCII characters without spaces, at least one")),
-        None => random(),
+    let Some(token) = given else { return random() };
+    check(token).map_err(|why| {
+        Error::new(ErrorKind::Config, why).with_context("setting", "console.token")
+    })?;
+    Ok(token.clone())
+}
+
+/// Why a token would not do, if it would not.
+pub(crate) fn check(token: &Secret) -> Result<(), &'static str> {
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("no client could send such a token: use visible ASCII characters, no spaces");
     }
+    if token.expose().len() < TOKEN_CHARS_MIN {
+        return Err(TOO_SHORT);
+    }
+    Ok(())
 }
 
 /// Whether both are the same. How long that takes does not tell how much of them is.
 pub(crate) fn is_same(said: &[u8], token: &Secret) -> bool {
     said.ct_eq(token.expose().as_bytes()).into()
-}
-
-fn can_be_sent(token: &Secret) -> bool {
-    !token.is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn random() -> Result<Secret> {
@@ -42,6 +47,10 @@ fn random() -> Result<Secret> {
 }
 
 const TOKEN_BYTES: usize = 32;
+
+/// The shortest token that is taken, in characters; what is shorter can be guessed.
+const TOKEN_CHARS_MIN: usize = 12;
+const TOO_SHORT: &str = "the token is too short: use at least 12 characters, better 32 at random";
 
 #[cfg(test)]
 mod tests {
@@ -65,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_token_that_cannot_be_sent_is_refused_and_not_shown() {
-        for wrong in ["", "with space-canary", "canary\n", "canäry"] {
+        for wrong in ["", "with space-canary", "canary\n", "canäry-canäry", "canary-shor"] {
             let error = given_or_random(Some(&Secret::from(wrong))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(!format!("{error} {error:?}").contains("can"), "{error:?}");

@@ -1,5 +1,7 @@
 //! Who may come in.
 
+use switchboard::{Format, Mistakes, Switchboard};
+use switchboard_console::ConsoleConfig;
 use switchboard_core::ErrorKind;
 
 use crate::board::{SHOP, Served};
@@ -16,7 +18,7 @@ async fn on_loopback_nothing_needs_a_token_that_nobody_configured() {
 
 #[tokio::test]
 async fn on_loopback_a_configured_token_is_needed_for_changes_and_values() {
-    let served = Served::new(&format!("{SHOP}[console]\ntoken = 'sesame'")).await;
+    let served = Served::new(&format!("{SHOP}[console]\ntoken = 'open-sesame-7'")).await;
     for (method, path, without, with) in [
         ("GET", "/livez", 200, 200),
         ("GET", "/health", 200, 200),
@@ -27,7 +29,7 @@ async fn on_loopback_a_configured_token_is_needed_for_changes_and_values() {
         ("POST", CHANGE, 401, 204),
     ] {
         assert_eq!(served.ask(method, path).send().await.status, without, "{method} {path}");
-        let answer = served.ask(method, path).token("sesame").send().await;
+        let answer = served.ask(method, path).token("open-sesame-7").send().await;
         assert_eq!(answer.status, with, "{method} {path}");
     }
     served.close().await;
@@ -35,7 +37,7 @@ async fn on_loopback_a_configured_token_is_needed_for_changes_and_values() {
 
 #[tokio::test]
 async fn elsewhere_everything_but_the_probes_needs_the_token() {
-    let configuration = format!("{SHOP}[console]\nlisten = '0.0.0.0:0'\ntoken = 'sesame'");
+    let configuration = format!("{SHOP}[console]\nlisten = '0.0.0.0:0'\ntoken = 'open-sesame-7'");
     let served = Served::new(&configuration).await;
     for path in ["/livez", "/readyz"] {
         assert_eq!(served.ask("GET", path).send().await.status, 200, "{path}");
@@ -44,7 +46,7 @@ async fn elsewhere_everything_but_the_probes_needs_the_token() {
         let refused = served.ask("GET", path).send().await;
         assert_eq!((refused.status, refused.kind().as_str()), (401, "unauthenticated"), "{path}");
         assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer"));
-        let answer = served.ask("GET", path).token("sesame").send().await;
+        let answer = served.ask("GET", path).token("open-sesame-7").send().await;
         assert_ne!(answer.status, 401, "{path}");
     }
     served.close().await;
@@ -83,7 +85,7 @@ async fn what_is_not_loopback_is_refused_without_a_configured_token() {
         let configuration = format!("[console]\nlisten = '{listen}'");
         let error = Served::try_new(&configuration).await.err().expect("it was refused");
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("console.token"), "{error}");
+        assert!(error.to_string().contains("without a token"), "{error}");
     }
 }
 
@@ -93,7 +95,11 @@ async fn settings_that_cannot_work_are_refused() {
         "listen = 'everywhere'",
         "listen = '127.0.0.1'",
         "token = ''",
-        "token = 'two words'",
+        "token = 'two words, long'",
+        "token = 'short'",
+        "value_bytes_max = '0B'",
+        "change_limit = '0s'",
+        "connections_per_client_max = 0",
         "connections_max = 0",
         "head_limit = '0s'",
         "request_limit = '0s'",
@@ -107,6 +113,42 @@ async fn settings_that_cannot_work_are_refused() {
     let error = Served::try_new(&taken).await.err().expect("it is taken");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     served.close().await;
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_the_section_is_found_without_a_console_each_at_its_place() {
+    let text = "[console]\nlisten = 'everywhere'\ntoken = 'canary one'\nconnections_max = 0\n\
+        head_limit = '0s'\nchange_limit = '0s'\nrequest_limit = 5\ncolour = 'red'\n";
+    let builder = Switchboard::builder().section::<ConsoleConfig>("console");
+    let error = builder.text("test.toml", Format::Toml, text).check().unwrap_err();
+    let report = error.find::<Mistakes>().unwrap().report().json();
+    assert!(!report.contains("canary"), "{report}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let problems = report["problems"].as_array().unwrap();
+    let found = problems.iter().map(|one| (one["line"].as_u64(), one["key"].as_str()));
+    let found: Vec<_> = found.map(|(line, key)| (line.unwrap(), key.unwrap())).collect();
+    let expected = [
+        (2, "console.listen"),
+        (3, "console.token"),
+        (4, "console.connections_max"),
+        (5, "console.head_limit"),
+        (6, "console.change_limit"),
+        (7, "console.request_limit"),
+        (8, "console.colour"),
+    ];
+    assert_eq!(found, expected, "{report:#}");
+}
+
+#[tokio::test]
+async fn that_everybody_could_come_in_is_found_without_a_console() {
+    let text = "[console]\nlisten = '0.0.0.0:0'\n";
+    let builder = Switchboard::builder().section::<ConsoleConfig>("console");
+    let error = builder.text("test.toml", Format::Toml, text).check().unwrap_err();
+    let problems = error.find::<Mistakes>().unwrap().problems();
+    let problem = problems.iter().next().unwrap();
+    assert_eq!((problems.len(), problem.path.as_str()), (1, "console"));
+    assert!(problem.message.contains("without a token"), "{problem}");
+    assert!(problem.origin.to_string().starts_with("test.toml:1"), "{problem}");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! The boards of the tests, and a driver that hangs, fails and panics when its settings say so.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use switchboard::{Format, Switchboard};
+use switchboard::{Builder, Format, Switchboard};
 use switchboard_cache::{CacheDriver, Caches, Key, Ttl};
 use switchboard_console::{Console, ConsoleConfig, serve};
 use switchboard_core::{Error, ErrorKind, Health, Lifecycle, Registry, Reply, Result, Secret};
@@ -38,14 +39,27 @@ impl Served {
     }
 
     pub(crate) async fn try_new(configuration: &str) -> Result<Self> {
+        let configured = |builder: Builder| builder.text("test.toml", Format::Toml, configuration);
+        Self::of(configured).await
+    }
+
+    /// A board of a file, with an environment.
+    pub(crate) async fn of_file(
+        path: &Path,
+        variables: impl IntoIterator<Item = (&str, &str)>,
+    ) -> Self {
+        let variables: Vec<(String, String)> =
+            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self::of(|builder| builder.file(path).variables(variables)).await.unwrap()
+    }
+
+    async fn of(configured: impl FnOnce(Builder) -> Builder) -> Result<Self> {
         let gate = Gate { came: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) };
         let for_driver = gate.clone();
-        let board = Switchboard::builder()
+        let builder = Switchboard::builder()
             .section::<ConsoleConfig>("console")
-            .drivers::<Caches>(move |registry| register(registry, for_driver))
-            .text("test.toml", Format::Toml, configuration)
-            .build()
-            .await?;
+            .drivers::<Caches>(move |registry| register(registry, for_driver));
+        let board = configured(builder).build().await?;
         let config = board.section::<ConsoleConfig>("console")?;
         let console = serve(&board, &config).await?;
         Ok(Self { board, console, gate })
@@ -116,13 +130,21 @@ enum Mood {
     Unknown,
     /// It never gets ready.
     HangsAtStart,
+    /// It gets ready when the gate is opened.
+    StartsLate,
+    /// It cannot get ready, and says why.
+    CannotStart,
 }
 
 impl Moody {
     fn call<'a, T: Send + 'a>(&'a self, answer: T) -> Reply<'a, T> {
         let fails = |kind| Reply::ready(Err(Error::new(kind, "the service is in a bad mood")));
         match self.config.mood {
-            Mood::Calm | Mood::HangsWhenChecked | Mood::HangsAtStart => Reply::ready(Ok(answer)),
+            Mood::Calm
+            | Mood::HangsWhenChecked
+            | Mood::HangsAtStart
+            | Mood::StartsLate
+            | Mood::CannotStart => Reply::ready(Ok(answer)),
             Mood::Fails => fails(ErrorKind::Unavailable),
             Mood::Unknown => fails(ErrorKind::Unauthenticated),
             Mood::Panics => Reply::run(async { panic!("in a bad mood") }),
@@ -138,7 +160,21 @@ impl Moody {
 impl Lifecycle for Moody {
     fn init(&self) -> Reply<'_, ()> {
         match self.config.mood {
-            Mood::HangsAtStart => Reply::run(std::future::pending()),
+            Mood::HangsAtStart => Reply::run(async {
+                self.gate.came.add_permits(1);
+                std::future::pending().await
+            }),
+            Mood::StartsLate => Reply::run(async {
+                self.gate.came.add_permits(1);
+                self.gate.open.acquire().await.unwrap().forget();
+                Ok(())
+            }),
+            Mood::CannotStart => {
+                let first = Error::new(ErrorKind::Unavailable, "the first address was wrong");
+                Reply::ready(Err(Error::new(ErrorKind::Unavailable, "it cannot start")
+                    .with_source(std::io::Error::other("the far end hung up"))
+                    .with_related([first])))
+            }
             _ => Reply::ready(Ok(())),
         }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+use switchboard::Record;
 use switchboard_core::ErrorKind;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -133,14 +135,15 @@ async fn values_are_put_read_forgotten_and_flushed() {
     assert_eq!((got.status, got.body.as_slice()), (200, &bytes[..]));
     assert_eq!(got.header("content-type"), Some("application/octet-stream"));
     assert_eq!(served.ask("DELETE", path).send().await.status, 204);
-    assert_eq!(served.ask("DELETE", path).send().await.status, 404);
+    // What is gone is gone, whoever forgot it.
+    assert_eq!(served.ask("DELETE", path).send().await.status, 204);
     assert_eq!(served.ask("PUT", path).send().await.status, 204);
     assert_eq!(served.ask("GET", path).send().await.body.len(), 0);
     assert_eq!(served.ask("POST", "/api/v1/cache/sessions/flush").send().await.status, 204);
     assert_eq!(served.ask("GET", path).send().await.status, 404);
     let records = served.board.records();
     let actions: Vec<_> = records.iter().map(|of| of.action.as_str()).collect();
-    assert_eq!(actions, ["put", "forget", "forget", "put", "flush"]);
+    assert_eq!(actions, ["flush"]);
     assert!(records.iter().all(|of| of.subject == "cache.sessions" && of.outcome == "ok"));
     served.close().await;
 }
@@ -234,7 +237,7 @@ async fn a_panic_is_an_answer_and_the_console_goes_on() {
     }
     assert_eq!(served.ask("GET", "/health").send().await.status, 200);
     let outcomes: Vec<_> = served.board.records().into_iter().map(|of| of.outcome).collect();
-    assert_eq!(outcomes.len(), 2);
+    assert_eq!(outcomes.len(), 1, "the flush");
     assert!(outcomes.iter().all(|outcome| outcome.starts_with("unexpected")), "{outcomes:?}");
     served.close().await;
 }
@@ -242,16 +245,14 @@ async fn a_panic_is_an_answer_and_the_console_goes_on() {
 #[tokio::test]
 async fn a_change_goes_on_and_is_recorded_when_its_client_has_gone() {
     let served = Served::new("[cache.main]\ndriver = 'moody'\nmood = 'waits'").await;
-    let ask = served.ask("PUT", "/api/v1/cache/main/values/a").body("x");
+    let ask = served.ask("POST", "/api/v1/cache/main/flush");
     let mut stream = TcpStream::connect(served.address()).await.unwrap();
     stream.write_all(&ask.bytes()).await.unwrap();
     served.gate.came.acquire().await.unwrap().forget();
     drop(stream);
     served.gate.open.add_permits(1);
-    let reaper = served.board.environment().reaper();
-    reaper.idle(served.board.environment().clock().now() + PATIENCE).await.unwrap();
-    let records = served.board.records();
-    assert_eq!((records[0].action.as_str(), records[0].outcome.as_str()), ("put", "ok"));
+    let records = recorded(&served, 1).await;
+    assert_eq!((records[0].action.as_str(), records[0].outcome.as_str()), ("flush", "ok"));
     served.close().await;
 }
 
@@ -260,11 +261,9 @@ async fn a_change_that_takes_too_long_is_given_up_and_recorded() {
     let configuration = "[cache.main]\ndriver = 'moody'\nmood = 'waits'\n\
         [console]\nrequest_limit = '50ms'";
     let served = Served::new(configuration).await;
-    let answer = served.ask("PUT", "/api/v1/cache/main/values/a").body("x").send().await;
+    let answer = served.ask("POST", "/api/v1/cache/main/flush").send().await;
     assert_eq!((answer.status, answer.kind().as_str()), (504, "timeout"));
-    let reaper = served.board.environment().reaper();
-    reaper.idle(served.board.environment().clock().now() + PATIENCE).await.unwrap();
-    let records = served.board.records();
+    let records = recorded(&served, 1).await;
     assert_eq!(records.len(), 1);
     assert!(records[0].outcome.contains(ErrorKind::Timeout.as_str()), "{}", records[0].outcome);
     served.board.close(Duration::from_secs(5)).await;
@@ -272,19 +271,114 @@ async fn a_change_that_takes_too_long_is_given_up_and_recorded() {
 
 #[tokio::test]
 async fn a_swap_that_takes_too_long_is_given_up_and_recorded_once() {
-    let served = Served::new(&format!("{SHOP}[console]\nrequest_limit = '50ms'")).await;
+    let served = Served::new(&format!("{SHOP}[console]\nchange_limit = '50ms'")).await;
     let main = served.board.cache("main").unwrap();
     main.get("a").await.unwrap();
     let body = r#"{"driver":"moody","mood":"hangs-at-start"}"#;
     let answer = served.ask("POST", SWAP).json(body).send().await;
     assert_eq!((answer.status, answer.kind().as_str()), (504, "timeout"));
-    let reaper = served.board.environment().reaper();
-    reaper.idle(served.board.environment().clock().now() + PATIENCE).await.unwrap();
-    let records = served.board.records();
+    let records = recorded(&served, 1).await;
     assert_eq!((records.len(), records[0].action.as_str()), (1, "swap"));
     assert!(records[0].outcome.starts_with("timeout"), "{}", records[0].outcome);
     // What served before serves still.
     main.get("a").await.unwrap();
     assert_eq!(served.board.instances()[0].generation, 1);
     served.close().await;
+}
+
+#[tokio::test]
+async fn a_swap_may_take_longer_than_another_request() {
+    let served = Served::new(&format!("{SHOP}[console]\nrequest_limit = '200ms'")).await;
+    served.board.cache("main").unwrap().get("a").await.unwrap();
+    let answer = served.ask("POST", SWAP).json(r#"{"driver":"moody","mood":"starts-late"}"#).send();
+    let opening = async {
+        // The limit of a request passes while the driver starts.
+        served.gate.came.acquire().await.unwrap().forget();
+        served.board.environment().clock().sleep(Duration::from_millis(400)).await;
+        served.gate.open.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(answer, opening);
+    assert_eq!(answer.status, 200, "{}", answer.whole);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn values_do_not_push_the_changes_of_the_board_out_of_its_records() {
+    let served = Served::new(SHOP).await;
+    let answer = served.ask("POST", SWAP).json(r#"{"driver":"memory"}"#).send().await;
+    assert_eq!(answer.status, 200);
+    let put = served.ask("PUT", "/api/v1/cache/sessions/values/a").body("x");
+    for _ in 0..1_100 {
+        assert_eq!(put.clone().send().await.status, 204);
+    }
+    served.ask("DELETE", "/api/v1/cache/sessions/values/a").send().await;
+    let actions: Vec<_> = served.board.records().into_iter().map(|of| of.action).collect();
+    assert_eq!(actions, ["swap"]);
+    let page = served.ask("GET", "/metrics").send().await;
+    for line in [
+        "switchboard_console_value_writes_total{action=\"put\",outcome=\"ok\"} 1100\n",
+        "switchboard_console_value_writes_total{action=\"forget\",outcome=\"ok\"} 1\n",
+    ] {
+        assert!(page.text().contains(line), "{}", page.text());
+    }
+    // No request is a clean-up job.
+    assert!(served.board.environment().reaper().figures().done < 10);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn mistakes_over_http_have_the_shape_that_check_prints() {
+    let served = Served::new(SHOP).await;
+    let body = r#"{"driver":"memory","max_entrys":9}"#;
+    let ask = served.ask("POST", SWAP).header("X-Switchboard-Client", "ada").json(body);
+    let answer = ask.send().await;
+    let error = &answer.json()["error"];
+    let problem = error["problems"][0].as_object().unwrap();
+    for key in ["file", "line", "column", "key", "message", "hint"] {
+        assert!(problem.contains_key(key), "{key}: {}", answer.whole);
+    }
+    assert!(!problem.contains_key("at"));
+    assert_eq!(problem["key"], "cache.main.max_entrys");
+    assert_eq!((&error["causes"], &error["related"]), (&json!([]), &json!([])));
+    served.close().await;
+}
+
+#[tokio::test]
+async fn settings_of_a_body_say_who_gave_them() {
+    let served = Served::new(SHOP).await;
+    let ask = served.ask("POST", SWAP).header("X-Switchboard-Client", "ada");
+    assert_eq!(ask.json(r#"{"driver":"memory","max_entries":9}"#).send().await.status, 200);
+    let explained = served.ask("GET", "/api/v1/instances/cache.main").send().await;
+    let settings = explained.json()["settings"].to_string();
+    assert!(settings.contains("api 127.0.0.1:") && settings.contains("(ada)"), "{settings}");
+    assert!(!settings.contains("api.rs"), "{settings}");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn what_led_to_an_error_is_told_with_it() {
+    let served = Served::new(SHOP).await;
+    served.board.cache("main").unwrap().get("a").await.unwrap();
+    let body = r#"{"driver":"moody","mood":"cannot-start"}"#;
+    let answer = served.ask("POST", SWAP).json(body).send().await;
+    assert_eq!(answer.status, 503, "{}", answer.whole);
+    let told = answer.json()["error"].clone();
+    let all = told.to_string();
+    assert!(all.contains("the far end hung up"), "{all}");
+    assert!(!all.contains("canary"), "{all}");
+    let causes = told["causes"].as_array().unwrap();
+    assert!(causes.iter().any(|cause| cause == "the far end hung up"), "{told:#}");
+    assert_eq!(told["related"][0]["message"], "the first address was wrong", "{told:#}");
+    served.close().await;
+}
+
+/// The records of the board, once there are that many.
+async fn recorded(served: &Served, count: usize) -> Vec<Record> {
+    let there = async {
+        while served.board.records().len() < count {
+            tokio::task::yield_now().await;
+        }
+        served.board.records()
+    };
+    tokio::time::timeout(PATIENCE, there).await.expect("a record")
 }

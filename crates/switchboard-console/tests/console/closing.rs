@@ -59,6 +59,84 @@ async fn a_request_that_does_not_end_is_cut_off_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_sent_half_a_request_does_not_delay_the_end() {
+    let head = b"PUT /api/v1/cache/sessions/values/a HTTP/1.1\r\nHost: localhost\r\n";
+    let body = b"Content-Length: 1000\r\n\r\nabc";
+    let half_body = [&head[..], body].concat();
+    for half in [&head[..10], head, &half_body] {
+        // Nothing has any time at all, but for what asks nothing.
+        let served = Served::new(&format!("{SHOP}[console]\ndrain_limit = '1h'")).await;
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        stream.write_all(half).await.unwrap();
+        // When this is answered, the half before has come as well.
+        assert_eq!(served.ask("GET", "/livez").send().await.status, 200);
+        timeout(PATIENCE, served.close()).await.expect("the end");
+        drop(stream);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_cut_off_and_that_is_no_error() {
+    let served = Served::new(&format!("{SHOP}[console]\ndrain_limit = '100ms'")).await;
+    served.board.cache("sessions").unwrap().forever("a", vec![7; 3 << 20]).await.unwrap();
+    let ask = b"GET /api/v1/cache/sessions/values/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = TcpStream::connect(served.address()).await.unwrap();
+    stream.write_all(&ask.repeat(8)).await.unwrap();
+    stream.readable().await.unwrap();
+    let board = served.board.clone();
+    timeout(PATIENCE, served.close()).await.expect("the end");
+    nothing_runs(&board).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_request_that_is_worked_at_for_too_long_is_cut_off_and_that_is_no_error() {
+    let served = Served::new(&format!("{WAITS}\n[console]\ndrain_limit = '100ms'")).await;
+    let stream = waiting(&served).await;
+    let board = served.board.clone();
+    timeout(PATIENCE, served.close()).await.expect("the end");
+    nothing_runs(&board).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_swap_that_still_builds_is_given_up_at_the_end_and_recorded_so() {
+    let served = Served::new(&format!("{SHOP}[console]\ndrain_limit = '10s'")).await;
+    served.board.cache("main").unwrap().get("a").await.unwrap();
+    let ask = served.ask("POST", "/api/v1/instances/cache.main/swap");
+    let asking = ask.json(r#"{"driver":"moody","mood":"hangs-at-start"}"#).send();
+    let (board, gate) = (served.board.clone(), served.gate.clone());
+    let closing = async {
+        gate.came.acquire().await.unwrap().forget();
+        board.close(Duration::from_secs(20)).await.into_result()
+    };
+    let (answer, closed) =
+        timeout(PATIENCE, async { tokio::join!(asking, closing) }).await.expect("the end");
+    closed.unwrap();
+    assert_eq!((answer.status, answer.kind().as_str()), (503, "cancelled"));
+    let records = board.records();
+    assert_eq!((records.len(), records[0].action.as_str()), (1, "swap"));
+    assert!(records[0].outcome.starts_with("cancelled"), "{}", records[0].outcome);
+    nothing_runs(&board).await;
+}
+
+#[tokio::test]
+async fn a_flush_that_nobody_waits_for_is_given_up_at_the_end_and_recorded_so() {
+    let served = Served::new(&format!("{WAITS}\n[console]\ndrain_limit = '100ms'")).await;
+    let ask = served.ask("POST", "/api/v1/cache/main/flush");
+    let mut stream = TcpStream::connect(served.address()).await.unwrap();
+    stream.write_all(&ask.bytes()).await.unwrap();
+    served.gate.came.acquire().await.unwrap().forget();
+    drop(stream);
+    let board = served.board.clone();
+    timeout(PATIENCE, served.close()).await.expect("the end");
+    let outcomes: Vec<_> = board.records().into_iter().map(|of| of.outcome).collect();
+    assert_eq!(outcomes.len(), 1);
+    assert!(outcomes[0].starts_with("cancelled"), "{outcomes:?}");
+    nothing_runs(&board).await;
+}
+
+#[tokio::test]
 async fn dropping_the_console_leaves_it_serving() {
     let served = Served::new(SHOP).await;
     let address = served.address();

@@ -1,5 +1,7 @@
 //! Clients that mean harm, or are broken.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,7 +27,77 @@ async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
     let (head, chunk) = (ask.bytes(), chunk.as_bytes());
     let answer = raw(&served, &[&head, chunk, chunk, b"0\r\n\r\n"]).await;
     assert_eq!(answer.status, 413);
-    assert_eq!(served.board.records().len(), 1);
+    assert_eq!(served.board.records().len(), 0);
+    served.close().await;
+}
+
+/// A client like most: it sends everything, and then looks for an answer.
+#[tokio::test]
+async fn a_body_that_is_far_too_large_is_answered_and_not_cut_off() {
+    let served = Served::new(&format!("{SHOP}[console]\nvalue_bytes_max = '1KiB'")).await;
+    for path in ["/api/v1/cache/sessions/values/a", "/nothing"] {
+        let ask = served.ask("PUT", path).body(vec![7; 20_000_000]);
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        let sending = timeout(PATIENCE, stream.write_all(&ask.bytes())).await.expect("no waiting");
+        sending.expect("all of it is taken");
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end").expect("whole");
+        let status = if path == "/nothing" { "404" } else { "413" };
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    served.close().await;
+}
+
+/// More than there are places, again and again, none of which ever finishes.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_finish_a_head_do_not_keep_out_one_that_does() {
+    let limits = "connections_max = 64\nconnections_per_client_max = 32\nhead_limit = '1h'";
+    let served = Served::new(&format!("{SHOP}[console]\n{limits}")).await;
+    let clock = served.board.environment().clock().clone();
+    let mut half = Vec::new();
+    for round in 0..10 {
+        for _ in 0..30 {
+            let mut stream = TcpStream::connect(served.address()).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 1").await.unwrap();
+            half.push(stream);
+        }
+        let since = clock.now();
+        let answer = timeout(PATIENCE, served.ask("GET", "/livez").send()).await.expect("a place");
+        let took = clock.now() - since;
+        assert_eq!(
+            (answer.status, took < Duration::from_secs(1)),
+            (200, true),
+            "{round}: {took:?}"
+        );
+    }
+    drop(half);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn one_address_has_no_more_places_than_are_its_own() {
+    let limits = "[console]\nconnections_max = 8\nconnections_per_client_max = 2";
+    let waits = "[cache.main]\ndriver = 'moody'\nmood = 'waits'\n";
+    let served = Served::new(&format!("{waits}{limits}")).await;
+    let mut asking = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        let ask = served.ask("GET", "/api/v1/cache/main/values/a");
+        stream.write_all(&ask.bytes()).await.unwrap();
+        served.gate.came.acquire().await.unwrap().forget();
+        asking.push(stream);
+    }
+    let mut third = TcpStream::connect(served.address()).await.unwrap();
+    let _ = third.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, third.read_to_end(&mut answer)).await.expect("cut off");
+    assert!(answer.is_empty());
+    served.gate.open.add_permits(2);
+    for stream in asking {
+        assert_eq!(timeout(PATIENCE, Answer::read(stream)).await.expect("an answer").status, 404);
+    }
     served.close().await;
 }
 
@@ -111,21 +183,28 @@ async fn a_body_that_is_cut_off_changes_nothing() {
 }
 
 #[tokio::test]
-async fn clients_beyond_the_limit_wait_until_one_leaves() {
-    let served = Served::new(&format!("{SHOP}[console]\nconnections_max = 2")).await;
-    let mut first = idle(&served).await;
-    let second = idle(&served).await;
+async fn clients_beyond_the_limit_wait_until_one_of_the_others_is_answered() {
+    let waits = "[cache.main]\ndriver = 'moody'\nmood = 'waits'\n";
+    let served = Served::new(&format!("{waits}[console]\nconnections_max = 2")).await;
+    let mut asking = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        // One that may stay afterwards, and asks nothing then.
+        let ask = b"GET /api/v1/cache/main/values/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(ask).await.unwrap();
+        served.gate.came.acquire().await.unwrap().forget();
+        asking.push(stream);
+    }
     let third = served.ask("GET", "/livez").send();
     let mut third = std::pin::pin!(third);
-    // The two that are in are served, the third one is not, however long those take.
     for _ in 0..50 {
-        first = again(first).await;
+        tokio::task::yield_now().await;
         assert!(futures_util::FutureExt::now_or_never(third.as_mut()).is_none());
     }
-    drop(second);
+    served.gate.open.add_permits(1);
     let answer = timeout(PATIENCE, third).await.expect("its turn came");
     assert_eq!(answer.status, 200);
-    drop(first);
+    drop(asking);
     served.close().await;
 }
 

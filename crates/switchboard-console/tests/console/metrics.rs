@@ -223,6 +223,7 @@ async fn labels_are_names_and_words_of_fixed_lists() {
         "status",
         "le",
         "version",
+        "action",
     ];
     for name in read(&page(&served).await).keys() {
         let labels = name.split_once(" {").unwrap().1.trim_end_matches('}');

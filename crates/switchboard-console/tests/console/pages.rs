@@ -1,5 +1,8 @@
 //! Every page, each status it can have, and what surrounds all of them.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::board::{SHOP, Served};
 
 #[tokio::test]
@@ -180,23 +183,114 @@ async fn no_page_shows_a_secret() {
 }
 
 #[tokio::test]
-async fn an_unready_board_is_unready_in_each_page() {
+async fn a_board_with_a_need_that_is_down_is_unready_in_each_page() {
     let served = Served::new(
-        "[cache.main]\ndriver = 'moody'\nmood = 'fails'\n[feature.shop]\nneeds = ['cache.main']\n",
+        "[cache.main]\ndriver = 'moody'\nmood = 'fails'\n[cache.other]\ndriver = 'memory'\n\
+         [feature.shop]\nneeds = ['cache.main']\nwants = ['cache.other']\n",
     )
     .await;
     let _ = served.board.cache("main").unwrap().get("a").await;
-    let health = served.board.check_health().await;
-    let expected = if health.ready { 200 } else { 503 };
-    for path in ["/readyz", "/health"] {
+    served.board.check_health().await;
+    for (path, expected) in [("/readyz", 503), ("/health", 503), ("/livez", 200)] {
         assert_eq!(served.ask("GET", path).send().await.status, expected, "{path}");
     }
+    let health = served.ask("GET", "/health").send().await.json();
+    assert_eq!((&health["live"], &health["ready"]), (&true.into(), &false.into()));
     let page = served.ask("GET", "/metrics").send().await;
-    let ready = format!("switchboard_ready {}\n", u8::from(health.ready));
-    assert!(page.text().contains(&ready));
+    assert!(page.text().contains("switchboard_ready 0\n"));
     assert!(page.text().contains(
         "switchboard_instance_health{subsystem=\"cache\",instance=\"main\",status=\"down\"} 1\n"
     ));
-    assert_eq!(served.ask("GET", "/livez").send().await.status, 200);
     served.close().await;
+}
+
+#[tokio::test]
+async fn a_board_that_only_wants_what_is_down_is_ready() {
+    let served = Served::new(
+        "[cache.main]\ndriver = 'moody'\nmood = 'fails'\n[cache.other]\ndriver = 'memory'\n\
+         [feature.shop]\nneeds = ['cache.other']\nwants = ['cache.main']\n",
+    )
+    .await;
+    let _ = served.board.cache("main").unwrap().get("a").await;
+    served.board.check_health().await;
+    for path in ["/readyz", "/health"] {
+        assert_eq!(served.ask("GET", path).send().await.status, 200, "{path}");
+    }
+    served.close().await;
+}
+
+/// A configuration in a file, with secrets of every kind: written there, in another file, in the
+/// environment.
+#[tokio::test]
+async fn a_file_that_changes_is_planned_reloaded_and_shown_without_its_secrets() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("secret"), "canary-file").unwrap();
+    let write = |more: &str| {
+        let text = format!(
+            "[cache.main]\ndriver = 'moody'\npassword = '${{file:secret}}'\n\
+             [cache.other]\ndriver = 'moody'\npassword = 'canary-written'\n\
+             [cache.third]\ndriver = 'moody'\npassword = '${{SHOP_PASSWORD}}'\n{more}"
+        );
+        std::fs::write(folder.0.join("shop.toml"), text).unwrap();
+    };
+    write("");
+    let variables = [("SHOP_PASSWORD", "canary-variable")];
+    let served = Served::of_file(&folder.0.join("shop.toml"), variables).await;
+    let mut shown = Vec::new();
+    for path in ["configuration", "plan", "instances/cache.main", "instances/cache.third"] {
+        shown.push(served.ask("GET", &format!("/api/v1/{path}")).send().await);
+    }
+    assert!(shown[0].text().contains("shop.toml:9:"), "{}", shown[0].whole);
+    assert!(shown[2].text().contains("shop.toml:3:"), "{}", shown[2].whole);
+    assert_eq!(shown[1].json()["changes"], serde_json::json!([]));
+
+    write("[cache.fourth]\ndriver = 'memory'\n");
+    for (method, path) in [("GET", "plan"), ("POST", "reload")] {
+        let answer = served.ask(method, &format!("/api/v1/{path}")).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.whole);
+        let changes = answer.json()["changes"].clone();
+        assert_eq!(changes.as_array().unwrap().len(), 1, "{path}: {changes}");
+        assert_eq!(changes[0]["instance"], "cache.fourth", "{path}");
+        shown.push(answer);
+    }
+    assert_eq!(served.board.instances().len(), 4);
+
+    write("[cache.fifth]\ndriver = 'moody'\npassword = ['canary-list']\ncolour = 'canary'\n");
+    for (method, path) in [("GET", "plan"), ("POST", "reload")] {
+        let answer = served.ask(method, &format!("/api/v1/{path}")).send().await;
+        assert_eq!((answer.status, answer.kind().as_str()), (400, "configuration"));
+        let problems = answer.json()["error"]["problems"].clone();
+        let places: Vec<_> = problems.as_array().unwrap().iter().map(|of| &of["line"]).collect();
+        assert_eq!(places, [12, 13], "{problems:#}");
+        assert!(problems[0]["file"].as_str().unwrap().ends_with("shop.toml"), "{problems:#}");
+        assert_eq!(problems[0]["key"], "cache.fifth.password");
+        shown.push(answer);
+    }
+    shown.push(served.ask("GET", "/api/v1/records").send().await);
+    for answer in shown {
+        assert!(!answer.whole.contains("canary"), "{}", answer.whole);
+    }
+    let outcomes: Vec<_> = served.board.records().into_iter().map(|of| of.outcome).collect();
+    assert_eq!((outcomes.len(), outcomes[0].as_str()), (2, "ok"), "{outcomes:?}");
+    served.close().await;
+}
+
+/// A folder of its own, which goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("switchboard-console-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
 }
