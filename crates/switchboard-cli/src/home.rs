@@ -3,6 +3,7 @@
 //! The note holds the token that the board asks for, so only its owner may read it. Who runs holds a
 //! lock beside it; the lock goes with its process whatever way that ends. So a note that was left
 //! behind is known for one without asking the address in it, where somebody else may listen by now.
+//! It is gone before the lock is taken again: whoever finds the lock taken finds no old note.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -45,16 +46,37 @@ impl Home {
     pub(crate) async fn move_in(&self, clock: &Clock) -> Result<Tenancy> {
         private_folder(&self.0).map_err(|error| self.unusable(error))?;
         let lock = self.lock_file(true).map_err(|error| self.unusable(error))?;
-        for tries in 0.. {
-            match lock.try_lock() {
-                Ok(()) => return Ok(Tenancy { home: self.clone(), _lock: lock }),
-                Err(TryLockError::Error(error)) => return Err(self.unusable(error)),
-                Err(TryLockError::WouldBlock) if tries == LOCK_TRIES => break,
-                // Commands that look whether somebody is here hold it for a moment.
-                Err(TryLockError::WouldBlock) => clock.sleep(LOCK_PAUSE).await,
+        for _ in 0..LOCK_TRIES {
+            if self.take(&lock).map_err(|error| self.unusable(error))? {
+                return Ok(Tenancy { home: self.clone(), _lock: lock });
             }
+            // Commands that look whether somebody is here hold it for a moment.
+            clock.sleep(LOCK_PAUSE).await;
         }
         Err(self.taken())
+    }
+
+    /// Whether nobody runs from here; if so, the lock is ours and no note is left of whoever did.
+    fn take(&self, lock: &File) -> io::Result<bool> {
+        // Shared at first, as by one who only looks: a note is removed while nobody lives here, so that
+        // it is never read as that of whoever moves in.
+        if !is_ours(lock.try_lock_shared())? {
+            return Ok(false);
+        }
+        self.clear()?;
+        lock.unlock()?;
+        if !is_ours(lock.try_lock())? {
+            return Ok(false);
+        }
+        self.clear()?;
+        Ok(true)
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_file(self.note()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// How the board that runs from here is reached; an error that says how to start one if there is
@@ -65,10 +87,10 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.empty()),
             Err(error) => return Err(self.unusable(error)),
         };
-        self.refuse_what_others_read()?;
         if !self.is_lived_in().map_err(|error| self.unusable(error))? {
             return Err(self.left_behind());
         }
+        self.refuse_what_others_read()?;
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "the note of the running board cannot be read")
                 .with_context("file", self.note().display())
@@ -86,11 +108,7 @@ impl Home {
         match self.lock_file(false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
-            Ok(lock) => match lock.try_lock_shared() {
-                Ok(()) => Ok(false),
-                Err(TryLockError::WouldBlock) => Ok(true),
-                Err(TryLockError::Error(error)) => Err(error),
-            },
+            Ok(lock) => is_ours(lock.try_lock_shared()).map(|is_free| !is_free),
         }
     }
 
@@ -182,7 +200,16 @@ impl Tenancy {
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
-        drop(fs::remove_file(self.home.note()));
+        // Who starts next removes what cannot be removed now.
+        drop(self.home.clear());
+    }
+}
+
+fn is_ours(tried: std::result::Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -227,3 +254,66 @@ const LOCK_TRIES: u32 = 10;
 
 /// The time between two of those tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_moves_in_leaves_no_note_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        leave_note(&home, 0o600);
+        let tenancy = home.move_in(&Clock::system()).await.unwrap();
+        assert!(!home.has_note());
+        assert_eq!(home.find().unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(tenancy);
+    }
+
+    #[tokio::test]
+    async fn a_note_of_somebody_who_lives_here_stays_when_another_wants_to_move_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let tenancy = home.move_in(&Clock::system()).await.unwrap();
+        tenancy.note(&note()).unwrap();
+        let refused = home.move_in(&Clock::system()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert_eq!(home.find().unwrap().token, "mine");
+    }
+
+    #[test]
+    fn one_who_looks_does_not_read_an_old_note_while_another_moves_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        leave_note(&home, 0o600);
+        let lock = home.lock_file(true).unwrap();
+        let looker = home.lock_file(false).unwrap();
+        looker.try_lock_shared().unwrap();
+        // As long as somebody looks nobody moves in, but the old note has gone already.
+        assert!(!home.take(&lock).unwrap());
+        assert!(!home.has_note());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_behind_is_not_judged_by_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        leave_note(&home, 0o644);
+        assert_eq!(home.find().unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+
+    fn note() -> Note {
+        Note { address: "http://127.0.0.1:1".to_owned(), token: "mine".to_owned(), pid: 1 }
+    }
+
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "a file has no mode there"))]
+    fn leave_note(home: &Home, mode: u32) {
+        fs::write(home.note(), serde_json::to_vec(&note()).unwrap()).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(home.note(), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
