@@ -32,11 +32,13 @@ mod desk;
 mod failure;
 mod home;
 mod json;
+mod notes;
 mod run;
 mod screen;
 mod session;
 mod surroundings;
 mod table;
+mod warnings;
 
 pub use run::{main, run};
 pub use surroundings::{Stream, Surroundings};

@@ -12,13 +12,20 @@ use switchboard_core::{Error, ErrorKind};
 use crate::arguments::{Arguments, Command, Format, Up};
 use crate::commands;
 use crate::failure::{Exit, Result};
+use crate::notes::Notes;
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::surroundings::Surroundings;
+use crate::warnings::Warnings;
 
 /// The whole command, for the `main` of a program: [`run`] in the surroundings of the process.
+///
+/// Warnings that are told through `tracing` go to stderr, unless the program has a subscriber already.
 pub fn main(builder: Builder) -> ExitCode {
-    run(builder, Surroundings::of_process())
+    run_watched(builder, Surroundings::of_process(), |notes| {
+        // A program that has a subscriber of its own wants to have the warnings there.
+        drop(tracing::subscriber::set_global_default(Warnings(notes)));
+    })
 }
 
 /// The whole command: what was said to it is done with boards that are made from `builder`.
@@ -26,10 +33,20 @@ pub fn main(builder: Builder) -> ExitCode {
 /// Files that the command names lie over those that `builder` reads. Must not be called on a thread
 /// that belongs to a runtime, for it brings its own.
 pub fn run(builder: Builder, surroundings: Surroundings) -> ExitCode {
+    run_watched(builder, surroundings, drop)
+}
+
+fn run_watched(
+    builder: Builder,
+    surroundings: Surroundings,
+    watch: impl FnOnce(Notes),
+) -> ExitCode {
     let Surroundings { arguments, variables, input, output, errors } = surroundings;
     let program = program(&arguments);
     let format = format_said(&arguments);
     let mut screen = Screen::new(output, errors, format, &variables);
+    let notes = screen.notes();
+    watch(notes.clone());
     let exit = match read(arguments) {
         Err(usage) => tell_usage(&mut screen, &usage),
         Ok(said) => {
@@ -40,6 +57,7 @@ pub fn run(builder: Builder, surroundings: Surroundings) -> ExitCode {
             started(&mut session, command)
         }
     };
+    notes.wait_until_written();
     ExitCode::from(exit as u8)
 }
 
@@ -91,7 +109,7 @@ fn started(session: &mut Session, command: Command) -> Exit {
     ended(session, exit)
 }
 
-fn ended(session: &mut Session, exit: Result<Exit>) -> Exit {
+fn ended(session: &Session, exit: Result<Exit>) -> Exit {
     match exit {
         Ok(exit) => exit,
         Err(failure) => {

@@ -1,19 +1,24 @@
 //! What a command writes: data to stdout, all else to stderr, in the format that was asked for.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::arguments::Format;
 use crate::failure::{Failure, Result};
+use crate::notes::Notes;
 use crate::surroundings::Stream;
 use crate::table::Table;
 
 /// The two streams, and how to write to them.
 pub(crate) struct Screen {
     output: Stream,
-    errors: Stream,
+    notes: Notes,
+    /// Whether a person sits in front of the notes.
+    is_noted_on_terminal: bool,
     pub(crate) format: Format,
     may_colour: bool,
 }
@@ -27,7 +32,15 @@ impl Screen {
     ) -> Self {
         let is_set = |name| variables.get(name).is_some_and(|value: &String| !value.is_empty());
         let is_dumb = variables.get("TERM").is_some_and(|terminal| terminal == "dumb");
-        Self { output, errors, format, may_colour: !is_set("NO_COLOR") && !is_dumb }
+        let may_colour = !is_set("NO_COLOR") && !is_dumb;
+        let is_noted_on_terminal = errors.columns.is_some();
+        let notes = Notes::written_to(errors.writer);
+        Self { output, notes, is_noted_on_terminal, format, may_colour }
+    }
+
+    /// Where lines go that are not data, for those who have some to say at any time.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.clone()
     }
 
     /// Whether programs read the output.
@@ -58,8 +71,30 @@ impl Screen {
     }
 
     pub(crate) fn write_table(&mut self, table: &Table) -> Result<()> {
-        let text = table.text(self.output.columns, self.is_coloured());
+        let text = self.text_of(table);
         self.write(text)
+    }
+
+    /// Writes the last data there will be, on a thread of its own, so that a reader who does not read
+    /// keeps nobody waiting.
+    pub(crate) fn write_last(&mut self, text: String) -> impl Future<Output = Result<()>> + use<> {
+        let mut writer = std::mem::replace(&mut self.output.writer, Box::new(io::sink()));
+        let (tell, told) = oneshot::channel();
+        let write = move || {
+            let written = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+            // Who waited for it may have gone.
+            drop(tell.send(written));
+        };
+        let started = std::thread::Builder::new().name("output".to_owned()).spawn(write);
+        async move {
+            started?;
+            Ok(told.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??)
+        }
+    }
+
+    /// The lines of a table, as they look here.
+    pub(crate) fn text_of(&self, table: &Table) -> String {
+        table.text(self.output.columns, self.is_coloured())
     }
 
     /// A word in a style, where colours are shown.
@@ -68,20 +103,17 @@ impl Screen {
     }
 
     /// A line that is not data. It is lost where nobody can read it.
-    pub(crate) fn note(&mut self, line: impl AsRef<str>) {
-        let line = format!("{}\n", line.as_ref());
-        drop(self.errors.writer.write_all(line.as_bytes()));
-        drop(self.errors.writer.flush());
+    pub(crate) fn note(&self, line: impl Into<String>) {
+        self.notes.add(line);
     }
 
     /// Why the command did not work.
-    pub(crate) fn tell(&mut self, failure: &Failure) {
+    pub(crate) fn tell(&self, failure: &Failure) {
         let Failure::Told(told) = failure else { return };
         if self.is_json() {
             return self.note(serde_json::json!({ "error": told.json() }).to_string());
         }
-        let is_coloured = self.may_colour && self.errors.columns.is_some();
-        self.note(told.text(is_coloured));
+        self.note(told.text(self.may_colour && self.is_noted_on_terminal));
     }
 
     fn is_coloured(&self) -> bool {

@@ -1,13 +1,14 @@
 //! A running board, and the commands that find it.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{PATIENCE, Place, Up};
 use serde_json::{Value, json};
@@ -282,7 +283,7 @@ fn nobody_has_to_read_what_it_prints() {
     }
     place.run(&["health"]).fine();
     let pid = child.id().to_string();
-    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
     errors.next("stopped");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
@@ -315,4 +316,84 @@ fn a_secret_is_in_no_output() {
     up.signal("INT");
     let said = [up.output.end(), up.errors.end()].concat().join("\n");
     assert!(!said.contains(CANARY), "{said}");
+}
+
+#[test]
+fn it_stops_although_nobody_reads_what_it_notes() {
+    let place = Place::new();
+    let mut command = place.command(&["up", "--listen", "127.0.0.1:0", "--format", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = common::Lines::of(child.stdout.take().unwrap());
+    let greeting: Value = serde_json::from_str(&output.next("address")).unwrap();
+    let host = greeting["address"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    flush_often(&host, 3_000);
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    // The end of its output is the end of it.
+    output.end();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Changes that are noted, more of them than a pipe holds.
+fn flush_often(host: &str, times: usize) {
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    // In one piece, so that the system does not wait for the rest of it.
+    let request = format!(
+        "POST /api/v1/cache/main/flush HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+    );
+    for _ in 0..times {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        assert!(line.contains(" 204 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line).unwrap();
+        }
+    }
+}
+
+#[test]
+fn it_stops_although_nobody_reads_its_greeting() {
+    let place = Place::new();
+    let many = (0..3_000).map(|number| format!("[cache.c{number}]\ndriver = 'memory'\n"));
+    place.write("switchboard.toml", many.collect::<String>());
+    let mut command = place.command(&["up", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = common::Lines::of(child.stderr.take().unwrap());
+    while !place.note().exists() {
+        assert!(child.try_wait().unwrap().is_none(), "{:?}", errors.end());
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    errors.next("stopped");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_hangup_before_it_is_there_does_not_end_it() {
+    let place = Place::new();
+    let many = (0..3_000).map(|number| format!("[cache.c{number}]\ndriver = 'memory'\n"));
+    place.write("switchboard.toml", many.collect::<String>());
+    let mut command = place.command(&["up", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lock = place.home().join("run.lock");
+    // It has its signals before it has its home.
+    while !lock.exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    let output = common::Lines::of(child.stdout.take().unwrap());
+    let errors = common::Lines::of(child.stderr.take().unwrap());
+    output.next("Ctrl-C");
+    // What it was asked too early it does late.
+    errors.next("reload board by SIGHUP");
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    errors.next("stopped");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -5,14 +5,13 @@ mod signals;
 mod told;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use switchboard::Switchboard;
 use switchboard_console::{Console, ConsoleConfig, serve};
 
 use self::signals::Signals;
-use self::told::Told;
 use super::check::milliseconds;
 use crate::arguments::Up;
 use crate::configuration;
@@ -22,20 +21,38 @@ use crate::screen::{FAINT, STRONG};
 use crate::session::{CONSOLE, Session};
 use crate::table::{Cell, Table};
 
+/// Serves until it is stopped, tells how that went, and waits for nobody who does not read it.
 pub(super) async fn run(session: &mut Session, asked: &Up) -> Result<Exit> {
     let start = session.clock.now();
     // Before anything is built: who stops it while it starts is heard too.
     let mut signals = Signals::listen()?;
+    let exit = match lived(session, asked, &mut signals, start).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            session.screen.tell(&failure);
+            failure.exit()
+        }
+    };
+    last_words(session, &mut signals, exit).await;
+    Ok(exit)
+}
+
+async fn lived(
+    session: &mut Session,
+    asked: &Up,
+    signals: &mut Signals,
+    start: Instant,
+) -> Result<Exit> {
     let tenancy = session.home.move_in(&session.clock).await?;
     let builder = session.configured()?;
     let board = tokio::select! {
         board = builder.build() => board?,
         () = signals.stop() => return Ok(Exit::Fine),
     };
-    let served = serve_until_stopped(session, asked, &board, &tenancy, &mut signals, start).await;
+    let served = serve_until_stopped(session, asked, &board, &tenancy, signals, start).await;
     // Nobody is sent to a board that is closing.
     drop(tenancy);
-    let closed = closed(session, &board, &mut signals).await;
+    let closed = closed(session, &board, signals).await;
     served.and(closed)
 }
 
@@ -49,15 +66,42 @@ async fn serve_until_stopped(
 ) -> Result<()> {
     let console = open(asked, board).await?;
     tenancy.note(&note(&console))?;
+    told::start(board, session.screen.notes());
     let _reloads = reloads::start(board, !asked.no_watch)?;
-    if let Err(Failure::Told(told)) = greet(session, board, &console, start) {
-        return Err(Failure::Told(told));
-    }
-    let told = Told::new(board);
+    let greeting = greeting(session, board, &console, start);
+    let greeted = session.screen.write_last(greeting);
+    let is_asked_again = signals.wants_reload();
     tokio::select! {
         () = signals.stop() => Ok(()),
-        never = told.go_on(session) => match never {},
+        failure = failure_of(greeted) => Err(failure),
+        never = reloads::catch_up(board, is_asked_again) => match never {},
     }
+}
+
+/// That the greeting could not be written, if that is so. It may be that nobody wants to read it.
+async fn failure_of(greeted: impl Future<Output = Result<()>>) -> Failure {
+    match greeted.await {
+        Err(Failure::Told(told)) => Failure::Told(told),
+        Ok(()) | Err(Failure::OutputClosed) => std::future::pending().await,
+    }
+}
+
+/// Lets all that was said be read. Who wants to stop, or has stopped it, waits no longer for that.
+async fn last_words(session: &Session, signals: &mut Signals, exit: Exit) {
+    let notes = session.screen.notes();
+    let patience = async {
+        match exit {
+            // A mistake may be a long text in front of somebody who reads slowly.
+            Exit::Usage => std::future::pending().await,
+            _ => session.clock.sleep(LAST_WORDS_LIMIT).await,
+        }
+    };
+    tokio::select! {
+        () = notes.written() => {}
+        () = signals.stop() => {}
+        () = patience => {}
+    }
+    notes.give_up();
 }
 
 async fn open(asked: &Up, board: &Switchboard) -> Result<Console> {
@@ -87,28 +131,22 @@ fn address(console: &Console) -> String {
 }
 
 /// What is served, and where.
-fn greet(
-    session: &mut Session,
-    board: &Switchboard,
-    console: &Console,
-    start: Instant,
-) -> Result<()> {
+fn greeting(session: &Session, board: &Switchboard, console: &Console, start: Instant) -> String {
     let took = session.clock.now() - start;
-    let address = address(console);
-    if session.screen.is_json() {
+    let (screen, address) = (&session.screen, address(console));
+    if screen.is_json() {
         let instances = board.instances();
         let home = session.home.folder().display().to_string();
         let ready = took.as_secs_f64() * 1e3;
         let greeting =
             json!({ "address": address, "home": home, "ready_ms": ready, "instances": instances });
-        return session.screen.write_line(greeting.to_string());
+        return format!("{greeting}\n");
     }
     let from = configuration::described(&session.common);
-    let line = format!("{} serves {}", session.program, session.screen.paint(STRONG, &address));
-    session.screen.write_line(line)?;
-    session.screen.write_table(&instances(board))?;
-    let line = format!("ready in {} with {from}; Ctrl-C stops it", milliseconds(took));
-    session.screen.write_line(session.screen.paint(FAINT, &line))
+    let serves = format!("{} serves {}", session.program, screen.paint(STRONG, &address));
+    let ready = format!("ready in {} with {from}; Ctrl-C stops it", milliseconds(took));
+    let instances = screen.text_of(&instances(board));
+    format!("{serves}\n{instances}{}\n", screen.paint(FAINT, &ready))
 }
 
 fn instances(board: &Switchboard) -> Table {
@@ -150,3 +188,6 @@ async fn closed(session: &mut Session, board: &Switchboard, signals: &mut Signal
 
 const IPV4_HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const IPV6_HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// How long a board that ends waits for whoever reads its last words.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);

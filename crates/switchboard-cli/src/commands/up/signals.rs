@@ -1,9 +1,10 @@
-//! What the system tells a running board: to stop.
+//! What the system tells a running board: to stop, or to read its configuration again.
+//!
+//! Reloads while it serves are the board's own; here are only those that were asked for too early.
 
-use std::io;
-
-use switchboard_core::{Error, ErrorKind, Result};
-
+#[cfg(unix)]
+use futures_util::FutureExt as _;
+use switchboard_core::Result;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     interrupts: Signal,
     terminations: Signal,
+    hangups: Signal,
 }
 
 #[cfg(unix)]
@@ -22,6 +24,8 @@ impl Signals {
         Ok(Self {
             interrupts: listen(SignalKind::interrupt())?,
             terminations: listen(SignalKind::terminate())?,
+            // A board that is starting is not there to be hung up on.
+            hangups: listen(SignalKind::hangup())?,
         })
     }
 
@@ -31,6 +35,11 @@ impl Signals {
             _ = self.interrupts.recv() => {}
             _ = self.terminations.recv() => {}
         }
+    }
+
+    /// Whether somebody wanted the configuration to be read again since this was last asked.
+    pub(super) fn wants_reload(&mut self) -> bool {
+        self.hangups.recv().now_or_never().is_some()
     }
 }
 
@@ -50,9 +59,16 @@ impl Signals {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Nobody can ask for it this way.
+    #[expect(clippy::unused_self, reason = "it is asked in the same way everywhere")]
+    pub(super) fn wants_reload(&mut self) -> bool {
+        false
+    }
 }
 
 #[cfg(unix)]
-fn unheard(error: io::Error) -> Error {
+fn unheard(error: std::io::Error) -> switchboard_core::Error {
+    use switchboard_core::{Error, ErrorKind};
     Error::new(ErrorKind::Unexpected, "signals cannot be heard").with_source(error)
 }
