@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::Location;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -139,6 +139,31 @@ impl Builder {
     #[track_caller]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.loader = self.loader.profile(profile);
+        self
+    }
+
+    /// Like [`profile`](Self::profile), where somebody else than the calling line of code named it.
+    pub fn profile_from(mut self, profile: impl Into<String>, origin: Origin) -> Self {
+        self.loader = self.loader.profile_from(profile, origin);
+        self
+    }
+
+    /// The files and texts that are read, in order, and whether each has to be there.
+    pub fn sources(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.loader.inputs()
+    }
+
+    /// What the variables that are settings begin with.
+    pub fn variable_prefix(&self) -> &str {
+        self.loader.variable_prefix()
+    }
+
+    /// Forgets all configuration, and the sections that would be read from it: for those who only want
+    /// to know what an application has, like its drivers.
+    pub fn without_configuration(mut self) -> Self {
+        self.loader = Loader::new().defaults(embedded_defaults());
+        self.variables.clear();
+        self.sections.clear();
         self
     }
 

@@ -128,9 +128,29 @@ impl Loader {
     /// is `dev`. At least one such file has to exist.
     #[must_use]
     #[track_caller]
-    pub fn profile(mut self, name: impl Into<String>) -> Self {
-        self.profile = Some(Profile { name: name.into(), origin: Origin::here() });
+    pub fn profile(self, name: impl Into<String>) -> Self {
+        self.profile_from(name, Origin::here())
+    }
+
+    /// Like [`profile`](Self::profile), where somebody else than the calling line of code named it.
+    #[must_use]
+    pub fn profile_from(mut self, name: impl Into<String>, origin: Origin) -> Self {
+        self.profile = Some(Profile { name: name.into(), origin });
         self
+    }
+
+    /// The files and texts that are read, in the order in which they were named, and whether each has
+    /// to be there. What lies beside them for a profile is not among them.
+    pub fn inputs(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.inputs.iter().map(|input| match input {
+            Input::File { path, is_required } => (path.as_path(), *is_required),
+            Input::Text { name, .. } => (name.as_path(), true),
+        })
+    }
+
+    /// What the variables that are settings begin with.
+    pub fn variable_prefix(&self) -> &str {
+        &self.variables.prefix
     }
 
     /// Variables: those that start with the prefix are settings, all of them can be filled in.
