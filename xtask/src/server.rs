@@ -28,8 +28,8 @@ enum Origin {
 }
 
 impl Server {
-    /// The server in the environment, else the one at the standard address, else a private one,
-    /// installed first where that is possible. The error says what to do.
+    /// The server in the environment, else the one at the standard address, else a private one. One
+    /// that the tests need is installed first where that is possible. The error says what to do.
     pub(crate) fn find(service: &Service) -> Result<Self> {
         if let Some(url) = env::var_os(service.variable).filter(|url| !url.is_empty()) {
             let url = url
@@ -43,7 +43,7 @@ impl Server {
         }
         let program = match find_program(service.program) {
             Some(program) => program,
-            None => install_server(service)?,
+            None => missing_server(service)?,
         };
         let (address, process) = start(service, &program)?;
         Ok(Self { url: (service.url)(address), origin: Origin::Private(address, process) })
@@ -184,8 +184,8 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// The program in the environment, else the one that is installed, else installed now where that is
-/// possible. The error says what to do.
+/// The program in the environment, else the one that is installed. It is never installed for anybody,
+/// because tests are complete without it. The error says what to do.
 pub(crate) fn find_tool(tool: &Tool) -> Result<PathBuf> {
     if let Some(path) = env::var_os(tool.variable).filter(|path| !path.is_empty()) {
         return Ok(path.into());
@@ -194,12 +194,17 @@ pub(crate) fn find_tool(tool: &Tool) -> Result<PathBuf> {
         return Ok(program);
     }
     let Tool { program, package, variable, .. } = tool;
-    install(program, package).map_err(|error| format!("{error}, or put its path into {variable}"))
+    Err(format!("{}, or put its path into {variable}", not_installed(program, package)))
 }
 
-fn install_server(service: &Service) -> Result<PathBuf> {
+fn missing_server(service: &Service) -> Result<PathBuf> {
     let Service { program, package, variable, .. } = service;
-    install(program, package).map_err(|error| {
+    let brought = if service.is_required {
+        install(program, package)
+    } else {
+        Err(not_installed(program, package))
+    };
+    brought.map_err(|error| {
         let address = service.standard_address();
         format!(
             "nothing answers on {address}, and {error}, or put the URL of a server into {variable}"
@@ -210,14 +215,16 @@ fn install_server(service: &Service) -> Result<PathBuf> {
 /// The program, brought by the system's packages.
 fn install(program: &str, package: &str) -> Result<PathBuf> {
     if !can_install() {
-        return Err(format!(
-            "`{program}` is not installed; install it (on Debian: `apt-get install {package}`)"
-        ));
+        return Err(not_installed(program, package));
     }
     println!("installing the package {package}, because `{program}` is missing");
     apt_get(&["update"])?;
     apt_get(&["install", "--yes", "--no-install-recommends", package])?;
     find_program(program).ok_or_else(|| format!("the package {package} brought no `{program}`"))
+}
+
+fn not_installed(program: &str, package: &str) -> String {
+    format!("`{program}` is not installed; install it (on Debian: `apt-get install {package}`)")
 }
 
 fn can_install() -> bool {
@@ -297,6 +304,19 @@ mod tests {
         let shown = last_lines(&log);
         assert!(shown.starts_with("80\n") && shown.ends_with("\n99"), "{shown}");
         assert_eq!(last_lines(""), "");
+    }
+
+    #[test]
+    fn a_tool_that_is_missing_is_asked_for_and_not_installed() {
+        let tool = Tool {
+            program: "switchboard-no-such-tool",
+            proves: "nothing",
+            variable: "SWITCHBOARD_TEST_NO_SUCH_TOOL",
+            package: "switchboard-no-such-package",
+        };
+        let told = find_tool(&tool).unwrap_err();
+        assert!(told.contains("is not installed"), "{told}");
+        assert!(told.contains("SWITCHBOARD_TEST_NO_SUCH_TOOL"), "{told}");
     }
 
     fn folder(name: &str) -> PathBuf {
