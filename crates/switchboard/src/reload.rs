@@ -49,6 +49,17 @@ impl Switchboard {
         Ok(difference.shown(&self.wanted(), &wanted, &self.0.wired))
     }
 
+    /// What a start changes where nothing runs: all instances of this board are added.
+    pub fn plan_from_nothing(&self) -> Plan {
+        let (nothing, wanted) = (Wanted::default(), self.wanted());
+        let mut plan =
+            Difference::between(&nothing, &wanted).shown(&nothing, &wanted, &self.0.wired);
+        // The start is just what these wait for, and there is no other of them that changes.
+        plan.restart.clear();
+        plan.sections.clear();
+        plan
+    }
+
     /// Reads the configuration again and applies what differs: all of it, or nothing.
     ///
     /// New drivers are built, initialised and checked beside the old ones; only when all of them
