@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as TextError;
+use switchboard_core::settings::DurationText;
 
 /// One board for every swappable backend of an application.
 ///
 /// Without a command it starts the board, as `up` does.
 #[derive(Debug, Parser)]
-#[command(name = "switchboard", version, max_term_width = 100)]
+#[command(max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -65,7 +67,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Start the board and serve it until Ctrl-C
     Up(Up),
-    /// Tell every mistake of the configuration
+    /// Tell every mistake of the configuration: exit code 0 if there is none, else 2
     Check(Check),
     /// Show what a reload of the running board would change
     Plan,
@@ -95,8 +97,8 @@ pub(crate) enum Command {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct Up {
     /// Where HTTP is served; port 0 takes any that is free [default: console.listen]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = listen)]
+    pub(crate) listen: Option<String>,
 
     /// Reload when a configuration file changes; this is the default
     #[arg(long, overrides_with = "no_watch")]
@@ -109,7 +111,7 @@ pub(crate) struct Up {
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Also connect every instance
+    /// Also connect every instance: exit code 4 if one cannot be reached
     #[arg(long)]
     pub(crate) connect: bool,
 }
@@ -170,10 +172,11 @@ pub(crate) enum Cache {
         #[command(flatten)]
         at: CacheKey,
         /// The value; without one, or with -, it is read from stdin
+        #[arg(allow_hyphen_values = true)]
         value: Option<String>,
         /// How long it may be served, like 10m; without one until it is forgotten
-        #[arg(long, value_parser = duration)]
-        ttl: Option<Duration>,
+        #[arg(long, value_parser = time_to_live)]
+        ttl: Option<TimeToLive>,
     },
     /// Remove what is under a key
     Forget {
@@ -192,7 +195,15 @@ pub(crate) struct CacheKey {
     /// The cache: main, or cache.main
     pub(crate) cache: String,
     /// The key
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) key: String,
+}
+
+/// How long a value may be served: as it was written, and what that means.
+#[derive(Clone, Debug)]
+pub(crate) struct TimeToLive {
+    pub(crate) text: String,
+    pub(crate) time: Duration,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -204,8 +215,17 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    use switchboard_core::settings::DurationText;
+fn time_to_live(text: &str) -> Result<TimeToLive, String> {
     let read = DurationText::deserialize(text.into_deserializer());
-    read.map(|duration| duration.0).map_err(|error: TextError| error.to_string())
+    let DurationText(time) = read.map_err(|error: TextError| error.to_string())?;
+    Ok(TimeToLive { text: text.to_owned(), time })
+}
+
+/// An address as the section `console` takes it.
+fn listen(text: &str) -> Result<String, String> {
+    let here = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
+    if here.is_some() || text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("write an address and a port, like 127.0.0.1:8080 or localhost:0".to_owned())
 }

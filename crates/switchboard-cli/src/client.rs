@@ -1,15 +1,23 @@
 //! Asks a running board over HTTP: one connection for each question.
 
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::header::{AUTHORIZATION, CONNECTION, HOST};
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited, StreamBody};
+use hyper::body::Frame;
+use hyper::ext::on_informational;
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use switchboard_core::{Error, ErrorKind};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::failure::{Failure, Result};
@@ -75,6 +83,7 @@ impl Client {
             .await
             .map_err(|error| self.broken(error))?;
         let request = self.request(method, path, body)?;
+        let mut connection = pin!(connection);
         let asking = async move {
             let answer = sender.send_request(request).await.map_err(|error| self.broken(error))?;
             let status = answer.status();
@@ -82,9 +91,12 @@ impl Client {
             let body = body.map_err(|error| self.cut_off(&*error))?.to_bytes();
             Ok(Answer { status, body })
         };
-        // The connection ends when the one who asks over it has gone. Its own failure is that one's.
-        let (answer, _) = tokio::join!(asking, connection);
-        answer
+        let mut asking = pin!(asking);
+        // Its failure is that of the one who asks over it, who may have an answer all the same.
+        tokio::select! {
+            answer = &mut asking => answer,
+            _ = &mut connection => asking.await,
+        }
     }
 
     async fn connect(&self) -> Result<TcpStream> {
@@ -100,18 +112,29 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>> {
         let host = self.note.address.trim_start_matches("http://");
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, host)
             .header(CONNECTION, "close")
             .header(AUTHORIZATION, format!("Bearer {}", self.note.token))
             .header("content-type", "application/json")
-            .header("x-switchboard-client", CLIENT)
-            .body(Full::new(body));
-        Ok(request.map_err(|error| self.broken(error))?)
+            .header("x-switchboard-client", CLIENT);
+        if !body.is_empty() {
+            request = request.header(CONTENT_LENGTH, body.len()).header(EXPECT, "100-continue");
+        }
+        let (is_wanted, wanted) = oneshot::channel();
+        let request = request.body(when_wanted(body, wanted));
+        let mut request = request.map_err(|error| self.broken(error))?;
+        let is_wanted = Mutex::new(Some(is_wanted));
+        on_informational(&mut request, move |_| {
+            let is_wanted = is_wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Who would send the body may have an answer already.
+            let _ = is_wanted.map(|is_wanted| is_wanted.send(()));
+        });
+        Ok(request)
     }
 
     fn unreachable(&self) -> Error {
@@ -160,11 +183,30 @@ impl Answer {
     }
 }
 
+/// The body, once the board says that it takes it. One that does not want it says so before, which is
+/// heard only where nobody is busy sending what is not read.
+fn when_wanted(body: Bytes, wanted: oneshot::Receiver<()>) -> Body {
+    if body.is_empty() {
+        return Empty::new().boxed_unsync();
+    }
+    let sent = stream::once(async move {
+        // A server that has never heard of asking first gets it unasked.
+        drop(timeout(CONTINUE_LIMIT, wanted).await);
+        Ok(Frame::data(body))
+    });
+    StreamBody::new(sent).boxed_unsync()
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
 /// Who asks, for the records of the board.
 const CLIENT: &str = concat!("switchboard ", env!("CARGO_PKG_VERSION"));
 
 /// How long it may take to reach a running board on this machine.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a running board may take to say that it takes a body.
+const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a running board may take to answer: a swap or a reload builds drivers first.
 const ANSWER_LIMIT: Duration = Duration::from_mins(5);

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use switchboard::Builder;
-use switchboard_core::{Error, ErrorKind, Result};
+use switchboard_core::{Error, ErrorKind, Origin, Result};
 
 use crate::arguments::Common;
 
 /// The builder with the files and the profile that were named, or the file that is usual.
 pub(crate) fn added(mut builder: Builder, common: &Common) -> Result<Builder> {
     if let Some(profile) = &common.profile {
-        builder = builder.profile(profile);
+        builder = builder.profile_from(profile, Origin::named("--profile"));
     }
     if common.config.is_empty() {
         return Ok(builder.optional_file(usual()?));
@@ -18,14 +18,11 @@ pub(crate) fn added(mut builder: Builder, common: &Common) -> Result<Builder> {
     Ok(common.config.iter().fold(builder, Builder::file))
 }
 
-/// In words, for the person who starts a board.
-pub(crate) fn described(common: &Common) -> String {
-    let named = common.config.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
-    match usual() {
-        _ if !named.is_empty() => named.join(", "),
-        Ok(file) if file.exists() => file.display().to_string(),
-        _ => "embedded defaults".to_owned(),
-    }
+/// What a builder reads, in words, for the person who starts a board.
+pub(crate) fn described(builder: &Builder) -> String {
+    let read = builder.sources().filter(|(path, is_required)| *is_required || path.exists());
+    let read = read.map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
+    if read.is_empty() { "embedded defaults".to_owned() } else { read.join(", ") }
 }
 
 /// The file of the present folder; the first name where there is none, for it may come.

@@ -11,8 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use switchboard::Switchboard;
 use switchboard_cache::{Cache, Ttl};
-use switchboard_core::{Error, ErrorKind, Settings};
+use switchboard_core::{Error, ErrorKind, Origin, Settings};
 
+use crate::arguments::TimeToLive;
 use crate::client::Client;
 use crate::failure::{Failure, Result};
 use crate::json::shown;
@@ -92,7 +93,7 @@ impl Desk {
         match self {
             Self::Running(client) => client.look("/health").await,
             Self::Own(board) => {
-                connect_all(board).await?;
+                connect_all(board).await;
                 shown(&board.check_health().await)
             }
         }
@@ -101,7 +102,7 @@ impl Desk {
     pub(crate) async fn plan(&self) -> Result<Value> {
         match self {
             Self::Running(client) => client.get("/api/v1/plan").await,
-            Self::Own(board) => from_nothing(board),
+            Self::Own(board) => shown(&board.plan_from_nothing()),
         }
     }
 
@@ -118,9 +119,11 @@ impl Desk {
                 client.post(&format!("{INSTANCES}/{}/swap", encoded(instance)), settings).await
             }
             Self::Own(board) => {
-                let settings = Settings::accept(settings)?;
-                board.swap_by("command", instance, &settings).await?.closed().await?;
-                shown(&board.explain(instance)?)
+                let settings = Settings::accept_from(settings, &Origin::named("argument"))?;
+                let swapped = board.swap_by("command", instance, &settings).await?;
+                let generation = swapped.generations.values().next().copied();
+                swapped.closed().await?;
+                Ok(json!({ "instance": instance, "generation": generation }))
             }
         }
     }
@@ -142,18 +145,18 @@ impl Desk {
         cache: &str,
         key: &str,
         value: Bytes,
-        ttl: Option<Duration>,
+        ttl: Option<&TimeToLive>,
     ) -> Result<()> {
         match self {
             Self::Running(client) => {
                 let path = match ttl {
-                    Some(ttl) => format!("{}?ttl={}ms", value_path(cache, key), ttl.as_millis()),
+                    Some(ttl) => format!("{}?ttl={}", value_path(cache, key), encoded(&ttl.text)),
                     None => value_path(cache, key),
                 };
                 client.bytes(Method::PUT, &path, value).await.map(drop)
             }
             Self::Own(board) => {
-                let ttl = ttl.map_or(Ok(Ttl::Forever), Ttl::after)?;
+                let ttl = ttl.map_or(Ok(Ttl::Forever), |ttl| Ttl::after(ttl.time))?;
                 Ok(own_cache(board, cache)?.put(key, value, ttl).await?)
             }
         }
@@ -163,7 +166,11 @@ impl Desk {
         match self {
             Self::Running(client) => {
                 let path = value_path(cache, key);
-                client.bytes(Method::DELETE, &path, Bytes::new()).await.map(drop)
+                match client.bytes(Method::DELETE, &path, Bytes::new()).await {
+                    // A board of another version may say so; what is not there is forgotten.
+                    Err(Failure::Told(told)) if told.kind == ErrorKind::NotFound => Ok(()),
+                    answer => answer.map(drop),
+                }
             }
             Self::Own(board) => Ok(own_cache(board, cache)?.forget(key).await.map(drop)?),
         }
@@ -180,31 +187,12 @@ impl Desk {
     }
 }
 
-/// Where nothing runs, the start changes everything.
-fn from_nothing(board: &Switchboard) -> Result<Value> {
-    let mut changes = Vec::new();
-    for instance in board.instances() {
-        let instance = format!("{}.{}", instance.subsystem, instance.name);
-        let settings = shown(&board.explain(&instance)?)?["settings"].take();
-        changes.push(json!({ "instance": instance, "what": "added", "settings": settings }));
-    }
-    Ok(json!({ "kept": [], "changes": changes }))
-}
-
-/// What nobody uses is not built, and what is not built has no health.
-async fn connect_all(board: &Switchboard) -> Result<()> {
+/// What nobody uses is not built, and what is not built has no health. What cannot be built is a
+/// matter of its health.
+async fn connect_all(board: &Switchboard) {
     let instances = board.instances();
     let names = instances.iter().map(|view| format!("{}.{}", view.subsystem, view.name));
-    let connecting = names.map(|name| async move { board.connect_instance(&name).await.map(drop) });
-    let failed = join_all(connecting)
-        .await
-        .into_iter()
-        .filter_map(std::result::Result::err)
-        .collect::<Vec<_>>();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::joined("not all instances can be connected", failed).into())
+    join_all(names.map(|name| async move { board.connect_instance(&name).await.is_ok() })).await;
 }
 
 fn own_cache(board: &Switchboard, cache: &str) -> Result<Cache> {

@@ -9,7 +9,7 @@ use std::io;
 
 use serde_json::{Map, Value, json};
 use switchboard::Mistakes;
-use switchboard_core::{Error, ErrorKind};
+use switchboard_core::{Error, ErrorKind, Origin, Problem, Problems};
 
 use crate::json::{items, plain, text};
 use crate::screen::{BAD, paint};
@@ -107,7 +107,7 @@ impl Told {
             place: text(error, "instance"),
             context: context.map(|(key, value)| (key.clone(), plain(value))).collect(),
             hints: items(&error["hints"]).iter().map(plain).collect(),
-            causes: items(&error["causes"]).iter().map(plain).collect(),
+            causes: items(&error["causes"]).iter().map(cause).collect(),
             related: items(&error["related"]).iter().map(Self::answered).collect(),
             report: None,
             problems: error["problems"].clone(),
@@ -226,10 +226,25 @@ impl From<&Error> for Told {
 
 /// The mistakes that an error tells, in the form of `check --format json`.
 pub(crate) fn problems_of(error: &Error) -> Value {
-    let Some(mistakes) = error.find::<Mistakes>() else { return Value::Null };
+    let Some(mistakes) = error.find::<Mistakes>() else {
+        let problems = error.find::<Problems>().map(Problems::iter);
+        return problems.map_or(Value::Null, |problems| problems.map(problem_json).collect());
+    };
     let report = mistakes.report().json();
     let mut report: Value = serde_json::from_str(&written(&report)).unwrap_or_default();
     report["problems"].take()
+}
+
+/// A mistake that nobody has an excerpt for.
+fn problem_json(problem: &Problem) -> Value {
+    let mut shown = json!({
+        "file": null, "line": null, "column": null,
+        "key": problem.path, "message": problem.message, "hint": problem.hint,
+    });
+    if let Origin::Variable { name } = &problem.origin {
+        shown["variable"] = json!(&**name);
+    }
+    shown
 }
 
 impl From<io::Error> for Failure {
@@ -247,7 +262,8 @@ fn written(text: &impl Display) -> String {
     text.to_string()
 }
 
-fn causes_of(error: &Error) -> Vec<String> {
+/// Why an error came about, from near to far.
+pub(crate) fn causes_of(error: &Error) -> Vec<String> {
     let mut causes = Vec::new();
     let mut source = StdError::source(error);
     while let Some(cause) = source {
@@ -255,6 +271,11 @@ fn causes_of(error: &Error) -> Vec<String> {
         source = cause.source();
     }
     causes
+}
+
+/// Why a running board could not do something: an error of its own, or a line.
+fn cause(cause: &Value) -> String {
+    if cause.is_object() { Told::answered(cause).headline() } else { plain(cause) }
 }
 
 /// A problem of a running board's configuration, as compilers write theirs.

@@ -15,7 +15,11 @@ use switchboard_core::{Clock, Error, ErrorKind, Result};
 
 /// The folder in which a running board is noted down.
 #[derive(Clone, Debug)]
-pub(crate) struct Home(PathBuf);
+pub(crate) struct Home {
+    folder: PathBuf,
+    /// The name of the program that starts boards here.
+    program: String,
+}
 
 /// How a running board is reached.
 #[derive(Deserialize, Serialize)]
@@ -34,17 +38,17 @@ pub(crate) struct Tenancy {
 }
 
 impl Home {
-    pub(crate) fn at(folder: impl Into<PathBuf>) -> Self {
-        Self(folder.into())
+    pub(crate) fn at(folder: impl Into<PathBuf>, program: &str) -> Self {
+        Self { folder: folder.into(), program: program.to_owned() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// Moves in; an error if another board runs from here.
     pub(crate) async fn move_in(&self, clock: &Clock) -> Result<Tenancy> {
-        private_folder(&self.0).map_err(|error| self.unusable(error))?;
+        private_folder(&self.folder).map_err(|error| self.unusable(error))?;
         let lock = self.lock_file(true).map_err(|error| self.unusable(error))?;
         for _ in 0..LOCK_TRIES {
             if self.take(&lock).map_err(|error| self.unusable(error))? {
@@ -115,11 +119,11 @@ impl Home {
     fn lock_file(&self, make: bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(make).create(make).truncate(false);
-        private(&mut options).open(self.0.join("run.lock"))
+        private(&mut options).open(self.folder.join("run.lock"))
     }
 
     fn note(&self) -> PathBuf {
-        self.0.join("run.json")
+        self.folder.join("run.json")
     }
 
     #[cfg(unix)]
@@ -154,14 +158,14 @@ impl Home {
 
     fn nobody(&self, message: &'static str) -> Error {
         Error::new(ErrorKind::Unavailable, message)
-            .with_context("home", self.0.display())
-            .with_hint("start one with `switchboard up`")
+            .with_context("home", self.folder.display())
+            .with_hint(format!("start one with `{} up`", self.program))
             .with_hint("or use a board of this command's own with `--offline`")
     }
 
     fn taken(&self) -> Error {
         let error = Error::new(ErrorKind::Conflict, "a board is running here already")
-            .with_context("home", self.0.display());
+            .with_context("home", self.folder.display());
         let error = match self.find() {
             Ok(note) => error.with_context("address", note.address).with_context("pid", note.pid),
             Err(_) => error,
@@ -175,7 +179,7 @@ impl Home {
             _ => ErrorKind::Unexpected,
         };
         Error::new(kind, "the home of the board cannot be used")
-            .with_context("home", self.0.display())
+            .with_context("home", self.folder.display())
             .with_hint("name another folder with `--home` or SWITCHBOARD_HOME")
             .with_source(error)
     }
@@ -188,7 +192,7 @@ impl Tenancy {
     }
 
     fn write(&self, note: &Note) -> io::Result<()> {
-        let draft = self.home.0.join("run.json.new");
+        let draft = self.home.folder.join("run.json.new");
         // One that was left behind may belong to a mode of its own.
         drop(fs::remove_file(&draft));
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&draft)?;
@@ -262,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_moves_in_leaves_no_note_of_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
+        let home = Home::at(folder.path(), "shop");
         leave_note(&home, 0o600);
         let tenancy = home.move_in(&Clock::system()).await.unwrap();
         assert!(!home.has_note());
@@ -273,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_note_of_somebody_who_lives_here_stays_when_another_wants_to_move_in() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
+        let home = Home::at(folder.path(), "shop");
         let tenancy = home.move_in(&Clock::system()).await.unwrap();
         tenancy.note(&note()).unwrap();
         let refused = home.move_in(&Clock::system()).await.unwrap_err();
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn one_who_looks_does_not_read_an_old_note_while_another_moves_in() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
+        let home = Home::at(folder.path(), "shop");
         leave_note(&home, 0o600);
         let lock = home.lock_file(true).unwrap();
         let looker = home.lock_file(false).unwrap();
@@ -298,7 +302,7 @@ mod tests {
     #[test]
     fn what_was_left_behind_is_not_judged_by_its_mode() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
+        let home = Home::at(folder.path(), "shop");
         leave_note(&home, 0o644);
         assert_eq!(home.find().unwrap_err().kind(), ErrorKind::Unavailable);
     }

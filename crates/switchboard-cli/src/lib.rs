@@ -12,11 +12,12 @@
 //! # fn register_mine(_: &Registry<Caches>) -> Result<()> { Ok(()) }
 //!
 //! fn main() -> ExitCode {
-//!     switchboard_cli::main(Switchboard::builder().drivers::<Caches>(register_mine))
+//!     let builder = Switchboard::builder().drivers::<Caches>(register_mine);
+//!     switchboard_cli::main_with_version(builder, env!("CARGO_PKG_VERSION"))
 //! }
 //! ```
 //!
-//! Read in this order: [`main`] and [`run`], the way in; [`Surroundings`], what they use of the
+//! Read in this order: [`main`] and [`run`], the ways in; [`Surroundings`], what they use of the
 //! process; `arguments.rs`, what can be said; `desk.rs`, which board a command speaks to; a file of
 //! `commands` for each command; `failure.rs`, how it ends when it does not work.
 //!
@@ -33,6 +34,7 @@ mod failure;
 mod home;
 mod json;
 mod notes;
+mod program;
 mod run;
 mod screen;
 mod session;
@@ -40,5 +42,5 @@ mod surroundings;
 mod table;
 mod warnings;
 
-pub use run::{main, run};
+pub use run::{main, main_with_version, run};
 pub use surroundings::{Stream, Surroundings};

@@ -1,11 +1,10 @@
 //! The way in: reads what was said, has it done, and turns the end into an exit code.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind as Usage;
-use clap::{CommandFactory as _, FromArgMatches as _};
 use switchboard::Builder;
 use switchboard_core::{Error, ErrorKind};
 
@@ -13,16 +12,29 @@ use crate::arguments::{Arguments, Command, Format, Up};
 use crate::commands;
 use crate::failure::{Exit, Result};
 use crate::notes::Notes;
+use crate::program::Program;
 use crate::screen::Screen;
 use crate::session::Session;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Surroundings, Variables};
 use crate::warnings::Warnings;
 
 /// The whole command, for the `main` of a program: [`run`] in the surroundings of the process.
 ///
 /// Warnings that are told through `tracing` go to stderr, unless the program has a subscriber already.
 pub fn main(builder: Builder) -> ExitCode {
-    run_watched(builder, Surroundings::of_process(), |notes| {
+    main_in(builder, Surroundings::of_process())
+}
+
+/// Like [`main`], for a program with a version of its own: `env!("CARGO_PKG_VERSION")`.
+pub fn main_with_version(builder: Builder, version: &str) -> ExitCode {
+    main_in(
+        builder,
+        Surroundings { version: Some(version.to_owned()), ..Surroundings::of_process() },
+    )
+}
+
+fn main_in(builder: Builder, surroundings: Surroundings) -> ExitCode {
+    run_watched(builder, surroundings, |notes| {
         // A program that has a subscriber of its own wants to have the warnings there.
         drop(tracing::subscriber::set_global_default(Warnings(notes)));
     })
@@ -41,13 +53,14 @@ fn run_watched(
     surroundings: Surroundings,
     watch: impl FnOnce(Notes),
 ) -> ExitCode {
-    let Surroundings { arguments, variables, input, output, errors } = surroundings;
-    let program = program(&arguments);
+    let Surroundings { arguments, version, variables, input, output, errors } = surroundings;
+    let variables = Variables::of(variables);
+    let program = Program::of(&arguments, version);
     let format = format_said(&arguments);
-    let mut screen = Screen::new(output, errors, format, &variables);
+    let mut screen = Screen::new(output, errors, format, &variables.text);
     let notes = screen.notes();
     watch(notes.clone());
-    let exit = match read(arguments) {
+    let exit = match read(&program, arguments) {
         Err(usage) => tell_usage(&mut screen, &usage),
         Ok(said) => {
             screen.format = said.common.format;
@@ -61,8 +74,11 @@ fn run_watched(
     ExitCode::from(exit as u8)
 }
 
-fn read(arguments: Vec<OsString>) -> std::result::Result<Arguments, clap::Error> {
-    let mut command = Arguments::command();
+fn read(
+    program: &Program,
+    arguments: Vec<OsString>,
+) -> std::result::Result<Arguments, clap::Error> {
+    let mut command = program.command();
     let said = Arguments::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
     if said.command.is_some() && said.up != Up::default() {
         return Err(command.error(
@@ -117,13 +133,6 @@ fn ended(session: &Session, exit: Result<Exit>) -> Exit {
             failure.exit()
         }
     }
-}
-
-/// The name of the program, without its folder.
-fn program(arguments: &[OsString]) -> String {
-    let path = arguments.first().map(Path::new);
-    let name = path.and_then(Path::file_stem).and_then(|name| name.to_str());
-    name.unwrap_or("switchboard").to_owned()
 }
 
 /// The format as far as it can be seen before the arguments are understood: mistakes in them are told

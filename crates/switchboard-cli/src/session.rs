@@ -5,13 +5,15 @@ use std::io::Read;
 
 use switchboard::{Builder, Switchboard};
 use switchboard_console::ConsoleConfig;
-use switchboard_core::{Clock, Error, ErrorKind};
+use switchboard_core::{Clock, Error, ErrorKind, Origin, Problem, Problems};
 
 use crate::arguments::Common;
 use crate::configuration;
 use crate::failure::Result;
 use crate::home::Home;
+use crate::program::Program;
 use crate::screen::Screen;
+use crate::surroundings::Variables;
 
 /// What a command has while it runs.
 pub(crate) struct Session {
@@ -19,9 +21,12 @@ pub(crate) struct Session {
     pub(crate) screen: Screen,
     pub(crate) clock: Clock,
     pub(crate) home: Home,
-    /// The name of the program, as it was called.
-    pub(crate) program: String,
+    pub(crate) program: Program,
+    /// What the configuration is read from, in words, once that is known.
+    pub(crate) sources: String,
     variables: BTreeMap<String, String>,
+    /// The names of the variables that are no text.
+    no_text: Vec<String>,
     input: Box<dyn Read + Send>,
     builder: Builder,
 }
@@ -30,25 +35,48 @@ impl Session {
     pub(crate) fn new(
         common: Common,
         screen: Screen,
-        program: String,
-        variables: BTreeMap<String, String>,
+        program: Program,
+        variables: Variables,
         input: Box<dyn Read + Send>,
         builder: Builder,
     ) -> Self {
-        let said = variables.get("SWITCHBOARD_HOME").filter(|home| !home.is_empty());
-        let home = match (&common.home, said) {
-            (Some(folder), _) => Home::at(folder),
-            (None, Some(folder)) => Home::at(folder),
-            (None, None) => Home::at(HOME_USUAL),
-        };
-        Self { common, screen, clock: Clock::system(), home, program, variables, input, builder }
+        let Variables { text, home, no_text } = variables;
+        let home = common.home.clone().or(home).unwrap_or_else(|| HOME_USUAL.into());
+        Self {
+            common,
+            screen,
+            clock: Clock::system(),
+            home: Home::at(home, &program.name),
+            program,
+            sources: String::new(),
+            variables: text,
+            no_text,
+            input,
+            builder,
+        }
     }
 
     /// What a board of this command's own is made from: what the application brought, the files that
     /// were named or are usual, the variables.
     pub(crate) fn configured(&mut self) -> Result<Builder> {
         let builder = self.bare().variables(std::mem::take(&mut self.variables));
-        Ok(configuration::added(builder, &self.common)?)
+        self.refuse_what_is_no_text(builder.variable_prefix())?;
+        let builder = configuration::added(builder, &self.common)?;
+        self.sources = configuration::described(&builder);
+        Ok(builder)
+    }
+
+    /// A variable that is a setting has to be text; any other may be what it likes.
+    fn refuse_what_is_no_text(&self, prefix: &str) -> Result<()> {
+        let prefix = format!("{prefix}__");
+        let is_setting = |name: &&String| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
+        };
+        let problem = |name: &String| {
+            Problem::new("", Origin::variable(name.as_str()), "a setting is text in UTF-8")
+        };
+        let problems: Problems = self.no_text.iter().filter(is_setting).map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Error::from(problems).into()) }
     }
 
     /// What the application brought, and nothing that was said to the command. The section of the

@@ -3,9 +3,10 @@
 //! The one place that reads them. Everything else gets them handed in.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Read, Write};
+use std::path::PathBuf;
 
 /// What a command uses of the process it runs in.
 ///
@@ -13,8 +14,10 @@ use std::io::{self, IsTerminal as _, Read, Write};
 pub struct Surroundings {
     /// The name of the program and its arguments.
     pub arguments: Vec<OsString>,
+    /// The version of the program; nothing where it has none but that of this command.
+    pub version: Option<String>,
     /// The variables that configuration, drivers and the command itself may use.
-    pub variables: BTreeMap<String, String>,
+    pub variables: BTreeMap<OsString, OsString>,
     /// Where a value comes from that is not among the arguments.
     pub input: Box<dyn Read + Send>,
     /// Where data goes.
@@ -26,18 +29,41 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of the process.
     pub fn of_process() -> Self {
-        // A variable that is not UTF-8 cannot be a setting, so it is left out instead of refused.
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect::<BTreeMap<_, _>>();
+        let variables = std::env::vars_os().collect::<BTreeMap<_, _>>();
         let columns = || columns(&variables);
         Self {
             arguments: std::env::args_os().collect(),
+            version: None,
             input: Box::new(io::stdin()),
             output: Stream::of(io::stdout(), io::stdout().is_terminal().then(columns)),
             errors: Stream::of(io::stderr(), io::stderr().is_terminal().then(columns)),
             variables,
         }
+    }
+}
+
+/// The variables, as the command uses them.
+#[derive(Debug)]
+pub(crate) struct Variables {
+    pub(crate) text: BTreeMap<String, String>,
+    /// Where running boards are noted down. A folder may have any name.
+    pub(crate) home: Option<PathBuf>,
+    /// The names, as far as they can be read, of those that are no text.
+    pub(crate) no_text: Vec<String>,
+}
+
+impl Variables {
+    pub(crate) fn of(mut all: BTreeMap<OsString, OsString>) -> Self {
+        let home = all.remove(OsStr::new("SWITCHBOARD_HOME")).filter(|home| !home.is_empty());
+        let (mut text, mut no_text) = (BTreeMap::new(), Vec::new());
+        for (name, value) in all {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(text.insert(name, value)),
+                (Ok(name), Err(_)) => no_text.push(name),
+                (Err(name), _) => no_text.push(name.to_string_lossy().into_owned()),
+            }
+        }
+        Self { text, home: home.map(PathBuf::from), no_text }
     }
 }
 
@@ -82,8 +108,9 @@ impl fmt::Debug for Stream {
     }
 }
 
-fn columns(variables: &BTreeMap<String, String>) -> usize {
-    let said = variables.get("COLUMNS").and_then(|columns| columns.parse().ok());
+fn columns(variables: &BTreeMap<OsString, OsString>) -> usize {
+    let said = variables.get(OsStr::new("COLUMNS"));
+    let said = said.and_then(|columns| columns.to_str()?.parse().ok());
     said.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into()))
         .filter(|columns| *columns > 0)
         .unwrap_or(COLUMNS_USUAL)

@@ -53,30 +53,63 @@ fn on_a_narrow_terminal_the_last_column_is_folded_and_nothing_is_lost() {
 
 #[test]
 fn what_cannot_be_reached_can_be_explained_and_is_told_when_it_is_connected() {
-    let shop = || {
-        let builder = Switchboard::builder().drivers::<Caches>(|registry| {
-            registry.register("far", |_: NoSettings, _| async {
-                let error = Error::new(ErrorKind::Unavailable, "nobody answers");
-                Err::<drivers::null::Null, _>(error)
-            })
-        });
-        builder.text("shop.toml", Format::Toml, "cache.far = { driver = 'far', required = true }")
-    };
-    let explained = Said::of(shop(), &[], &["explain", "cache.far"], Stream::plain);
+    let explained = Said::of(far(), &[], &["explain", "cache.far"], Stream::plain);
     assert!(explained.is_fine && explained.output.contains("far"), "{explained:?}");
 
-    let checked = Said::of(shop(), &[], &["check", "--connect", "--format", "json"], Stream::plain);
+    let checked = Said::of(far(), &[], &["check", "--connect", "--format", "json"], Stream::plain);
     let told: serde_json::Value = serde_json::from_str(&checked.output).unwrap();
     assert_eq!(told["ok"], false);
     assert_eq!(told["problems"][0]["key"], "cache.far");
-    assert_eq!(told["problems"][0]["message"], "nobody answers");
+    assert_eq!(told["problems"][0]["message"], "nobody answers: 10.0.0.7 is closed");
     assert!(!checked.is_fine);
+}
+
+#[test]
+fn an_application_goes_by_its_own_name_and_version() {
+    let told = Said::to(&["--version"], Stream::plain).output;
+    assert!(told.starts_with("shop 2.1.0 (switchboard "), "{told}");
+    assert!(Said::to(&["--help"], Stream::plain).output.contains("Usage: shop "));
+    let nowhere = tempfile::tempdir().unwrap();
+    let home = nowhere.path().to_str().unwrap();
+    let told = Said::to(&["health", "--home", home], Stream::plain).errors;
+    assert!(told.contains("`shop up`"), "{told}");
+    assert!(Said::to(&["check"], Stream::plain).output.starts_with("shop.toml: no mistakes"));
+}
+
+#[test]
+fn the_drivers_of_an_application_are_listed_whatever_its_configuration_says() {
+    let wrong = shop().text("wrong.toml", Format::Toml, "this is no TOML").file("missing.toml");
+    let said = Said::of(wrong, &[], &["drivers"], Stream::plain);
+    assert!(said.is_fine && said.output.contains("shelf"), "{said:?}");
+}
+
+#[test]
+fn health_shows_what_cannot_be_connected_beside_what_can() {
+    let said = Said::of(far(), &[], &["health", "--offline"], Stream::plain);
+    assert!(
+        said.output.contains("cache.far") && said.output.contains("nobody answers"),
+        "{said:?}"
+    );
+    assert!(said.output.lines().any(|line| line.contains("cache.near  up")), "{said:?}");
+}
+
+fn far() -> Builder {
+    let builder = Switchboard::builder().drivers::<Caches>(|registry| {
+        registry.register("far", |_: NoSettings, _| async {
+            let cause = io::Error::other("10.0.0.7 is closed");
+            let error = Error::new(ErrorKind::Unavailable, "nobody answers").with_source(cause);
+            Err::<drivers::null::Null, _>(error)
+        })
+    });
+    let text = "cache.far = { driver = 'far', eager = true }\ncache.near = { driver = 'memory' }";
+    builder.text("shop.toml", Format::Toml, text)
 }
 
 /// What was written, and whether all was well.
 #[derive(Debug)]
 struct Said {
     output: String,
+    errors: String,
     is_fine: bool,
 }
 
@@ -101,19 +134,21 @@ impl Said {
     ) -> Self {
         let (output, errors) = (Shared::default(), Shared::default());
         let arguments = ["/opt/bin/shop"].iter().chain(arguments);
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let own = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         let exit = switchboard_cli::run(
             builder,
             Surroundings {
                 arguments: arguments.map(Into::into).collect(),
+                version: Some("2.1.0".to_owned()),
                 variables: variables.iter().map(own).collect::<BTreeMap<_, _>>(),
                 input: Box::new(io::empty()),
                 output: stream(output.clone()),
-                errors: Stream::plain(errors),
+                errors: Stream::plain(errors.clone()),
             },
         );
-        let output = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
-        Self { output, is_fine: format!("{exit:?}") == format!("{:?}", ExitCode::SUCCESS) }
+        let [output, errors] = [output, errors]
+            .map(|written| String::from_utf8(written.0.lock().unwrap().clone()).unwrap());
+        Self { output, errors, is_fine: format!("{exit:?}") == format!("{:?}", ExitCode::SUCCESS) }
     }
 }
 

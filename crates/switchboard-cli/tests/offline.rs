@@ -226,3 +226,48 @@ fn what_cannot_be_written_is_an_error() {
     assert_eq!(ended.status.code(), Some(1));
     assert!(told.contains("the output cannot be written"), "{told}");
 }
+
+#[test]
+fn what_an_argument_says_wrong_is_not_placed_in_the_source_of_the_command() {
+    let place = Place::new();
+    let told = place.run(&["swap", "cache.main", "driver=memry", "--offline"]).failed(2);
+    assert!(told.contains("argument") && !told.contains(".rs:"), "{told}");
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\n");
+    let told = place.run(&["check", "--profile", "prod"]).failed(2);
+    assert!(told.contains("--profile") && !told.contains(".rs:"), "{told}");
+    let told = place.run(&["check", "--profile", "prod", "--format", "json"]).json();
+    assert_eq!(told["problems"][0]["file"], serde_json::Value::Null, "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_a_mistake_where_it_is_a_setting() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::new();
+    let no_text = OsStr::from_bytes(b"\xff");
+    let run = |name: &str| {
+        let mut command = place.command(&["check", "--format", "json"]);
+        command.env(name, no_text).output().unwrap()
+    };
+    assert_eq!(run("SOMETHING").status.code(), Some(0));
+    let ended = run("SWITCHBOARD__CACHE__MAIN__DRIVER");
+    let told: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert_eq!(told["problems"][0]["variable"], "SWITCHBOARD__CACHE__MAIN__DRIVER");
+
+    let home = place.path().join(no_text);
+    let mut command = place.command(&["health"]);
+    let ended = command.env("SWITCHBOARD_HOME", &home).output().unwrap();
+    assert_eq!(ended.status.code(), Some(4));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("home: "));
+}
+
+#[test]
+fn a_plan_of_many_instances_is_made_in_one_pass() {
+    let place = Place::new();
+    let many = (0..4_000).map(|number| format!("[cache.c{number}]\ndriver = 'memory'\n"));
+    place.write("many.toml", many.collect::<String>());
+    let plan = place.run(&["plan", "--offline", "-c", "many.toml"]).fine();
+    assert!(plan.ends_with("4000 would change, 0 kept\n"));
+}

@@ -397,3 +397,70 @@ fn a_hangup_before_it_is_there_does_not_end_it() {
     errors.next("stopped");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_command_ends_alike_on_a_running_board_and_on_one_of_its_own() {
+    let place = Place::new();
+    let up = place.up(&[]);
+    let asked: [(&[&str], i32); 12] = [
+        (&["swap", "cache.main", "driver=memory", "--format", "json"], 0),
+        (&["swap", "cache.main", "driver=memry"], 2),
+        (&["swap", "cache.mian", "driver=memory"], 3),
+        (&["swap", "cache.main", "--settings", r#"{"driver":"null","driver":"memory"}"#], 2),
+        (&["cache", "forget", "main", "nobody"], 0),
+        (&["cache", "forget", "mian", "key"], 3),
+        (&["cache", "get", "main", "nobody"], 3),
+        (&["cache", "get", "main", ""], 2),
+        (&["cache", "put", "main", "key", "-5", "--ttl", "500us"], 0),
+        (&["cache", "put", "main", "key", "value", "--ttl", "1 h"], 0),
+        (&["cache", "put", "main", "key", "value", "--ttl", "0s"], 2),
+        (&["explain", "main"], 2),
+    ];
+    for (arguments, code) in asked {
+        let running = place.run(arguments);
+        let own = place.run(&[arguments, &["--offline"]].concat());
+        assert_eq!((running.code, own.code), (Some(code), Some(code)), "{running:?} {own:?}");
+        if !running.output.is_empty() {
+            let shape = |ran: &common::Ran| {
+                ran.json().as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(shape(&running), ["generation", "instance"]);
+            assert_eq!(shape(&running), shape(&own));
+        }
+    }
+    up.stop();
+}
+
+#[test]
+fn a_value_that_begins_with_a_hyphen_is_one() {
+    let place = Place::new();
+    let up = place.up(&[]);
+    place.run(&["cache", "put", "main", "key", "-5"]).fine();
+    assert_eq!(place.run(&["cache", "get", "main", "key"]).fine(), "-5");
+    place.run(&["cache", "put", "main", "key", "--ttl", "1h", "--home", "home", "-x"]).fine();
+    assert_eq!(place.run(&["cache", "get", "main", "key"]).fine(), "-x");
+    up.stop();
+}
+
+#[test]
+fn a_value_that_is_too_large_is_refused_with_the_limit() {
+    let place = Place::new();
+    let up = place.up(&[]);
+    let large = vec![b'x'; 20_000_000];
+    for _ in 0..3 {
+        let told = place.run_with_input(&["cache", "put", "main", "key"], &large).failed(1);
+        assert!(told.contains("too large") && told.contains("bytes_max: "), "{told}");
+    }
+    let fits = vec![b'x'; 3_500_000];
+    place.run_with_input(&["cache", "put", "main", "key"], &fits).fine();
+    assert_eq!(place.run(&["cache", "get", "main", "key"]).fine().len(), fits.len());
+    up.stop();
+}
+
+#[test]
+fn it_listens_where_the_name_of_this_machine_leads() {
+    let place = Place::new();
+    let up = Up::started(place.command(&["up", "--listen", "localhost:0"]));
+    assert!(up.address.starts_with("http://127.0.0.1:"), "{}", up.address);
+    up.stop();
+}

@@ -18,7 +18,7 @@ pub(super) async fn run(session: &mut Session, cache: Cache) -> Result<Exit> {
                 _ => Bytes::from(session.read_input()?),
             };
             let desk = Desk::acting(session).await?;
-            let put = desk.put(&at.cache, &at.key, value, ttl).await;
+            let put = desk.put(&at.cache, &at.key, value, ttl.as_ref()).await;
             done(session, closed(desk, put).await)
         }
         Cache::Forget { at } => {

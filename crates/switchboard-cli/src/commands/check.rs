@@ -8,9 +8,8 @@ use switchboard::Switchboard;
 use switchboard_core::{Error, ErrorKind};
 
 use crate::arguments::Check;
-use crate::configuration;
 use crate::desk::Desk;
-use crate::failure::{Exit, Failure, Result, exit_of, problems_of};
+use crate::failure::{Exit, Failure, Result, causes_of, exit_of, problems_of};
 use crate::screen::{BAD, GOOD, STRONG};
 use crate::session::Session;
 use crate::table::{Cell, Table};
@@ -35,7 +34,7 @@ fn fine(session: &mut Session) -> Result<Exit> {
     if session.screen.is_json() {
         session.screen.write_json(&json!({ "ok": true, "problems": [] }))?;
     } else {
-        let what = configuration::described(&session.common);
+        let what = session.sources.clone();
         let word = session.screen.paint(GOOD, "no mistakes");
         session.screen.write_line(format!("{what}: {word}"))?;
     }
@@ -93,12 +92,14 @@ impl Tried {
         }
         let hints = error.hints().collect::<Vec<_>>().join("; ");
         let hint = if hints.is_empty() { Value::Null } else { Value::from(hints) };
+        // Programs get one text, and without its causes it rarely helps anybody.
+        let message = [vec![error.message().to_owned()], causes_of(error)].concat().join(": ");
         Some(vec![json!({
             "file": null,
             "line": null,
             "column": null,
             "key": self.instance,
-            "message": error.message(),
+            "message": message,
             "hint": hint,
         })])
     }

@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::table::{Cell, Table};
 
 pub(super) async fn run(session: &mut Session, asked: &Drivers) -> Result<Exit> {
-    let board = session.bare().idle().build().await?;
+    let board = session.bare().without_configuration().idle().build().await?;
     let drivers = of_subsystem(board.drivers(), asked.subsystem.as_deref());
     Desk::Own(board).close().await?;
     let drivers = shown(&drivers?)?;

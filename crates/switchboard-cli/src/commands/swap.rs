@@ -1,7 +1,7 @@
 //! `swap`: another driver or other settings for an instance, while calls are running.
 
 use serde_json::{Map, Value};
-use switchboard_core::{Error, ErrorKind};
+use switchboard_core::{Error, ErrorKind, Origin, Settings};
 
 use super::closed;
 use crate::arguments::Swap;
@@ -55,12 +55,15 @@ fn read(value: &str) -> Value {
 }
 
 fn table(bytes: &[u8]) -> Result<Map<String, Value>> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    let table = serde_json::from_slice(bytes).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, "the settings are no JSON object")
             .with_context("line", error.line())
             .with_context("column", error.column())
-            .into()
-    })
+    })?;
+    // What a map holds has swallowed keys that were said twice.
+    let strictly = &mut serde_json::Deserializer::from_slice(bytes);
+    Settings::accept_from(strictly, &Origin::named("argument"))?;
+    Ok(table)
 }
 
 /// Puts a value where a dotted key leads; what is there already was said twice.

@@ -4,20 +4,20 @@ mod reloads;
 mod signals;
 mod told;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchboard::Switchboard;
+use switchboard::{InstanceHealth, Switchboard};
 use switchboard_console::{Console, ConsoleConfig, serve};
 
 use self::signals::Signals;
 use super::check::milliseconds;
 use crate::arguments::Up;
-use crate::configuration;
 use crate::failure::{Exit, Failure, Result};
 use crate::home::{Note, Tenancy};
-use crate::screen::{FAINT, STRONG};
+use crate::screen::{BAD, FAINT, STRONG};
 use crate::session::{CONSOLE, Session};
 use crate::table::{Cell, Table};
 
@@ -106,8 +106,8 @@ async fn last_words(session: &Session, signals: &mut Signals, exit: Exit) {
 
 async fn open(asked: &Up, board: &Switchboard) -> Result<Console> {
     let mut config = ConsoleConfig::clone(&*board.section::<ConsoleConfig>(CONSOLE)?);
-    if let Some(listen) = asked.listen {
-        config.listen = listen.to_string();
+    if let Some(listen) = &asked.listen {
+        config.listen.clone_from(listen);
     }
     Ok(serve(board, &config).await?)
 }
@@ -142,8 +142,8 @@ fn greeting(session: &Session, board: &Switchboard, console: &Console, start: In
             json!({ "address": address, "home": home, "ready_ms": ready, "instances": instances });
         return format!("{greeting}\n");
     }
-    let from = configuration::described(&session.common);
-    let serves = format!("{} serves {}", session.program, screen.paint(STRONG, &address));
+    let from = &session.sources;
+    let serves = format!("{} serves {}", session.program.name, screen.paint(STRONG, &address));
     let ready = format!("ready in {} with {from}; Ctrl-C stops it", milliseconds(took));
     let instances = screen.text_of(&instances(board));
     format!("{serves}\n{instances}{}\n", screen.paint(FAINT, &ready))
@@ -151,23 +151,33 @@ fn greeting(session: &Session, board: &Switchboard, console: &Console, start: In
 
 fn instances(board: &Switchboard) -> Table {
     let mut table = Table::new().indented(2);
+    let health = board.health();
+    let down = health.instances.iter().filter(|found| is_down(found));
+    let down: HashMap<_, _> = down.map(|found| (found.instance.as_str(), found)).collect();
     for instance in board.instances() {
         let serves = match &instance.driver {
             Some(driver) => driver.clone(),
             None => instance.members.join(", "),
         };
         let name = format!("{}.{}", instance.subsystem, instance.name);
-        let since = match board.connected_in(&name) {
-            Some(took) => format!("connected in {}", milliseconds(took)),
-            None => "when first used".to_owned(),
+        let since = match (board.connected_in(&name), down.get(name.as_str())) {
+            (_, Some(down)) => Cell::from(failed(down)).styled(BAD),
+            (Some(took), None) => {
+                Cell::from(format!("connected in {}", milliseconds(took))).styled(FAINT)
+            }
+            (None, None) => Cell::from("when first used").styled(FAINT),
         };
-        table.push([
-            Cell::from(name).styled(STRONG),
-            serves.into(),
-            Cell::from(since).styled(FAINT),
-        ]);
+        table.push([Cell::from(name).styled(STRONG), serves.into(), since]);
     }
     table
+}
+
+fn is_down(found: &InstanceHealth) -> bool {
+    found.status == "down"
+}
+
+fn failed(down: &InstanceHealth) -> String {
+    format!("failed: {}", down.reason.as_deref().unwrap_or("nobody knows why"))
 }
 
 /// Closes everything within its time; whoever asks a second time does not want to wait for it.
