@@ -166,11 +166,7 @@ impl Desk {
         match self {
             Self::Running(client) => {
                 let path = value_path(cache, key);
-                match client.bytes(Method::DELETE, &path, Bytes::new()).await {
-                    // A board of another version may say so; what is not there is forgotten.
-                    Err(Failure::Told(told)) if told.kind == ErrorKind::NotFound => Ok(()),
-                    answer => answer.map(drop),
-                }
+                client.bytes(Method::DELETE, &path, Bytes::new()).await.map(drop)
             }
             Self::Own(board) => Ok(own_cache(board, cache)?.forget(key).await.map(drop)?),
         }

@@ -107,7 +107,7 @@ impl Told {
             place: text(error, "instance"),
             context: context.map(|(key, value)| (key.clone(), plain(value))).collect(),
             hints: items(&error["hints"]).iter().map(plain).collect(),
-            causes: items(&error["causes"]).iter().map(cause).collect(),
+            causes: items(&error["causes"]).iter().map(plain).collect(),
             related: items(&error["related"]).iter().map(Self::answered).collect(),
             report: None,
             problems: error["problems"].clone(),
@@ -271,11 +271,6 @@ pub(crate) fn causes_of(error: &Error) -> Vec<String> {
         source = cause.source();
     }
     causes
-}
-
-/// Why a running board could not do something: an error of its own, or a line.
-fn cause(cause: &Value) -> String {
-    if cause.is_object() { Told::answered(cause).headline() } else { plain(cause) }
 }
 
 /// A problem of a running board's configuration, as compilers write theirs.

@@ -93,6 +93,46 @@ fn health_shows_what_cannot_be_connected_beside_what_can() {
     assert!(said.output.lines().any(|line| line.contains("cache.near  up")), "{said:?}");
 }
 
+#[test]
+fn what_is_told_is_told_with_its_causes() {
+    let said = Said::of(far(), &[], &["check", "--connect"], Stream::plain);
+    assert!(said.output.contains("failed") && said.errors.contains("10.0.0.7"), "{said:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_greeting_says_what_could_not_be_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Shared::default();
+    let arguments =
+        ["shop", "up", "--listen", "127.0.0.1:0", "--home", folder.path().to_str().unwrap()];
+    let surroundings = Surroundings {
+        arguments: arguments.map(Into::into).into(),
+        version: None,
+        variables: BTreeMap::new(),
+        input: Box::new(io::empty()),
+        output: Stream::plain(output.clone()),
+        errors: Stream::plain(io::sink()),
+    };
+    let running = std::thread::spawn(move || switchboard_cli::run(far(), surroundings));
+    let mut greeting = String::new();
+    while !greeting.contains("Ctrl-C") {
+        assert!(!running.is_finished(), "{greeting}");
+        std::thread::yield_now();
+        greeting = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    }
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert_eq!(format!("{:?}", running.join().unwrap()), format!("{:?}", ExitCode::SUCCESS));
+    let told = |name| greeting.lines().find(|line| line.contains(name)).unwrap();
+    assert!(
+        told("cache.far").contains("failed: ") && told("cache.far").contains("nobody answers"),
+        "{greeting}"
+    );
+    assert!(told("cache.near").contains("when first used"), "{greeting}");
+    assert!(told("ready in").contains("shop.toml"), "{greeting}");
+}
+
 fn far() -> Builder {
     let builder = Switchboard::builder().drivers::<Caches>(|registry| {
         registry.register("far", |_: NoSettings, _| async {

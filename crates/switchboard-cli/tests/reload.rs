@@ -50,3 +50,20 @@ fn a_file_that_changes_is_read_again_and_mistakes_in_it_change_nothing() {
     assert_eq!(explained["driver"], "null");
     up.stop();
 }
+
+#[test]
+fn a_running_board_tells_a_mistake_as_a_check_does() {
+    let place = Place::new();
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\n");
+    let up = place.up(&["--no-watch"]);
+    place.write("switchboard.toml", "[cache.main]\ndriver = 'memory'\nmax_entires = 5\n");
+    let told = place.run(&["reload"]).failed(2);
+    assert!(told.contains("switchboard.toml:3:1: cache.main.max_entires: "), "{told}");
+    assert!(told.contains("max_entries"), "{told}");
+
+    let told = place.run(&["reload", "--format", "json"]).failed(2);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let checked = place.run(&["check", "--format", "json"]).json();
+    assert_eq!(told["error"]["problems"], checked["problems"]);
+    up.stop();
+}

@@ -235,40 +235,6 @@ fn health_is_shown_to_people_and_to_programs_and_again_and_again() {
 }
 
 #[test]
-fn a_second_ctrl_c_does_not_wait() {
-    let place = Place::new();
-    let mut up = place.up(&[]);
-    // A request whose body never comes keeps the closing busy.
-    let host = up.address.strip_prefix("http://").unwrap().to_owned();
-    let mut hanging = TcpStream::connect(&host).unwrap();
-    let token = fs::read(place.note()).unwrap();
-    let token: Value = serde_json::from_slice(&token).unwrap();
-    write!(
-        hanging,
-        "PUT /api/v1/cache/main/values/key HTTP/1.1\r\nHost: {host}\r\n\
-         Authorization: Bearer {}\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
-        token["token"].as_str().unwrap()
-    )
-    .unwrap();
-    // The server is in the middle of the request when it asks for the rest of it.
-    hanging.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut bytes = [0; 64];
-    let read = hanging.read(&mut bytes).unwrap();
-    assert!(
-        bytes[..read].starts_with(b"HTTP/1.1 100"),
-        "{:?}",
-        std::str::from_utf8(&bytes[..read])
-    );
-
-    up.signal("INT");
-    up.errors.next("stopping");
-    up.signal("INT");
-    up.errors.next("stopped without waiting");
-    assert_eq!(up.ended(), Some(1));
-    assert!(!place.note().exists());
-}
-
-#[test]
 fn nobody_has_to_read_what_it_prints() {
     let place = Place::new();
     let (reader, writer) = std::io::pipe().unwrap();
