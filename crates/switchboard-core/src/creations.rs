@@ -102,20 +102,24 @@ impl Creations {
 
     /// Whether `slot` was built with the help of `other`, directly or through others.
     pub(crate) fn depends_on(&self, slot: SlotId, other: SlotId) -> bool {
+        self.needs(slot).contains(&other)
+    }
+
+    /// Those that `slot` was built with the help of, directly or through others.
+    pub(crate) fn needs(&self, slot: SlotId) -> BTreeSet<SlotId> {
         let graph = self.0.lock();
         let mut open = vec![slot];
         let mut seen = BTreeSet::new();
         while let Some(next) = open.pop() {
-            for needed in graph.depends.get(&next).into_iter().flatten() {
-                if *needed == other {
-                    return true;
-                }
-                if seen.insert(*needed) {
-                    open.push(*needed);
-                }
-            }
+            let needed = graph.depends.get(&next).into_iter().flatten();
+            open.extend(needed.copied().filter(|needed| seen.insert(*needed)));
         }
-        false
+        seen
+    }
+
+    /// Those that the creation of `slot` itself has looked up.
+    pub(crate) fn looked_up(&self, slot: SlotId) -> BTreeSet<SlotId> {
+        self.0.lock().depends.get(&slot).cloned().unwrap_or_default()
     }
 }
 

@@ -58,12 +58,7 @@ impl Core {
         let preparing = steps.into_iter().filter_map(|(subsystem, steps)| {
             Some(manager_of(&self.wired, subsystem)?.prepare(steps))
         });
-        let mut ready = all_or_none(join_all(preparing).await).await?;
-        for at in 0..ready.len() {
-            if let Err(error) = ready[at].exchange_exclusive().await {
-                return Err(with_errors_of(error, abandon(ready).await));
-            }
-        }
+        let ready = exchanged(all_or_none(join_all(preparing).await).await?).await?;
         if let Err(closed) = self.refuse_if_closed() {
             return Err(with_errors_of(closed, abandon(ready).await));
         }
@@ -171,6 +166,22 @@ async fn all_or_none(prepared: Vec<Result<Box<dyn Ready>>>) -> Result<Vec<Box<dy
     }
     errors.extend(abandon(ready).await);
     one_of("several instances could not be made ready", errors).map_or(Ok(Vec::new()), Err)
+}
+
+/// The same after the exchange of drivers that cannot live twice, one manager after the other; if one
+/// fails, all give up what they have.
+async fn exchanged(ready: Vec<Box<dyn Ready>>) -> Result<Vec<Box<dyn Ready>>> {
+    let (mut exchanged, mut waiting) = (Vec::with_capacity(ready.len()), ready.into_iter());
+    while let Some(next) = waiting.next() {
+        match next.exchange_exclusive().await {
+            Ok(next) => exchanged.push(next),
+            Err(error) => {
+                exchanged.extend(waiting);
+                return Err(with_errors_of(error, abandon(exchanged).await));
+            }
+        }
+    }
+    Ok(exchanged)
 }
 
 async fn abandon(ready: Vec<Box<dyn Ready>>) -> Vec<Error> {

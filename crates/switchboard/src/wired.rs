@@ -68,8 +68,8 @@ impl Step {
 
 /// The steps of one manager, ready to be taken all at once.
 pub(crate) trait Ready: Send {
-    /// Exchanges the drivers that cannot live twice.
-    fn exchange_exclusive(&mut self) -> BoxFuture<'_, Result<()>>;
+    /// Exchanges the drivers that cannot live twice; if one fails, the steps are given up.
+    fn exchange_exclusive(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Ready>>>;
 
     /// Takes the steps; cannot fail.
     fn commit(self: Box<Self>) -> Committed;
@@ -79,8 +79,9 @@ pub(crate) trait Ready: Send {
 }
 
 impl<S: Subsystem> Ready for Prepared<S> {
-    fn exchange_exclusive(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.exchange_exclusive())
+    fn exchange_exclusive(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Ready>>> {
+        let exchanging = (*self).exchange_exclusive();
+        Box::pin(async move { Ok(Box::new(exchanging.await?) as Box<dyn Ready>) })
     }
 
     fn commit(self: Box<Self>) -> Committed {

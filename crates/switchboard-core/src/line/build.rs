@@ -34,7 +34,7 @@ pub(crate) struct Built<S: Subsystem> {
 
 /// Whether a driver must show that it works before it serves.
 #[derive(Clone, Copy)]
-pub(super) enum Probe {
+pub(crate) enum Probe {
     Yes,
     No,
 }

@@ -3,12 +3,17 @@
 //! Each step is one flip that waits for nothing. Which instances take part, and in which order, is
 //! the affair of the manager; all of it is asked by whoever has the turn of the instance.
 
+use std::any::TypeId;
+use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use super::build::{Built, Probe};
 use super::slot::{Base, Limits, Plan, Recipe, Slot, Writing};
+use crate::environment::CLEANUP_LIMIT;
+use crate::flight::Boarding;
 use crate::reaper::Job;
-use crate::registry::Registered;
 use crate::{Event, Policy, Result, Source, Subsystem};
 
 /// What there is for a plan to be put in force with.
@@ -27,6 +32,21 @@ pub(crate) struct Placed {
     pub(crate) generation: u64,
     /// The closing of the driver that served before.
     pub(crate) old: Option<Job>,
+}
+
+/// What an instance that was withdrawn leaves behind.
+pub(crate) struct Withdrawn {
+    /// The closing of each driver.
+    pub(crate) closing: Vec<Job>,
+    /// The end of what was being built.
+    pub(crate) landing: Option<Job>,
+}
+
+/// An instance whose driver is out. Calls wait until this is dropped; if nothing serves by then, the
+/// next one builds.
+pub(crate) struct Out<S: Subsystem> {
+    slot: Arc<Slot<S>>,
+    closing: Option<Job>,
 }
 
 impl<S: Subsystem> Slot<S> {
@@ -51,20 +71,58 @@ impl<S: Subsystem> Slot<S> {
         matches!(self.writing.lock().base, Base::Serving(_))
     }
 
-    /// Whether the driver that serves has to be closed before one of `next` is opened.
-    pub(crate) fn excludes(&self, next: &Registered<S>) -> bool {
-        self.has_driver() && self.must_close_first(next)
+    /// The type of the drivers that are made here, if two of them cannot live at once.
+    ///
+    /// A ready-made driver is none of them, because it could not be opened again.
+    pub(crate) fn exclusive_type(&self) -> Option<TypeId> {
+        match &self.writing.lock().recipe {
+            Recipe::Driver { driver, .. } => driver.is_exclusive().then(|| driver.driver_type()),
+            Recipe::ReadyMade { .. } | Recipe::Group(_) => None,
+        }
     }
 
-    /// Closes the driver that serves and opens the one of `plan`; the gates stay for now.
-    pub(crate) async fn exchange_driver(&self, plan: Plan<S>) -> Result<()> {
-        let (_, closed) = self.close_and_open(Plan { policy: None, ..plan }).await?;
-        // That the old one did not close well does not undo that the new one serves.
-        drop(closed);
-        Ok(())
+    /// Takes out the driver, if one serves or is being built; calls wait until the answer is dropped,
+    /// unless something serves by then.
+    pub(crate) async fn take_out(self: &Arc<Self>) -> Result<Out<S>> {
+        let _no_creation = self.flight.lead().await;
+        let closing = self.begin_change()?;
+        Ok(Out { slot: self.clone(), closing })
     }
 
-    /// How long [`exchange_driver`](Self::exchange_driver) takes at the longest.
+    /// Opens the driver of `plan` where the one before is out; the gates stay for now.
+    pub(crate) async fn open_where_out(
+        &self,
+        plan: Plan<S>,
+        probe: Probe,
+        is_swap: bool,
+    ) -> Result<()> {
+        let plan = Plan { policy: None, ..plan };
+        let built = self.create_apart(&plan, probe).await?;
+        if is_swap {
+            self.serve_swapped(built, plan).await.map(drop)
+        } else {
+            self.serve_planned(built, plan).await.map(drop)
+        }
+    }
+
+    /// Has the plan in force from before an exchange, while it is out; the gates are those in force
+    /// anyway.
+    pub(crate) fn put_back(&self, plan: Plan<S>) {
+        let Plan { driver, settings, limits, wrap, .. } = plan;
+        let recipe_before = {
+            let mut writing = self.writing.lock();
+            if self.refuse_closed(&writing).is_err() {
+                return;
+            }
+            writing.limits = limits;
+            writing.recipe_number += 1;
+            std::mem::replace(&mut writing.recipe, Recipe::Driver { driver, settings, wrap })
+        };
+        // Its wrap is the application's, and is let go of outside of the lock.
+        drop(recipe_before);
+    }
+
+    /// How long closing what serves and opening the driver of `plan` takes at the longest.
     pub(crate) fn exchange_limit(&self, plan: &Plan<S>) -> Duration {
         self.limit_of_exchange(plan)
     }
@@ -105,25 +163,6 @@ impl<S: Subsystem> Slot<S> {
         Ok(placed)
     }
 
-    /// Serves from a driver that was built by the recipe in force, unless something does already.
-    pub(crate) fn put_first(&self, built: Built<S>) -> u64 {
-        let mut built = Some(built);
-        let generation = {
-            let mut writing = self.writing.lock();
-            if let (Base::Vacant, Recipe::Driver { driver, .. }) = (&writing.base, &writing.recipe)
-                && let label = driver.label()
-                && let Some(built) = built.take()
-            {
-                writing.serve(built, label);
-                self.environment.creations().settle(self.id);
-                self.publish(&writing);
-            }
-            writing.generation
-        };
-        self.flight.overtake();
-        generation
-    }
-
     /// Puts other gates and limits in force; the driver stays.
     pub(crate) fn put_limits(&self, policy: Policy, limits: Limits) -> Result<u64> {
         let mut writing = self.writing.lock();
@@ -136,8 +175,8 @@ impl<S: Subsystem> Slot<S> {
     }
 
     /// Lets no call in any more; what serves is drained and closed in the background.
-    pub(crate) fn withdraw(&self) -> Vec<Job> {
-        let (jobs, _wrap) = {
+    pub(crate) fn withdraw(&self) -> Withdrawn {
+        let (closing, _wrap) = {
             let mut writing = self.writing.lock();
             let limits = writing.limits;
             let overrides = std::mem::take(&mut writing.overrides);
@@ -152,7 +191,50 @@ impl<S: Subsystem> Slot<S> {
             (retiring.into_iter().map(retire).collect(), writing.take_wrap())
         };
         self.flight.overtake();
-        jobs
+        Withdrawn { closing, landing: self.landing() }
+    }
+
+    /// [Withdraws](Self::withdraw) it once all of `first` have ended. The answer ends when its driver
+    /// has closed; whoever takes the name over, and whoever closes the manager, waits for that.
+    pub(crate) fn withdraw_after(self: &Arc<Self>, first: Vec<Job>, limit: Duration) -> Job {
+        let slot = self.clone();
+        let job = self.environment.reaper().submit("withdraw an instance", limit, async move {
+            join_all(first.into_iter().map(Job::ended)).await;
+            let Withdrawn { closing, landing } = slot.withdraw();
+            let closed = join_all(closing.into_iter().map(Job::ended)).await;
+            join_all(landing.map(Job::ended)).await;
+            closed.into_iter().collect()
+        });
+        self.leaving.wait_for(job.clone());
+        job
+    }
+
+    /// No driver that cannot live twice is built here before `job` has ended.
+    pub(crate) fn builds_after(&self, job: Job) {
+        self.leaving.wait_for(job);
+    }
+
+    /// How long draining and closing what serves takes at the longest, with what is being built.
+    pub(crate) fn leaving_limit(&self) -> Duration {
+        let Limits { build, drain, close } = self.limits();
+        let building = build.saturating_add(CLEANUP_LIMIT);
+        building.saturating_add(drain).saturating_add(close).saturating_add(Duration::from_secs(1))
+    }
+
+    /// The end of what is being built, if something is: it is on its way out, though it comes to
+    /// nothing.
+    fn landing(&self) -> Option<Job> {
+        if matches!(self.flight.board(), Boarding::Lead(_)) {
+            return None;
+        }
+        let flight = self.flight.clone();
+        let limit = self.limits().build.saturating_add(CLEANUP_LIMIT);
+        let job = self.environment.reaper().submit("land a building", limit, async move {
+            drop(flight.lead().await);
+            Ok(())
+        });
+        self.leaving.wait_for(job.clone());
+        Some(job)
     }
 
     fn tell_placed(&self, placed: &Placed, driver: &'static str, was_serving: bool) {
@@ -167,6 +249,30 @@ impl<S: Subsystem> Slot<S> {
                 generation: placed.generation,
             });
         }
+    }
+}
+
+impl<S: Subsystem> Out<S> {
+    /// Whether there was a driver to take out.
+    pub(crate) fn had_driver(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Takes out what was opened meanwhile.
+    pub(crate) fn empty(&mut self) -> Result<()> {
+        self.closing = self.slot.begin_change()?;
+        Ok(())
+    }
+
+    /// The closing of the driver that was taken out.
+    pub(crate) fn closing(&self) -> Option<Job> {
+        self.closing.clone()
+    }
+}
+
+impl<S: Subsystem> Drop for Out<S> {
+    fn drop(&mut self) {
+        self.slot.resume();
     }
 }
 

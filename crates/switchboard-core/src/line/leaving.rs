@@ -23,6 +23,8 @@ pub(super) struct Leaving(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     jobs: Mutex<Vec<(TypeId, Job)>>,
+    /// What else a driver of any type has to wait for, and closing the instance does not.
+    others: Mutex<Vec<Job>>,
     /// The last use of each driver that was given up although it did not close.
     given_up: Mutex<Vec<(TypeId, LastUse)>>,
     /// Until when drivers may drain at the longest, once the instance is being closed.
@@ -40,9 +42,17 @@ impl Leaving {
         jobs.push((driver_type, job));
     }
 
+    /// No driver is built that cannot live twice before this has ended.
+    pub(super) fn wait_for(&self, job: Job) {
+        let mut others = self.0.others.lock();
+        others.retain(|job| !job.has_ended());
+        others.push(job);
+    }
+
     /// Whether any driver has not gone yet.
     pub(super) fn is_busy(&self) -> bool {
         self.0.jobs.lock().iter().any(|(_, job)| !job.has_ended())
+            || self.0.others.lock().iter().any(|job| !job.has_ended())
             || self.0.given_up.lock().iter().any(|(_, last_use)| last_use.peek().is_none())
     }
 
@@ -50,6 +60,8 @@ impl Leaving {
     pub(super) fn follow(&self, other: &Self) {
         let jobs = other.0.jobs.lock().clone();
         self.0.jobs.lock().extend(jobs);
+        let others = other.0.others.lock().clone();
+        self.0.others.lock().extend(others);
         let given_up = other.0.given_up.lock().clone();
         self.0.given_up.lock().extend(given_up);
     }
@@ -85,8 +97,15 @@ impl Leaving {
         given_up.push((driver_type, last_use.boxed().shared()));
     }
 
+    fn other(&self) -> Option<Job> {
+        self.0.others.lock().iter().find(|job| !job.has_ended()).cloned()
+    }
+
     /// Ends when every driver of this type has been closed, or is used by nobody any more.
     pub(super) async fn gone(&self, driver_type: TypeId) {
+        while let Some(job) = self.other() {
+            job.ended().await.ok();
+        }
         // How closing ended is told to who let the driver go.
         for job in of_type(&self.0.jobs, driver_type) {
             job.ended().await.ok();

@@ -18,8 +18,8 @@ mod swap;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use build::Built;
-pub(crate) use change::{Placed, Ready};
+pub(crate) use build::{Built, Probe};
+pub(crate) use change::{Out, Placed, Ready, Withdrawn};
 pub(crate) use group::{Group, refuse_count};
 pub use leased::{Leased, Opener, Step};
 pub use seat::Held;

@@ -241,6 +241,15 @@ impl<S: Subsystem> Slot<S> {
         Ok(old.map(|old| self.retire_in_background(old, writing.limits)))
     }
 
+    /// Lets calls go on that wait because the driver was taken out; the next one builds.
+    pub(super) fn resume(&self) {
+        let mut writing = self.writing.lock();
+        if matches!(writing.base, Base::Changing) {
+            writing.replace_base(Base::Vacant);
+            self.publish(&writing);
+        }
+    }
+
     /// Whether what serves, or is about to be created, and `next` cannot live at the same time.
     ///
     /// Their settings are not compared: which of them name the file or the port only the driver
@@ -277,11 +286,7 @@ pub(super) struct Resume<'s, S: Subsystem>(&'s Slot<S>);
 
 impl<S: Subsystem> Drop for Resume<'_, S> {
     fn drop(&mut self) {
-        let mut writing = self.0.writing.lock();
-        if matches!(writing.base, Base::Changing) {
-            writing.replace_base(Base::Vacant);
-            self.0.publish(&writing);
-        }
+        self.0.resume();
     }
 }
 

@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
 
+use tokio::sync::OwnedRwLockReadGuard;
+
 use super::groups::as_compared;
 use super::{Manager, Prepared};
-use crate::{Result, Settings, Subsystem};
+use crate::line::in_time;
+use crate::{Error, ErrorKind, Result, Settings, Subsystem};
 
 /// Changes of many instances, checked together and applied all or nothing.
 ///
@@ -95,6 +98,21 @@ impl<S: Subsystem> Manager<S> {
             builds: BTreeSet::new(),
         }
     }
+}
+
+impl<S: Subsystem> Manager<S> {
+    /// The right to change one group while no change of many instances is being prepared, which has
+    /// looked at all groups already.
+    pub(super) async fn turn_to_group_later(&self) -> Result<OwnedRwLockReadGuard<()>> {
+        in_time(self.0.changing.clone().read_owned()).await.ok_or_else(late::<S>)
+    }
+}
+
+/// The error of who waited for a change of many instances for too long.
+pub(super) fn late<S: Subsystem>() -> Error {
+    Error::new(ErrorKind::Timeout, "the deadline passed before the change before this one was over")
+        .with_context("subsystem", S::NAME)
+        .not_applied()
 }
 
 impl<S: Subsystem> Change<S> {

@@ -2,6 +2,7 @@
 //!
 //! Every mistake is found here, before anything is built. Nothing is held and nothing changes.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,6 +53,27 @@ impl<S: Subsystem> Step<S> {
         })
     }
 
+    /// The instance that is there no more.
+    pub(super) fn going(&self) -> Option<&Arc<Slot<S>>> {
+        if self.kept().is_some() { None } else { self.there.as_ref() }
+    }
+
+    /// The type of the driver that comes, if two of them cannot live at once.
+    pub(super) fn exclusive_type(&self) -> Option<TypeId> {
+        let What::Driver(Plan { driver, .. }) = &self.what else { return None };
+        driver.is_exclusive().then(|| driver.driver_type())
+    }
+
+    /// The type of the driver that goes, if two of them cannot live at once.
+    pub(super) fn exclusive_type_that_goes(&self) -> Option<TypeId> {
+        match self.what {
+            What::Driver(_) | What::Group(_) | What::Remove => {
+                self.there.as_ref()?.exclusive_type()
+            }
+            What::Retune(..) | What::Stay => None,
+        }
+    }
+
     /// Whether another slot comes to the name.
     pub(super) fn is_new(&self) -> bool {
         self.kept().is_none() && !matches!(self.what, What::Remove)
@@ -86,6 +108,7 @@ impl<S: Subsystem> Change<S> {
         let default = self.default_after(&after, &mut problems);
         self.add_builds(&mut steps, &after, &mut problems);
         self.refuse_dangling(&after, &mut problems);
+        self.refuse_bereaved(&after, &mut problems);
         self.refuse_crowd(&steps, &mut problems);
         let inner_first = self.inner_first(&steps, &mut problems);
         if problems.is_empty() {
@@ -142,8 +165,11 @@ impl<S: Subsystem> Change<S> {
         if let Ok(name) = after.find(asked) {
             return DefaultTo::Other(name);
         }
-        let path = format!("{}.default", S::NAME);
-        problems.push(after.missing(path, asked, self.place.into()));
+        // A name that is none is told where it is put.
+        if !after.is_put(asked) {
+            let path = format!("{}.default", S::NAME);
+            problems.push(after.missing(path, asked, self.place.into()));
+        }
         DefaultTo::Same
     }
 
@@ -158,8 +184,9 @@ impl<S: Subsystem> Change<S> {
                 let (name, there) = (slot.name.clone(), Some(slot.clone()));
                 steps.push(Step { name, there, what: What::Stay, build: true });
             }
-            if after.find(name).is_err() {
-                let path = format!("{}.{}", S::NAME, shortened(name));
+            let path = format!("{}.{}", S::NAME, shortened(name));
+            let is_told = problems.iter().any(|problem| problem.path == path);
+            if after.find(name).is_err() && !after.is_put(name) && !is_told {
                 problems.push(after.missing(path, name, self.place.into()));
             }
         }
@@ -190,6 +217,28 @@ impl<S: Subsystem> Change<S> {
                             .with_hint("remove the group as well, or give it other members"),
                     );
                 }
+            }
+        }
+    }
+
+    /// What stays as it is must not lose what it was built with.
+    fn refuse_bereaved(&self, after: &After<S>, problems: &mut Vec<Problem>) {
+        let goes = |(_, slot): &(&str, &Arc<Slot<S>>)| after.removed.contains(slot.name.as_str());
+        let now = after.now.sorted();
+        let going: BTreeMap<_, _> =
+            now.iter().copied().filter(goes).map(|(_, slot)| (slot.id, slot)).collect();
+        if going.is_empty() {
+            return;
+        }
+        let creations = self.manager.0.environment.creations();
+        let stays = |name: &str| !after.put.contains(name) && !after.removed.contains(name);
+        for (_, user) in now.into_iter().filter(|(_, slot)| stays(slot.name.as_str())) {
+            for needed in creations.looked_up(user.id).iter().filter_map(|id| going.get(id)) {
+                let path = format!("{}.{}", S::NAME, needed.name);
+                let message =
+                    format!("it cannot be removed, \"{}\" was built with its help", user.name);
+                let hint = "remove that one as well, or give it other settings";
+                problems.push(Problem::new(path, self.place.into(), message).with_hint(hint));
             }
         }
     }
@@ -277,7 +326,7 @@ impl<S: Subsystem> Change<S> {
             Wanted::Remove => self.place.into(),
         };
         let path = format!("{}.{}", S::NAME, shortened(&as_compared(&wish.name)));
-        let known = ["instance", "at", "subsystem"];
+        let known = ["instance", "at", "subsystem", "place"];
         let context = error.context().filter(|(key, _)| !known.contains(key));
         let context: Vec<_> = context.map(|(key, value)| format!("{key}: {value}")).collect();
         let message = match context.as_slice() {
@@ -324,6 +373,10 @@ impl<S: Subsystem> After<S> {
         Self { now: change.manager.0.slots.load_full(), put, removed, meant: Meant::default() }
     }
 
+    fn is_put(&self, asked: &str) -> bool {
+        self.put.contains(&as_compared(asked))
+    }
+
     /// The mistake of naming an instance that will not be there.
     fn missing(&self, path: String, asked: &str, origin: Origin) -> Problem {
         let message = Name::told(asked, "the name of an instance", |asked| {
@@ -356,7 +409,8 @@ impl<S: Subsystem> Eligible for After<S> {
 
     fn names(&self) -> Vec<String> {
         let there = self.now.sorted().into_iter().map(|(name, _)| name.to_owned());
-        let all: BTreeSet<_> = there.chain(self.put.iter().cloned()).collect();
+        let put = self.put.iter().filter(|name| Name::parse(name).is_ok()).cloned();
+        let all: BTreeSet<_> = there.chain(put).collect();
         all.difference(&self.removed).cloned().collect()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Declared, Manager, closed, refused_to_group};
 use crate::line::{Limits, Plan, Recipe, Slot, Wrap};
-use crate::{Line, Name, Result, Settings, Subsystem};
+use crate::{Error, ErrorKind, Line, Name, Result, Settings, Subsystem};
 
 /// An instance that is not declared yet.
 pub(super) struct Beginning<S: Subsystem> {
@@ -124,22 +124,31 @@ impl<S: Subsystem> Manager<S> {
         }
         let usual = self.usual_driver(&name, settings);
         let plan = Plan { wrap, ..self.plan_or(&name, settings, usual)? };
-        let caller = self.begin(name, &plan, place)?;
-        let slot = caller.slot.clone();
-        if slot.is_group {
-            return Err(refused_to_group::<S>(GROUP, &slot.name));
+        for _ in 0..TRIES_MAX {
+            let caller = self.begin(name.clone(), &plan, place)?;
+            let slot = caller.slot.clone();
+            if slot.is_group {
+                return Err(refused_to_group::<S>(GROUP, &slot.name));
+            }
+            let _waiting = slot.awaited()?;
+            let turn = slot.turn().await.ok_or_else(|| slot.initialised_late())?;
+            // Boxed, so that callers do not carry the room that building takes.
+            if caller.is_declared() {
+                // Whoever wants to see the old driver closed swaps.
+                drop(Box::pin(slot.swap_in_turn(turn, plan)).await?);
+            } else if caller.is_over() {
+                // It was removed while this waited for its turn.
+                continue;
+            } else {
+                Box::pin(slot.initialise(plan, place)).await?;
+                caller.declare()?;
+            }
+            return Ok(Line { slot }.into());
         }
-        let _waiting = slot.awaited()?;
-        let turn = slot.turn().await.ok_or_else(|| slot.initialised_late())?;
-        // Boxed, so that callers do not carry the room that building takes.
-        if caller.is_declared() {
-            // Whoever wants to see the old driver closed swaps.
-            drop(Box::pin(slot.swap_in_turn(turn, plan)).await?);
-        } else {
-            Box::pin(slot.initialise(plan, place)).await?;
-            caller.declare()?;
-        }
-        Ok(Line { slot }.into())
+        Err(Error::new(ErrorKind::Unavailable, "the instance kept being removed meanwhile")
+            .with_context("instance", format_args!("{}.{name}", S::NAME))
+            .retry_later()
+            .not_applied())
     }
 
     /// The driver of settings that name none, if there is one: it is called as the instance is.
@@ -182,6 +191,13 @@ impl<S: Subsystem> Caller<'_, S> {
     fn is_declared(&self) -> bool {
         let slots = self.manager.0.slots.load();
         slots.find(self.slot.name.as_str()).is_some_and(|known| known.id == self.slot.id)
+    }
+
+    /// Whether another one takes the name from now on, or nobody; as certain.
+    fn is_over(&self) -> bool {
+        let mut declared = self.manager.0.declared.lock();
+        let slot = &self.slot;
+        !declared.closed && declared.beginning_of(&slot.name).is_none_or(|it| it.slot.id != slot.id)
     }
 
     /// The instance has its first driver. If the manager is closed, so is the driver, by that.
@@ -245,5 +261,8 @@ impl<S: Subsystem> Declared<S> {
         Ok(Some(before))
     }
 }
+
+/// How often somebody begins anew because the instance was removed meanwhile.
+const TRIES_MAX: usize = 16;
 
 const GROUP: &str = "a group has no driver to initialise";

@@ -4,12 +4,16 @@
 
 mod change;
 mod close;
+mod committed;
 mod draft;
+mod exchange;
 mod groups;
 mod health;
 mod initialise;
+mod moves;
 mod nesting;
 mod prepared;
+mod reserved;
 mod settings;
 mod watch;
 
@@ -23,11 +27,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub use change::Change;
 pub use close::CloseReport;
 use close::Closing;
+pub use committed::Committed;
 use groups::has_more_than_a_deadline;
 pub use groups::{GroupSettings, SelectorChoice};
 pub use health::HealthReport;
 use initialise::Beginning;
-pub use prepared::{Committed, Prepared};
+pub use prepared::Prepared;
 pub use settings::{InstanceSettings, PolicyChoice};
 pub(crate) use settings::{mistakes_of, origin_within};
 pub use watch::HealthWatch;
@@ -77,8 +82,8 @@ pub(crate) struct ManagerCore<S: Subsystem> {
     declared: Mutex<Declared<S>>,
     watches: Watches,
     closing: Closing,
-    /// One change of many instances at a time.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    /// One change of many instances at a time, and nobody changes groups meanwhile.
+    changing: Arc<tokio::sync::RwLock<()>>,
 }
 
 struct Declared<S: Subsystem> {
@@ -422,6 +427,7 @@ impl<S: Subsystem> Manager<S> {
     pub async fn swap(&self, name: &str, settings: &Settings) -> Result<Swapped> {
         let slot = self.slot(name)?;
         if slot.is_group || settings.child("members").is_some() {
+            let _turn = self.turn_to_group_later().await?;
             return self.swap_group(&slot, settings);
         }
         let plan = self.plan(&slot.name, settings)?;
@@ -618,6 +624,15 @@ fn closed<S: Subsystem>() -> Error {
         .with_context("subsystem", S::NAME)
         .with_retry(crate::Retry::Never)
         .not_applied()
+}
+
+/// All of them as one, if there are any.
+fn one_error(message: &'static str, mut errors: Vec<Error>) -> Result<()> {
+    match errors.len() {
+        0 => Ok(()),
+        1 => errors.pop().map_or(Ok(()), Err),
+        _ => Err(Error::joined(message, errors)),
+    }
 }
 
 /// What stands for the driver's name where no registered driver made it.

@@ -2,33 +2,34 @@
 //!
 //! What a flip is for one instance is its line's affair.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::any::TypeId;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedRwLockWriteGuard, oneshot};
 
-use super::change::DefaultTo;
+use super::change::{DefaultTo, late};
 use super::draft::{Draft, Step, What};
+use super::exchange::{Exchange, Part};
 use super::groups::GroupPlan;
-use super::initialise::Beginning;
-use super::{Change, Manager, closed};
-use crate::creations::SlotId;
+use super::moves::{Leaves, Moves};
+use super::reserved::{Reserved, turns_of};
+use super::{Change, Committed, closed, one_error};
 use crate::line::{Built, Group, Limits, Line, Placed, Plan, Ready, Recipe, Slot, Turn, in_time};
 use crate::reaper::Job;
-use crate::{Error, ErrorKind, Name, Reaper, Result, Subsystem};
+use crate::{Error, ErrorKind, Name, Result, Subsystem};
 
 /// A change that is ready: it is checked, and all drivers it needs are built and answer.
 ///
 /// Nobody else changes the instances that take part while this is held: swaps of them wait, and
-/// closing the manager waits within its limit. Dropping this is [`abandon`](Self::abandon) in the
+/// closing the manager waits within its limit; who changes a group is refused. Dropping this is [`abandon`](Self::abandon) in the
 /// background.
 #[must_use = "what is built is closed again unless it is committed"]
 pub struct Prepared<S: Subsystem> {
@@ -48,43 +49,14 @@ struct Seat<S: Subsystem> {
     /// Where it happens: the instance there is, or the one that comes; `None` for a new group.
     slot: Option<Arc<Slot<S>>>,
     built: Option<Built<S>>,
-    /// Its old driver has to be closed before the new one is opened.
+    /// Its driver cannot live beside one that goes with the same change.
     is_exclusive: bool,
 }
 
 /// The right to change the manager and the instances that take part.
-struct Turns {
-    _manager: OwnedMutexGuard<()>,
+pub(super) struct Turns {
+    _manager: OwnedRwLockWriteGuard<()>,
     _slots: Vec<Turn>,
-}
-
-/// What a change has done.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-#[must_use = "old drivers are closed in the background; `closed` waits for them"]
-pub struct Committed {
-    /// Instances that were not there before.
-    pub added: Vec<String>,
-    /// Instances with other settings, and groups with other members.
-    pub swapped: Vec<String>,
-    /// Instances with other gates and limits and the same driver.
-    pub retuned: Vec<String>,
-    /// Instances that are there no more.
-    pub removed: Vec<String>,
-    /// The number of the generation of each that was added or swapped.
-    pub generations: BTreeMap<String, u64>,
-    leaving: Vec<Job>,
-    errors: Vec<Error>,
-}
-
-impl Committed {
-    /// Ends when everything that was removed or swapped out has been drained and closed. Also tells
-    /// what came too late, because the manager was closed before the commit.
-    pub async fn closed(self) -> Result<()> {
-        let ended = join_all(self.leaving.into_iter().map(Job::ended)).await;
-        let errors = self.errors.into_iter().chain(ended.into_iter().filter_map(Result::err));
-        one_error("not everything that was replaced has closed", errors.collect())
-    }
 }
 
 impl<S: Subsystem> Prepared<S> {
@@ -100,12 +72,8 @@ impl<S: Subsystem> Prepared<S> {
 
     async fn prepare(change: Change<S>) -> Result<Self> {
         let manager = &change.manager;
-        let late = || {
-            Error::new(ErrorKind::Timeout, "the deadline passed before the change was prepared")
-                .with_context("subsystem", S::NAME)
-                .not_applied()
-        };
-        let turn = in_time(manager.0.changing.clone().lock_owned()).await.ok_or_else(late)?;
+        let turn = in_time(manager.0.changing.clone().write_owned()).await;
+        let turn = turn.ok_or_else(late::<S>)?;
         for _ in 0..TRIES_MAX {
             let draft = change.draft()?;
             let reserved = Reserved::of(manager, &draft, change.place)?;
@@ -129,7 +97,13 @@ impl<S: Subsystem> Prepared<S> {
         turns: Arc<Turns>,
     ) -> Self {
         let Draft { steps, default, inner_first } = draft;
-        let seats = steps.into_iter().map(|step| reserved.seat(step, change.place)).collect();
+        let goes: BTreeSet<_> = steps.iter().filter_map(Step::exclusive_type_that_goes).collect();
+        let seats = steps.into_iter().map(|step| {
+            let slot = reserved.slot(&step, change.place);
+            let is_exclusive = step.exclusive_type().is_some_and(|own| goes.contains(&own));
+            Seat { step, slot, built: None, is_exclusive }
+        });
+        let seats = seats.collect();
         let (exchange, place) = (None, change.place);
         Self { seats, exchange, default, inner_first, place, turns, reserved }
     }
@@ -137,8 +111,8 @@ impl<S: Subsystem> Prepared<S> {
     /// Builds what has to be built; all of it, or nothing is left of it.
     async fn built(mut self) -> Result<Self> {
         let building = self.seats.iter().enumerate().filter_map(|(position, seat)| {
-            let (slot, plan) = (seat.slot.clone()?, seat.plan_to_build()?);
-            Some(async move { (position, slot.build_ahead(&plan).await) })
+            let (slot, building) = (seat.slot.clone()?, seat.building()?);
+            Some(async move { (position, building.run(&slot).await) })
         });
         // Made now, so that nothing of this is borrowed while they run.
         let building: Vec<_> = building.collect();
@@ -146,7 +120,7 @@ impl<S: Subsystem> Prepared<S> {
         let mut errors = Vec::new();
         while let Some((position, built)) = building.next().await {
             match built {
-                Ok(built) => self.seats[position].built = Some(built),
+                Ok(built) => self.seats[position].built = built,
                 Err(error) => errors.push((position, error)),
             }
         }
@@ -161,25 +135,26 @@ impl<S: Subsystem> Prepared<S> {
         Err(one_error("the change could not be prepared", errors).err().unwrap_or_else(closed::<S>))
     }
 
-    /// Exchanges the drivers that cannot live twice: each old one is closed, and the new one opened;
-    /// calls wait meanwhile. If one fails those that were exchanged already are put back.
+    /// Exchanges the drivers that cannot live twice: all old ones are closed, then the new ones opened,
+    /// so that they may trade places and names; calls wait meanwhile.
+    ///
+    /// Those are drivers whose type is also that of one which goes with this change; they are not
+    /// built ahead. The answer is the change, ready to be committed. If one of them fails the old ones
+    /// are put back and the change is abandoned: there is nothing left to commit. The same happens in
+    /// the background if the caller goes away.
     ///
     /// Without this, [`commit`](Self::commit) closes such drivers in the background and the next call
-    /// opens the new one. Once begun it goes on if its caller goes away; calling it again waits for
-    /// its end.
-    pub async fn exchange_exclusive(&mut self) -> Result<()> {
-        if self.exchange.is_none() {
-            let exclusive = self.seats.iter().filter(|seat| seat.is_exclusive);
-            let pairs: Vec<_> = exclusive.filter_map(Seat::pair).collect();
-            if pairs.is_empty() {
-                return Ok(());
-            }
-            let reaper = self.reserved.manager.0.environment.reaper().clone();
-            self.exchange = Some(Exchange::begin(pairs, reaper, self.turns.clone()));
+    /// opens the new one.
+    pub async fn exchange_exclusive(mut self) -> Result<Self> {
+        let parts = self.parts();
+        if self.exchange.is_some() || parts.is_empty() {
+            return Ok(self);
         }
-        match &self.exchange {
-            Some(exchange) => exchange.job.clone().ended().await,
-            None => Ok(()),
+        let reaper = self.reserved.manager.0.environment.reaper().clone();
+        let exchange = self.exchange.insert(Exchange::begin(parts, reaper, self.turns.clone()));
+        match exchange.ended().await {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error.with_related(self.abandon().await.err())),
         }
     }
 
@@ -187,24 +162,24 @@ impl<S: Subsystem> Prepared<S> {
     /// members, and what is to go goes. Cannot fail.
     ///
     /// What was removed or swapped out is drained and closed in the background, each within its own
-    /// limits. If the manager was closed meanwhile, nothing comes of it, and
-    /// [`Committed::closed`] says so.
+    /// limits: what others were built with, which go as well, after those, and it serves the handles
+    /// that there are of it until then. If the manager was closed meanwhile, nothing comes of any of
+    /// it, and [`Committed::errors`] says so.
     pub fn commit(mut self) -> Committed {
-        let mut done = Committed::default();
         let manager = self.reserved.manager.clone();
-        let exchanged = self.exchange.take().is_some_and(Exchange::settle);
-        let mut moves = Moves::default();
+        let (mut done, mut moves) = (Committed::default(), Moves::default());
+        let mut leaves = self.leaves();
+        let until_all_went = self.hold_back(leaves.limit());
         for position in 0..self.seats.len() {
-            self.put_driver(position, exchanged, &mut moves, &mut done);
+            self.put_driver(position, &mut moves, &mut done);
         }
         let new_groups = self.make_groups(&mut moves, &mut done);
         let events = manager.0.environment.events().clone();
         if let Err(error) = manager.publish_all(&moves) {
-            done.errors.push(error);
-            return done;
+            return Committed::nothing(error);
         }
         for position in 0..self.seats.len() {
-            self.put_kept(position, exchanged, &mut done);
+            self.put_kept(position, &mut leaves, &mut done);
         }
         self.put_groups(&new_groups, &mut done);
         manager.move_members(&moves);
@@ -213,7 +188,11 @@ impl<S: Subsystem> Prepared<S> {
             DefaultTo::Nobody => manager.0.default.store(None),
             DefaultTo::Other(name) => manager.0.default.store(Some(Arc::new(name))),
         }
-        manager.withdraw_all(&moves, &mut done);
+        manager.withdraw_all(&moves, &mut leaves, &mut done);
+        self.let_go(until_all_went, &leaves);
+        if let Some(exchange) = self.exchange.take() {
+            exchange.settle();
+        }
         events.deliver();
         done
     }
@@ -230,17 +209,78 @@ impl<S: Subsystem> Prepared<S> {
             .collect();
         let ended = join_all(jobs.into_iter().map(Job::ended)).await;
         drop((turns, reserved));
-        one_error("not everything that was built has closed", errors_of(ended))
+        let errors = ended.into_iter().filter_map(Result::err).collect();
+        one_error("not everything that was built has closed", errors)
+    }
+
+    /// What takes part in the exchange: drivers to be opened, and those of their types that go.
+    fn parts(&self) -> Vec<Part<S>> {
+        let mut parts: Vec<_> = self.seats.iter().filter_map(Seat::exchanged).collect();
+        let types: BTreeSet<TypeId> = parts
+            .iter()
+            .filter_map(|part| part.next.as_ref())
+            .map(|plan| plan.driver.driver_type())
+            .collect();
+        let goes = |seat: &Seat<S>| {
+            let slot = seat.step.going()?;
+            let is_of_them = slot.exclusive_type().is_some_and(|own| types.contains(&own));
+            let before = slot.own_plan();
+            is_of_them.then(|| Part { slot: slot.clone(), next: None, before })
+        };
+        parts.extend(self.seats.iter().filter_map(goes));
+        parts
+    }
+
+    /// Who leaves, and after whom.
+    fn leaves(&self) -> Leaves {
+        let (mut going, mut swapped) = (Vec::new(), Vec::new());
+        for step in self.seats.iter().map(|seat| &seat.step) {
+            match (&step.what, step.kept()) {
+                (What::Driver(_), Some(slot)) => swapped.push(slot.clone()),
+                _ => going.extend(step.going().cloned()),
+            }
+        }
+        let mut leaves = Leaves::of(&going, &swapped);
+        for slot in &going {
+            if self.has_exchanged(slot) {
+                leaves.is_out(slot.id);
+            }
+        }
+        leaves
+    }
+
+    fn has_exchanged(&self, slot: &Slot<S>) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.has(slot.id))
+    }
+
+    /// Lets no driver come that cannot live beside one that goes, until the answer says who goes and
+    /// all of those have gone. One that was exchanged is there already.
+    fn hold_back(&self, limit: Duration) -> Option<oneshot::Sender<Vec<Job>>> {
+        let waits = |seat: &&Seat<S>| seat.is_exclusive;
+        let slots = self.seats.iter().filter(waits).filter_map(|seat| seat.slot.as_ref());
+        let mut slots = slots.filter(|slot| !self.has_exchanged(slot)).peekable();
+        slots.peek()?;
+        let (tell, told) = oneshot::channel::<Vec<Job>>();
+        let reaper = self.reserved.manager.0.environment.reaper();
+        let job = reaper.submit("wait for drivers that cannot live twice", limit, async move {
+            join_all(told.await.unwrap_or_default().into_iter().map(Job::ended)).await;
+            Ok(())
+        });
+        slots.for_each(|slot| slot.builds_after(job.clone()));
+        Some(tell)
+    }
+
+    fn let_go(&self, held_back: Option<oneshot::Sender<Vec<Job>>>, leaves: &Leaves) {
+        let Some(held_back) = held_back else { return };
+        let there = self.seats.iter().filter_map(|seat| seat.step.there.as_ref());
+        let jobs = there.flat_map(|slot| leaves.jobs_of(slot.id)).cloned().collect();
+        // If the job is not there to hear it, nobody waits for it either.
+        held_back.send(jobs).ok();
     }
 
     /// An instance with a driver that was not there is made; nobody sees it before it is published.
-    fn put_driver(
-        &mut self,
-        position: usize,
-        exchanged: bool,
-        moves: &mut Moves<S>,
-        done: &mut Committed,
-    ) {
+    fn put_driver(&mut self, position: usize, moves: &mut Moves<S>, done: &mut Committed) {
+        let exchange = self.exchange.as_ref();
         let seat = &mut self.seats[position];
         match &seat.step.what {
             What::Remove => {
@@ -249,7 +289,7 @@ impl<S: Subsystem> Prepared<S> {
             }
             What::Driver(_) if seat.step.is_new() => {
                 let Some(slot) = seat.slot.clone() else { return };
-                seat.put(exchanged, done);
+                seat.put(exchange, done);
                 moves.come(slot, seat.step.there.clone(), done);
             }
             _ => {}
@@ -293,25 +333,23 @@ impl<S: Subsystem> Prepared<S> {
         plan.members.iter().map(line).collect()
     }
 
-    fn put_kept(&mut self, position: usize, exchanged: bool, done: &mut Committed) {
+    fn put_kept(&mut self, position: usize, leaves: &mut Leaves, done: &mut Committed) {
+        let exchange = self.exchange.as_ref();
         let seat = &mut self.seats[position];
         let Some(slot) = seat.step.kept().cloned() else { return };
-        let name = seat.step.name.to_string();
         match &seat.step.what {
             What::Driver(_) => {
-                if seat.put(exchanged, done) {
-                    done.swapped.push(name);
+                if let Some(Placed { old, .. }) = seat.put(exchange, done) {
+                    done.swapped.push(seat.step.name.to_string());
+                    done.leaving.extend(old.clone());
+                    leaves.add(slot.id, old);
                 }
             }
-            What::Retune(policy, limits) => {
-                match slot.put_limits(policy.clone(), *limits) {
-                    Ok(_) => done.retuned.push(name),
-                    Err(error) => done.errors.push(error),
-                }
-                seat.put_first(&slot, done);
-            }
-            What::Stay => seat.put_first(&slot, done),
-            What::Group(_) | What::Remove => {}
+            What::Retune(policy, limits) => match slot.put_limits(policy.clone(), *limits) {
+                Ok(_) => done.retuned.push(seat.step.name.to_string()),
+                Err(error) => done.errors.push(error),
+            },
+            What::Stay | What::Group(_) | What::Remove => {}
         }
     }
 
@@ -336,402 +374,67 @@ impl<S: Subsystem> Prepared<S> {
 }
 
 impl<S: Subsystem> Seat<S> {
-    /// What is to be built ahead of the commit.
-    fn plan_to_build(&self) -> Option<Plan<S>> {
+    /// What is to be built ahead of the commit, and how.
+    fn building(&self) -> Option<Building<S>> {
         let slot = self.slot.as_ref()?;
         let serves = slot.has_driver();
         match &self.step.what {
             What::Driver(_) if self.is_exclusive => None,
             What::Driver(plan) if serves || self.step.build => {
-                Some(slot.with_own_wrap(plan.clone()))
+                Some(Building::Ahead(Box::new(slot.with_own_wrap(plan.clone()))))
             }
-            What::Stay | What::Retune(..) if self.step.build && !serves => slot.own_plan(),
+            What::Stay | What::Retune(..) if self.step.build && !serves => Some(Building::InPlace),
             _ => None,
         }
     }
 
-    /// The new plan and the old one.
-    fn pair(&self) -> Option<Pair<S>> {
+    /// Its part in an exchange of drivers that cannot live twice.
+    fn exchanged(&self) -> Option<Part<S>> {
         let (What::Driver(next), Some(slot)) = (&self.step.what, &self.slot) else { return None };
-        let (next, before) = (slot.with_own_wrap(next.clone()), slot.own_plan()?);
-        Some(Pair { slot: slot.clone(), next, before })
+        let is_wanted = slot.has_driver() || self.step.build;
+        let before = if self.step.is_new() { None } else { Some(slot.own_plan()?) };
+        (self.is_exclusive && is_wanted).then(|| Part {
+            slot: slot.clone(),
+            next: Some(slot.with_own_wrap(next.clone())),
+            before,
+        })
     }
 
-    fn put(&mut self, exchanged: bool, done: &mut Committed) -> bool {
-        let (What::Driver(plan), Some(slot)) = (&self.step.what, &self.slot) else { return false };
+    /// Puts its plan in force, if that can be done.
+    fn put(&mut self, exchange: Option<&Exchange<S>>, done: &mut Committed) -> Option<Placed> {
+        let (What::Driver(plan), Some(slot)) = (&self.step.what, &self.slot) else { return None };
         let ready = match self.built.take() {
             Some(built) => Ready::Built(built),
-            None if self.is_exclusive && exchanged => Ready::Exchanged,
+            None if exchange.is_some_and(|exchange| exchange.has(slot.id)) => Ready::Exchanged,
             None => Ready::Nothing,
         };
         match slot.put(slot.with_own_wrap(plan.clone()), ready) {
-            Ok(Placed { generation, old }) => {
-                done.generations.insert(self.step.name.to_string(), generation);
-                done.leaving.extend(old);
-                true
+            Ok(placed) => {
+                done.generations.insert(self.step.name.to_string(), placed.generation);
+                Some(placed)
             }
             Err(error) => {
                 done.errors.push(error);
-                false
+                None
             }
         }
     }
-
-    fn put_first(&mut self, slot: &Slot<S>, done: &mut Committed) {
-        if let Some(built) = self.built.take() {
-            done.generations.insert(self.step.name.to_string(), slot.put_first(built));
-        }
-    }
 }
 
-/// Which slots come and which go.
-struct Moves<S: Subsystem> {
-    added: BTreeMap<Name, Arc<Slot<S>>>,
-    /// In the order of the change.
-    order: Vec<Name>,
-    /// By the number of the slot that goes.
-    replaced: BTreeMap<SlotId, Replaced<S>>,
-    removed: Vec<Arc<Slot<S>>>,
+/// How a driver is built before the commit.
+enum Building<S: Subsystem> {
+    /// By this plan; nobody sees it.
+    Ahead(Box<Plan<S>>),
+    /// As the first call would, which may come at the same time.
+    InPlace,
 }
 
-/// The slot that goes, and what comes in its place.
-type Replaced<S> = (Arc<Slot<S>>, Arc<Slot<S>>);
-
-impl<S: Subsystem> Default for Moves<S> {
-    fn default() -> Self {
-        Self {
-            added: BTreeMap::new(),
-            order: Vec::new(),
-            replaced: BTreeMap::new(),
-            removed: Vec::new(),
+impl<S: Subsystem> Building<S> {
+    async fn run(self, slot: &Arc<Slot<S>>) -> Result<Option<Built<S>>> {
+        match self {
+            Self::Ahead(plan) => slot.build_ahead(&plan).await.map(Some),
+            Self::InPlace => slot.ensure().await.map(|()| None),
         }
-    }
-}
-
-impl<S: Subsystem> Moves<S> {
-    fn come(&mut self, slot: Arc<Slot<S>>, before: Option<Arc<Slot<S>>>, done: &mut Committed) {
-        let name = slot.name.to_string();
-        if let Some(before) = before {
-            done.swapped.push(name);
-            self.replaced.insert(before.id, (before, slot.clone()));
-        } else {
-            done.added.push(name);
-            self.order.push(slot.name.clone());
-        }
-        self.added.insert(slot.name.clone(), slot);
-    }
-
-    /// Whether the slot of that number goes.
-    fn gone(&self) -> BTreeSet<SlotId> {
-        self.removed.iter().map(|slot| slot.id).chain(self.replaced.keys().copied()).collect()
-    }
-}
-
-impl<S: Subsystem> Manager<S> {
-    /// Everything that comes is there from now on.
-    fn publish_all(&self, moves: &Moves<S>) -> Result<()> {
-        let mut declared = self.0.declared.lock();
-        if declared.closed {
-            return Err(closed::<S>());
-        }
-        if moves.added.is_empty() {
-            return Ok(());
-        }
-        for slot in &mut declared.slots {
-            if let Some((_, next)) = moves.replaced.get(&slot.id) {
-                *slot = next.clone();
-            }
-        }
-        declared.slots.extend(moves.order.iter().filter_map(|name| moves.added.get(name)).cloned());
-        let comes = |beginning: &mut Beginning<S>| moves.added.contains_key(&beginning.slot.name);
-        let begun: Vec<_> = declared.beginning.extract_if(.., comes).collect();
-        for Beginning { slot: before, .. } in &begun {
-            if let Some(slot) = moves.added.get(&before.name).filter(|slot| slot.id != before.id) {
-                slot.follow(before);
-            }
-        }
-        self.0.slots.store(declared.table());
-        drop(declared);
-        for Beginning { slot: before, .. } in &begun {
-            // A group took its name; who waits to initialise it finds it closed.
-            if moves.added.get(&before.name).is_some_and(|slot| slot.id != before.id) {
-                before.withdraw().clear();
-            }
-        }
-        drop(begun);
-        self.grow_groups_of_all();
-        Ok(())
-    }
-
-    /// Groups have what came in the place of a member, and no member that goes.
-    fn move_members(&self, moves: &Moves<S>) {
-        let gone = moves.gone();
-        if gone.is_empty() {
-            return;
-        }
-        let slots = self.0.declared.lock().slots.clone();
-        for slot in slots.iter().filter(|slot| slot.is_group && !gone.contains(&slot.id)) {
-            while let Some(group) = slot.group() {
-                if !group.members().iter().any(|member| gone.contains(&member.slot.id)) {
-                    break;
-                }
-                let stays = |member: &Line<S>| match moves.replaced.get(&member.slot.id) {
-                    // Groups are no members of a group of all instances.
-                    Some((_, next)) if group.is_of_all() && next.is_group => None,
-                    Some((_, next)) => Some(Line { slot: next.clone() }),
-                    None if gone.contains(&member.slot.id) => None,
-                    None => Some(member.clone()),
-                };
-                let mut members: Vec<_> = group.members().iter().filter_map(stays).collect();
-                let mut seen = BTreeSet::new();
-                members.retain(|member| seen.insert(member.slot.id));
-                slot.exchange_grown(&group, Arc::new(group.among_others(members)));
-                if slot.group().is_some_and(|now| Arc::ptr_eq(&now, &group)) {
-                    // It is closed, and stays as it is.
-                    break;
-                }
-            }
-        }
-    }
-
-    /// What goes is there no more.
-    fn withdraw_all(&self, moves: &Moves<S>, done: &mut Committed) {
-        let gone = moves.gone();
-        if gone.is_empty() {
-            return;
-        }
-        let replaced = moves.replaced.values().map(|(before, _)| before);
-        let going: Vec<_> = moves.removed.iter().chain(replaced).cloned().collect();
-        for slot in &going {
-            done.leaving.extend(slot.withdraw());
-        }
-        for (before, next) in moves.replaced.values() {
-            next.follow(before);
-        }
-        let default = self.0.default.load_full();
-        if default.is_some_and(|name| moves.removed.iter().any(|slot| slot.name == *name)) {
-            self.0.default.store(None);
-        }
-        let mut declared = self.0.declared.lock();
-        declared.slots.retain(|slot| !gone.contains(&slot.id));
-        let over: Vec<_> = declared.removed.extract_if(.., |slot| !slot.is_leaving()).collect();
-        declared.removed.extend(going);
-        self.0.slots.store(declared.table());
-        drop(declared);
-        drop(over);
-    }
-}
-
-/// The names of instances that will come. Whoever initialises one of them meanwhile waits, and
-/// whoever declares one is refused.
-struct Reserved<S: Subsystem> {
-    manager: Manager<S>,
-    slots: BTreeMap<Name, Arc<Slot<S>>>,
-}
-
-impl<S: Subsystem> Reserved<S> {
-    fn of(
-        manager: &Manager<S>,
-        draft: &Draft<S>,
-        place: &'static Location<'static>,
-    ) -> Result<Self> {
-        let mut declared = manager.0.declared.lock();
-        if declared.closed {
-            return Err(closed::<S>());
-        }
-        let mut known: BTreeMap<_, _> = declared
-            .beginning
-            .iter()
-            .enumerate()
-            .map(|(position, beginning)| (beginning.slot.name.clone(), position))
-            .collect();
-        let mut slots = BTreeMap::new();
-        for step in draft.steps.iter().filter(|step| step.is_new() && step.there.is_none()) {
-            let position = known.remove(&step.name).unwrap_or_else(|| {
-                let slot = slot_of(step, manager, place);
-                declared.follow_removed(&slot);
-                declared.beginning.push(Beginning { slot, callers: 0 });
-                declared.beginning.len() - 1
-            });
-            let beginning = &mut declared.beginning[position];
-            beginning.callers += 1;
-            slots.insert(step.name.clone(), beginning.slot.clone());
-        }
-        drop(declared);
-        Ok(Self { manager: manager.clone(), slots })
-    }
-
-    fn seat(&self, step: Step<S>, place: &'static Location<'static>) -> Seat<S> {
-        let slot = match (&step.what, step.kept()) {
-            (_, Some(slot)) => Some(slot.clone()),
-            (What::Driver(_), None) => Some(
-                self.slots
-                    .get(&step.name)
-                    .cloned()
-                    .unwrap_or_else(|| slot_of(&step, &self.manager, place)),
-            ),
-            _ => None,
-        };
-        let is_exclusive = match (&step.what, &slot) {
-            (What::Driver(plan), Some(slot)) => slot.excludes(&plan.driver),
-            _ => false,
-        };
-        Seat { step, slot, built: None, is_exclusive }
-    }
-}
-
-impl<S: Subsystem> Drop for Reserved<S> {
-    fn drop(&mut self) {
-        if self.slots.is_empty() {
-            return;
-        }
-        let mut declared = self.manager.0.declared.lock();
-        for beginning in &mut declared.beginning {
-            let slot = self.slots.get(&beginning.slot.name);
-            if slot.is_some_and(|slot| slot.id == beginning.slot.id) {
-                beginning.callers -= 1;
-            }
-        }
-        let over = declared.take_over();
-        drop(declared);
-        drop(over);
-    }
-}
-
-/// A slot that holds a name, and becomes the instance if that has a driver.
-fn slot_of<S: Subsystem>(
-    step: &Step<S>,
-    manager: &Manager<S>,
-    place: &'static Location<'static>,
-) -> Arc<Slot<S>> {
-    let recipe = match &step.what {
-        What::Driver(plan) => Recipe::Driver {
-            driver: plan.driver.clone(),
-            settings: plan.settings.clone(),
-            wrap: None,
-        },
-        // Only holds the name of a group.
-        _ => Recipe::ReadyMade { driver_type: std::any::TypeId::of::<()>() },
-    };
-    let name = step.name.clone();
-    Arc::new(Slot::new(name, recipe, Limits::default(), &manager.0.environment, place))
-}
-
-/// The turns of all that take part, in the order of their numbers: two who want the same ones
-/// cannot wait for each other.
-async fn turns_of<S: Subsystem>(draft: &Draft<S>, reserved: &Reserved<S>) -> Result<Vec<Turn>> {
-    let there = draft.steps.iter().filter_map(|step| step.there.as_ref());
-    let slots: BTreeMap<SlotId, &Arc<Slot<S>>> =
-        there.chain(reserved.slots.values()).map(|slot| (slot.id, slot)).collect();
-    let mut turns = Vec::with_capacity(slots.len());
-    for slot in slots.values() {
-        // A creation that changes what it waits for would wait for ever.
-        let _waiting = slot.awaited()?;
-        turns.push(slot.turn().await.ok_or_else(|| slot.initialised_late())?);
-    }
-    Ok(turns)
-}
-
-/// The exchange of drivers that cannot live twice. Undone when this is dropped before it is settled.
-struct Exchange<S: Subsystem> {
-    work: Arc<Work<S>>,
-    job: Job,
-    reaper: Reaper,
-    turns: Option<Arc<Turns>>,
-    is_settled: bool,
-}
-
-struct Work<S: Subsystem> {
-    pairs: Vec<Pair<S>>,
-    has_failed: AtomicBool,
-    is_committed: AtomicBool,
-}
-
-/// What an exclusive driver is to be, and what it was.
-struct Pair<S: Subsystem> {
-    slot: Arc<Slot<S>>,
-    next: Plan<S>,
-    before: Plan<S>,
-}
-
-impl<S: Subsystem> Exchange<S> {
-    fn begin(pairs: Vec<Pair<S>>, reaper: Reaper, turns: Arc<Turns>) -> Self {
-        let has_failed = AtomicBool::new(false);
-        let work = Arc::new(Work { pairs, has_failed, is_committed: AtomicBool::new(false) });
-        let (limit, working, turn) = (work.limit(), work.clone(), turns.clone());
-        let job = reaper.submit("exclusive exchange", limit, async move {
-            let _turn = turn;
-            let exchanged = working.exchange().await;
-            working.has_failed.store(exchanged.is_err(), Ordering::Release);
-            exchanged
-        });
-        Self { work, job, reaper, turns: Some(turns), is_settled: false }
-    }
-
-    /// It stays; the answer is whether the new drivers serve, or will once it has ended.
-    fn settle(mut self) -> bool {
-        self.is_settled = true;
-        self.work.is_committed.store(true, Ordering::Release);
-        !self.work.has_failed.load(Ordering::Acquire)
-    }
-
-    /// Puts everything back that was exchanged.
-    fn undo(mut self) -> Option<Job> {
-        self.begin_undo()
-    }
-
-    fn begin_undo(&mut self) -> Option<Job> {
-        if std::mem::replace(&mut self.is_settled, true) {
-            return None;
-        }
-        let (work, exchanging, turns) = (self.work.clone(), self.job.clone(), self.turns.take());
-        let limit = work.limit().saturating_mul(2);
-        Some(self.reaper.submit("undo an exclusive exchange", limit, async move {
-            let _turns = turns;
-            match exchanging.ended().await {
-                Ok(()) => one_error("not everything was put back", work.put_back(usize::MAX).await),
-                // It has put back what it had exchanged.
-                Err(_) => Ok(()),
-            }
-        }))
-    }
-}
-
-impl<S: Subsystem> Drop for Exchange<S> {
-    fn drop(&mut self) {
-        drop(self.begin_undo());
-    }
-}
-
-impl<S: Subsystem> Work<S> {
-    async fn exchange(&self) -> Result<()> {
-        for (position, pair) in self.pairs.iter().enumerate() {
-            if let Err(error) = pair.slot.exchange_driver(pair.next.clone()).await {
-                let is_committed = self.is_committed.load(Ordering::Acquire);
-                let undone = if is_committed { 0 } else { position };
-                let also = self.put_back(undone).await;
-                return Err(error.with_related(also));
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the old drivers back of the first `count`, the last one first.
-    async fn put_back(&self, count: usize) -> Vec<Error> {
-        let mut errors = Vec::new();
-        for pair in self.pairs.iter().take(count).rev() {
-            errors.extend(pair.slot.exchange_driver(pair.before.clone()).await.err());
-        }
-        errors
-    }
-
-    fn limit(&self) -> Duration {
-        let one = |pair: &Pair<S>| {
-            pair.slot
-                .exchange_limit(&pair.next)
-                .saturating_add(pair.slot.exchange_limit(&pair.before))
-        };
-        self.pairs.iter().map(one).fold(Duration::from_secs(1), Duration::saturating_add)
     }
 }
 
@@ -742,19 +445,6 @@ impl<S: Subsystem> fmt::Debug for Prepared<S> {
             .field("subsystem", &S::NAME)
             .field("instances", &names)
             .finish_non_exhaustive()
-    }
-}
-
-fn errors_of(results: Vec<Result<()>>) -> Vec<Error> {
-    results.into_iter().filter_map(Result::err).collect()
-}
-
-/// All of them as one, if there are any.
-fn one_error(message: &'static str, mut errors: Vec<Error>) -> Result<()> {
-    match errors.len() {
-        0 => Ok(()),
-        1 => errors.pop().map_or(Ok(()), Err),
-        _ => Err(Error::joined(message, errors)),
     }
 }
 

@@ -296,49 +296,6 @@ async fn a_swap_in_a_change_is_told_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_cannot_live_twice_is_exchanged_and_put_back_if_another_fails() {
-    let world = World::new();
-    for name in ["a", "b"] {
-        world.desks.configure(name, &labelled("vault", name)).unwrap();
-        world.desks.get(name).await.unwrap();
-    }
-    let change = || {
-        let mut change = world.desks.change();
-        change.put("a", &labelled("vault", "new a"));
-        change.put("b", &labelled("vault", "new b"));
-        change
-    };
-    let mut prepared = change().prepare().await.unwrap();
-    world.script.once(Step::Build, Act::Work);
-    world.script.once(Step::Build, Act::Fail(outage()));
-    prepared.exchange_exclusive().await.unwrap_err();
-    prepared.abandon().await.unwrap();
-    assert_eq!(
-        (answer(&world, "a").await, answer(&world, "b").await),
-        ("a: ?".into(), "b: ?".into())
-    );
-
-    let mut prepared = change().prepare().await.unwrap();
-    prepared.exchange_exclusive().await.unwrap();
-    assert_eq!(answer(&world, "a").await, "new a: ?");
-    prepared.abandon().await.unwrap();
-    assert_eq!(answer(&world, "a").await, "a: ?");
-
-    let mut prepared = change().prepare().await.unwrap();
-    prepared.exchange_exclusive().await.unwrap();
-    prepared.commit().closed().await.unwrap();
-    assert_eq!(answer(&world, "b").await, "new b: ?");
-
-    // Without the exchange, the next call opens the new one.
-    let mut change = world.desks.change();
-    change.put("a", &labelled("vault", "newer"));
-    change.prepare().await.unwrap().commit().closed().await.unwrap();
-    assert_eq!(answer(&world, "a").await, "newer: ?");
-    world.script.assert_tidy(2);
-    assert_eq!(world.script.live_max(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn preparing_can_be_dropped_anywhere() {
     let stage = async || {
         let world = World::with(&["a", "b"]);
@@ -363,33 +320,6 @@ async fn preparing_can_be_dropped_anywhere() {
             world.desks.swap(name, &paper()).await.unwrap().closed().await.unwrap();
         }
         world.desks.configure("new", &paper()).unwrap();
-    })
-    .await;
-    assert!(polls > 3, "{polls}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_exclusive_exchange_can_be_dropped_anywhere() {
-    let stage = async || {
-        let world = World::new();
-        for name in ["a", "b"] {
-            world.desks.configure(name, &labelled("vault", name)).unwrap();
-            world.desks.get(name).await.unwrap();
-        }
-        let mut change = world.desks.change();
-        change.put("a", &labelled("vault", "new"));
-        change.put("b", &labelled("vault", "new"));
-        let mut prepared = change.prepare().await.unwrap();
-        (world, async move { prepared.exchange_exclusive().await })
-    };
-    let polls = at_every_poll(stage, async |world, _| {
-        world.swept().await;
-        assert_eq!(
-            (answer(&world, "a").await, answer(&world, "b").await),
-            ("a: ?".into(), "b: ?".into())
-        );
-        world.desks.swap("a", &paper()).await.unwrap().closed().await.unwrap();
-        world.script.assert_tidy(2);
     })
     .await;
     assert!(polls > 3, "{polls}");

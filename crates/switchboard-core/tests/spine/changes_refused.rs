@@ -2,7 +2,7 @@
 
 use switchboard_core::{Change, Priority, Problems, Settings};
 
-use crate::desk::{Desks, Step, World, paper};
+use crate::desk::{Desks, Step, World, needing, paper};
 
 fn group(members: &[&str]) -> Settings {
     let members: Vec<_> = members.iter().map(|name| (*name).to_owned()).collect();
@@ -111,4 +111,39 @@ fn a_group_of_nobody_and_one_with_more_than_a_deadline_are_mistakes() {
     change.put("h", &group(&["a"]).with("policy", retry));
     let told = mistakes(&change);
     assert_eq!(told.len(), 2, "{told:#?}");
+}
+
+#[test]
+fn a_name_that_is_none_is_told_once_and_not_suggested() {
+    let world = World::new();
+    let mut change = world.desks.change();
+    change.put("no name!", &paper());
+    change.build("no name!");
+    change.set_default(Some("no name!"));
+    let error = change.check().unwrap_err();
+    let problems: Vec<_> = error.find::<Problems>().unwrap().iter().collect();
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(!problems[0].message.contains(".rs"), "our own place helps nobody: {problems:#?}");
+    assert_eq!(problems[0].hint, None);
+    change.remove("nobody");
+    change.build("nobody");
+    change.set_default(Some("no-name"));
+    assert_eq!(mistakes(&change).len(), 3, "{:#?}", mistakes(&change));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_were_built_with_goes_only_with_them() {
+    let world = World::with(&["dep"]);
+    world.desks.configure("user", &needing(&["desk.dep"])).unwrap();
+    let mut change = world.desks.change();
+    change.remove("dep");
+    change.check().expect("nobody was built with it yet");
+    world.desks.get("user").await.unwrap();
+    assert!(mistakes(&change)[0].contains("\"user\" was built with its help"));
+    change.put("user", &paper());
+    change.check().unwrap();
+    change.retune("user", &paper());
+    assert_eq!(mistakes(&change).len(), 1);
+    change.remove("user");
+    change.check().unwrap();
 }

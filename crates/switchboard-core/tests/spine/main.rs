@@ -11,6 +11,8 @@
 )]
 
 mod changes;
+mod changes_alone;
+mod changes_exclusive;
 mod changes_refused;
 mod close;
 mod create;
