@@ -102,7 +102,18 @@ impl<S: Subsystem> Manager<S> {
 
 impl<S: Subsystem> Manager<S> {
     /// The right to change one group while no change of many instances is being prepared, which has
-    /// looked at all groups already.
+    /// looked at all groups already. Refused at once, for those who cannot wait.
+    pub(super) fn turn_to_group(&self) -> Result<OwnedRwLockReadGuard<()>> {
+        self.0.changing.clone().try_read_owned().map_err(|_| {
+            Error::new(ErrorKind::Conflict, "a change of many instances is being made")
+                .with_context("subsystem", S::NAME)
+                .with_hint("try again when it is committed or given up")
+                .retry_later()
+                .not_applied()
+        })
+    }
+
+    /// The same, for those who can wait.
     pub(super) async fn turn_to_group_later(&self) -> Result<OwnedRwLockReadGuard<()>> {
         in_time(self.0.changing.clone().read_owned()).await.ok_or_else(late::<S>)
     }

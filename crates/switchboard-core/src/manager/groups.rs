@@ -138,6 +138,8 @@ impl<S: Subsystem> Manager<S> {
     /// The members must be declared already, so that no group can contain itself. Groups lie in each
     /// other at most [`GroupSettings::DEEP_MAX`] deep, with at most [`GroupSettings::WAYS_MAX`] ways
     /// through them to a driver; more is an error.
+    /// While a [change](crate::Change) is prepared this is refused, because that has looked at all groups
+    /// already.
     ///
     /// ```
     /// # mod counters {
@@ -160,6 +162,7 @@ impl<S: Subsystem> Manager<S> {
     #[track_caller]
     pub fn group(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
+        let _turn = self.turn_to_group()?;
         let members = self.members_called(members)?;
         let group = Group::new(&name, &self.0.environment, members, Arc::new(selector))?;
         self.declare_group(name, group, None, Location::caller())
@@ -194,6 +197,7 @@ impl<S: Subsystem> Manager<S> {
     #[track_caller]
     pub fn group_of_all(&self, name: &str, selector: impl Selector) -> Result<()> {
         let name = Name::parse(name)?;
+        let _turn = self.turn_to_group()?;
         let group = Group::of_all(&name, &self.0.environment, Arc::new(selector));
         self.declare_group(name, group, None, Location::caller())
     }
@@ -204,6 +208,7 @@ impl<S: Subsystem> Manager<S> {
     /// group of all instances becomes an ordinary one. A member that contains the group, directly or
     /// through others, is an error, as is a group around it that would go beyond the limits of
     /// [`group`](Self::group); an error leaves everything as it was.
+    /// While a [change](crate::Change) is prepared this is refused.
     ///
     /// ```
     /// # mod counters {
@@ -226,6 +231,7 @@ impl<S: Subsystem> Manager<S> {
     /// # Ok(()) }
     /// ```
     pub fn regroup(&self, name: &str, members: &[&str], selector: impl Selector) -> Result<()> {
+        let _turn = self.turn_to_group()?;
         let slot = self.slot(name)?;
         let members = self.members_called(members)?;
         self.put_group_of_size(&slot, members, Arc::new(selector), None).map(drop)
@@ -237,6 +243,7 @@ impl<S: Subsystem> Manager<S> {
         settings: &Settings,
         place: &'static Location<'static>,
     ) -> Result<()> {
+        let _turn = self.turn_to_group()?;
         let GroupPlan { members, selector, policy } =
             self.group_plan(&name, settings, &Now::of(self))?;
         let members = self.lines_of(&members)?;

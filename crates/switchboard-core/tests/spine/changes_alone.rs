@@ -19,6 +19,31 @@ fn members_of(world: &World, name: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_changes_groups_while_a_change_is_prepared() {
+    let world = World::with(&["a", "c"]);
+    world.desks.group("b", &["c"], Priority).unwrap();
+    let mut change = world.desks.change();
+    change.put("a", &group(&["b"]));
+    let prepared = change.prepare().await.unwrap();
+    let refused = [
+        world.desks.regroup("b", &["a"], Priority),
+        world.desks.group("d", &["a"], Priority),
+        world.desks.group_of_all("e", Priority),
+        world.desks.configure("f", &group(&["a"])),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert_eq!(error.retry(), switchboard_core::Retry::Later, "{error}");
+    }
+    world.desks.configure("g", &paper()).unwrap();
+    assert_eq!(prepared.commit().added, [""; 0]);
+    assert_eq!(world.desks.get("a").await.unwrap().ask("?").await.unwrap(), "c: ?");
+    world.desks.regroup("b", &["a"], Priority).unwrap_err();
+    world.desks.group("d", &["a"], Priority).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_that_is_swapped_waits_for_the_change_and_may_then_close_no_circle() {
     let world = World::with(&["a", "c"]);
     world.desks.group("inner", &["c"], Priority).unwrap();
