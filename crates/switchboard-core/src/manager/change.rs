@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind, Result, Settings, Subsystem};
 ///
 /// An instance with a driver may become a group, or a group one with a driver. That is as if it was
 /// removed and another one of that name was added: groups around it have the new one among their
-/// members, while handles of the old one answer that it is closed.
+/// members, while handles of the old one answer that it is closed: see [`replaced`](Self::replaced).
 ///
 /// ```
 /// # mod counters {
@@ -141,7 +141,9 @@ impl<S: Subsystem> Change<S> {
 
     /// Removes an instance. Handles of it answer that it is closed, its driver is drained and closed
     /// in the background, and its name is free at once. It must not be a member of a group that
-    /// stays as it is, except of one of all instances. If it was the default there is none then.
+    /// stays as it is, except of one of all instances, and nothing that stays as it is may have been
+    /// built with its help; what was looked up by an instance of another manager is not known here.
+    /// If it was the default there is none then.
     pub fn remove(&mut self, name: &str) {
         self.wish(name, Wanted::Remove);
     }
@@ -164,14 +166,31 @@ impl<S: Subsystem> Change<S> {
         self.draft().map(drop)
     }
 
+    /// Instances whose handles end with the change although their names stay, sorted: those with a
+    /// driver that become a group, and groups that become one with a driver.
+    ///
+    /// For a plan that warns whoever keeps handles.
+    pub fn replaced(&self) -> Vec<String> {
+        let slots = self.manager.0.slots.load();
+        let replaced = self.wishes.iter().filter_map(|wish| {
+            let Wanted::Put(settings) = &wish.what else { return None };
+            let slot = slots.find(&wish.name)?;
+            let becomes_group = settings.child("members").is_some();
+            (becomes_group != slot.is_group).then(|| slot.name.to_string())
+        });
+        let replaced: BTreeSet<_> = replaced.collect();
+        replaced.into_iter().collect()
+    }
+
     /// Builds, initialises and probes everything that has to serve after the change: instances that
     /// serve now and get other settings, and those said by [`build`](Self::build). Nobody sees it.
     ///
     /// At most [`BUILDS_MAX`](Self::BUILDS_MAX) are built at once, each within its own build limit.
-    /// If any of them fails everything that was built is closed, nothing has changed, and the error
-    /// tells of every failure; the same happens if this is dropped. Changes of one manager are made
+    /// An instance that stays as it is is built as its first call would, and so once although that
+    /// comes meanwhile. If any of them fails everything else that was built is closed, nothing has
+    /// changed, and the error tells of every failure; the same happens if this is dropped. Changes of one manager are made
     /// one after the other, and a swap of an instance that takes part waits. Drivers that cannot
-    /// live twice are left to [`Prepared::exchange_exclusive`]. An instance that the change adds is
+    /// live twice, where one of their type goes, are left to [`Prepared::exchange_exclusive`]. An instance that the change adds is
     /// not found by the factories of others before it is committed.
     pub fn prepare(self) -> impl Future<Output = Result<Prepared<S>>> + Send {
         Prepared::from_change(self)

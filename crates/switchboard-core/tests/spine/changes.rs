@@ -257,6 +257,9 @@ async fn an_instance_with_a_driver_becomes_a_group_and_a_group_one_with_a_driver
     let mut change = world.desks.change();
     change.put("g", &labelled("paper", "was group"));
     change.put("a", &group(&["b"]));
+    change.put("b", &paper());
+    change.put("around", &group(&["g"]));
+    assert_eq!(change.replaced(), ["a", "g"], "whose handles end");
     let done = change.prepare().await.unwrap().commit();
     assert_eq!(around.ask("?").await.unwrap(), "was group: ?");
     assert_eq!(answer(&world, "a").await, "b: ?");
