@@ -232,7 +232,8 @@ impl<S: Subsystem> Change<S> {
         }
         let creations = self.manager.0.environment.creations();
         let stays = |name: &str| !after.put.contains(name) && !after.removed.contains(name);
-        for (_, user) in now.into_iter().filter(|(_, slot)| stays(slot.name.as_str())) {
+        let stays = |slot: &Slot<S>| stays(slot.name.as_str()) && slot.has_driver();
+        for (_, user) in now.into_iter().filter(|(_, slot)| stays(slot)) {
             for needed in creations.looked_up(user.id).iter().filter_map(|id| going.get(id)) {
                 let path = format!("{}.{}", S::NAME, needed.name);
                 let message =

@@ -147,3 +147,17 @@ async fn what_others_were_built_with_goes_only_with_them() {
     change.remove("user");
     change.check().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_built_with_the_help_of_another_and_is_gone_needs_it_no_more() {
+    let world = World::with(&["dep"]);
+    world.desks.configure("user", &needing(&["desk.dep"])).unwrap();
+    let mut change = world.desks.change();
+    change.put("user", &paper());
+    let prepared = change.prepare().await.unwrap();
+    world.desks.get("user").await.unwrap();
+    prepared.commit().closed().await.unwrap();
+    let mut change = world.desks.change();
+    change.remove("dep");
+    change.check().unwrap();
+}
