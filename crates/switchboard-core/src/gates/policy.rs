@@ -11,8 +11,7 @@ use super::bulkhead::BulkheadLimit;
 use super::hedge::{HedgeAfter, HedgePolicy};
 use super::rate_limit::RateLimit;
 use super::retry::RetryPolicy;
-use crate::manager::{mistakes_of, origin_within};
-use crate::settings::{Problems, duration};
+use crate::settings::{Problems, duration, mistakes_of, origin_within};
 use crate::{Error, ErrorKind, Result, Settings};
 
 /// Which gates a line has, and how they are set. One that is not named is not there.

@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::nesting::{Extent, Nesting};
-use super::settings::{both, mistakes_of, origin_within};
+use super::settings::both;
 use super::{Declared, Manager, PolicyChoice};
 use crate::creations::SlotId;
 use crate::line::{Group, Limits, Recipe, Slot, refuse_count};
 use crate::name::{nearest, shortened};
-use crate::settings::{Node, Problem, ProblemKind, Problems};
+use crate::settings::{Node, Problem, ProblemKind, Problems, mistakes_of, origin_within};
 use crate::{
     Candidates, EjectPolicy, Ejecting, Error, ErrorKind, HashByKey, HealthCheck, LeastLoaded, Line,
     Name, Policy, Priority, Result, RoundRobin, Selector, Settings, Subsystem, Swapped, Weighted,

@@ -34,7 +34,6 @@ pub use health::HealthReport;
 use initialise::Beginning;
 pub use prepared::Prepared;
 pub use settings::{InstanceSettings, PolicyChoice};
-pub(crate) use settings::{mistakes_of, origin_within};
 pub use watch::HealthWatch;
 use watch::Watches;
 

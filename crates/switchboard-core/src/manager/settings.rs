@@ -11,7 +11,9 @@ use super::groups::as_compared;
 use crate::line::{Limits, Plan};
 use crate::name::{nearest, shortened};
 use crate::registry::{Registered, listed};
-use crate::settings::{Node, Origin, Problem, ProblemKind, Problems, Value, duration};
+use crate::settings::{
+    Node, Problem, ProblemKind, Problems, Value, duration, mistakes_of, origin_within,
+};
 use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
@@ -363,37 +365,6 @@ fn required_in(settings: &Settings) -> Vec<String> {
     // What is no text keeps its position, and is told where it is decoded.
     let words: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
     words.unwrap_or_default()
-}
-
-/// What a policy says of itself, each mistake at the place of its setting.
-pub(crate) fn mistakes_of(error: &Error, place: &dyn Fn(&str) -> (String, Origin)) -> Problems {
-    let mut problems = Problems::default();
-    let mut waiting = vec![error];
-    while let Some(error) = waiting.pop() {
-        waiting.extend(error.related());
-        let Some(setting) = error.context_value("setting") else { continue };
-        let (path, origin) = place(setting);
-        let message = match error.context_value("value") {
-            Some(value) => format!("{}, found {value}", error.message()),
-            None => error.message().to_owned(),
-        };
-        let problem = Problem::new(path, origin, message);
-        let hint = error.hints().collect::<Vec<_>>().join("; ");
-        problems.extend([if hint.is_empty() { problem } else { problem.with_hint(hint) }]);
-    }
-    problems
-}
-
-/// Where a setting was written; one that was left out is reported at the table it is missing from.
-pub(crate) fn origin_within<'s>(table: &'s Settings, setting: &str) -> &'s Origin {
-    let mut path = setting;
-    loop {
-        if let Some(node) = table.get(path) {
-            return node.origin();
-        }
-        let Some((outer, _)) = path.rsplit_once('.') else { return table.origin() };
-        path = outer;
-    }
 }
 
 /// A key that the driver does not know may be a misspelt one of those that every instance has.

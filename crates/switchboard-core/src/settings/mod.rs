@@ -11,6 +11,7 @@ mod anything;
 mod decode;
 mod judge;
 mod mask;
+mod meaning;
 mod none;
 mod number;
 mod origin;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 use crate::Result;
 use crate::sync::Mutex;
 
+pub(crate) use meaning::{mistakes_of, origin_within};
 pub use none::NoSettings;
 pub use origin::Origin;
 pub use problem::{Problem, ProblemKind, Problems};
