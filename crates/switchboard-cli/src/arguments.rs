@@ -1,5 +1,6 @@
 //! What can be said to the command. Nothing is done here.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +52,11 @@ pub(crate) struct Common {
     /// Where the running board is noted down; without it `$SWITCHBOARD_HOME`, else `.switchboard`
     #[arg(long, value_name = "FOLDER", global = true)]
     pub(crate) home: Option<PathBuf>,
+
+    /// The running board to ask, whoever runs it, like `http://127.0.0.1:7070`; without it
+    /// `$SWITCHBOARD_ADDRESS`. What it asks for is taken from `$SWITCHBOARD_TOKEN`
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) address: Option<OsString>,
 }
 
 /// How data and errors are written.
@@ -92,6 +98,13 @@ pub(crate) enum Command {
     /// Read and change what is in a cache
     #[command(subcommand)]
     Cache(Cache),
+}
+
+impl Command {
+    /// Whether it has to do with a running board.
+    pub(crate) fn asks_a_running_board(&self) -> bool {
+        !matches!(self, Self::Up(_) | Self::Check(_) | Self::Drivers(_) | Self::Completions { .. })
+    }
 }
 
 #[derive(Args, Clone, Debug, Default, PartialEq)]

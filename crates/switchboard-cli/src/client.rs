@@ -15,18 +15,30 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use switchboard_core::{Error, ErrorKind};
+use switchboard_core::{Error, ErrorKind, Secret};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::elsewhere::{Elsewhere, SaidBy};
 use crate::failure::{Failure, Result};
 use crate::home::Note;
 
 /// A running board, from outside.
 #[derive(Debug)]
 pub(crate) struct Client {
-    note: Note,
+    /// `http://host:port`.
+    address: String,
+    token: Option<Secret>,
+    known_by: KnownBy,
+}
+
+/// Where the address of a board comes from.
+#[derive(Clone, Copy, Debug)]
+enum KnownBy {
+    /// The note of the process with this number.
+    Note(u32),
+    Word(SaidBy),
 }
 
 /// What a running board answered, when it did what it was asked.
@@ -38,16 +50,22 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(note: Note) -> Self {
-        Self { note }
+        let Note { address, token, pid } = note;
+        Self { address, token: Some(token.into()), known_by: KnownBy::Note(pid) }
+    }
+
+    pub(crate) fn at(elsewhere: Elsewhere) -> Self {
+        let Elsewhere { address, token, by } = elsewhere;
+        Self { address, token, known_by: KnownBy::Word(by) }
     }
 
     pub(crate) fn address(&self) -> &str {
-        &self.note.address
+        &self.address
     }
 
     /// What is shown at `path`.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.ask(Method::GET, path, Bytes::new()).await?.done()?.json()
+        self.done(self.ask(Method::GET, path, Bytes::new()).await?)?.json()
     }
 
     /// What `path` shows whether that is good or bad: health is an answer also when it is no.
@@ -55,19 +73,33 @@ impl Client {
         let answer = self.ask(Method::GET, path, Bytes::new()).await?;
         match answer.json() {
             Ok(shown) if !shown["error"].is_object() => Ok(shown),
-            _ => answer.done()?.json(),
+            _ => self.done(answer)?.json(),
         }
     }
 
     /// Has `path` done, with a body of JSON.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        self.ask(Method::POST, path, body).await?.done()?.json()
+        self.done(self.ask(Method::POST, path, body).await?)?.json()
     }
 
     /// Asks for bytes, or has some stored.
     pub(crate) async fn bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
-        Ok(self.ask(method, path, body).await?.done()?.body)
+        Ok(self.done(self.ask(method, path, body).await?)?.body)
+    }
+
+    /// The answer, if it is not an error.
+    fn done(&self, answer: Answer) -> Result<Answer> {
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let failure = Failure::answered(answer.status.as_u16(), &answer.body);
+        match self.known_by {
+            KnownBy::Word(_) if answer.status == StatusCode::UNAUTHORIZED => {
+                Err(failure.with_hint(TOKEN_HINT))
+            }
+            _ => Err(failure),
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer> {
@@ -100,7 +132,7 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<TcpStream> {
-        let Some(address) = self.note.address.strip_prefix("http://") else {
+        let Some(address) = self.address.strip_prefix("http://") else {
             return Err(self
                 .failed(ErrorKind::Corrupt, "the address of the board is no address")
                 .into());
@@ -113,15 +145,17 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>> {
-        let host = self.note.address.trim_start_matches("http://");
+        let host = self.address.trim_start_matches("http://");
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, host)
             .header(CONNECTION, "close")
-            .header(AUTHORIZATION, format!("Bearer {}", self.note.token))
             .header("content-type", "application/json")
             .header("x-switchboard-client", CLIENT);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
         if !body.is_empty() {
             request = request.header(CONTENT_LENGTH, body.len()).header(EXPECT, "100-continue");
         }
@@ -138,7 +172,11 @@ impl Client {
     }
 
     fn unreachable(&self) -> Error {
-        self.failed(ErrorKind::Unavailable, "the running board cannot be reached")
+        let error = self.failed(ErrorKind::Unavailable, "the running board cannot be reached");
+        match self.known_by {
+            KnownBy::Note(_) => error,
+            KnownBy::Word(_) => error.with_hint("does the application serve its board there?"),
+        }
     }
 
     fn broken(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -156,21 +194,15 @@ impl Client {
     }
 
     fn failed(&self, kind: ErrorKind, message: &'static str) -> Error {
-        Error::new(kind, message)
-            .with_context("address", &self.note.address)
-            .with_context("pid", self.note.pid)
+        let error = Error::new(kind, message).with_context("address", &self.address);
+        match self.known_by {
+            KnownBy::Note(pid) => error.with_context("pid", pid),
+            KnownBy::Word(by) => error.with_context("said by", by.as_str()),
+        }
     }
 }
 
 impl Answer {
-    /// The answer, if it is not an error.
-    fn done(self) -> Result<Self> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        Err(Failure::answered(self.status.as_u16(), &self.body))
-    }
-
     fn json(&self) -> Result<Value> {
         if self.body.is_empty() {
             return Ok(Value::Null);
@@ -202,7 +234,11 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Who asks, for the records of the board.
 const CLIENT: &str = concat!("switchboard ", env!("CARGO_PKG_VERSION"));
 
-/// How long it may take to reach a running board on this machine.
+/// Where the token of a board comes from that is named by its address.
+const TOKEN_HINT: &str =
+    "the token is taken from SWITCHBOARD_TOKEN; it is the board's `console.token`";
+
+/// How long it may take to reach a running board.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a running board may take to say that it takes a body.

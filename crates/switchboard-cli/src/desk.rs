@@ -32,14 +32,26 @@ impl Desk {
         if session.common.offline {
             return Self::own(session).await;
         }
-        Ok(Self::Running(Client::new(session.home.find()?)))
+        match session.elsewhere()? {
+            Some(elsewhere) => Ok(Self::Running(Client::at(elsewhere))),
+            None => Ok(Self::Running(Client::new(session.home.find()?))),
+        }
     }
 
-    /// For what only shows: the running board if there is one and nobody named other files, else one
-    /// of its own.
+    /// For what only shows: the board whose address was said, the running board if there is one and
+    /// nobody named other files, else one of its own.
     pub(crate) async fn reading(session: &mut Session) -> Result<Self> {
-        let names_files = !session.common.config.is_empty() || session.common.profile.is_some();
-        if session.common.offline || names_files || !session.home.has_note() {
+        if session.common.address.is_some() {
+            session.note_other_files();
+            return Self::acting(session).await;
+        }
+        if session.common.offline || session.names_files() {
+            return Self::own(session).await;
+        }
+        if let Some(elsewhere) = session.elsewhere()? {
+            return Ok(Self::Running(Client::at(elsewhere)));
+        }
+        if !session.home.has_note() {
             return Self::own(session).await;
         }
         match session.home.find() {

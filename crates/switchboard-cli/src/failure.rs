@@ -79,6 +79,14 @@ impl Failure {
         }
     }
 
+    /// The same, with advice.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Told(told) = &mut self {
+            told.hints.push(hint.into());
+        }
+        self
+    }
+
     /// What cannot happen in a program that is right.
     pub(crate) fn unexpected(error: impl StdError + Send + Sync + 'static) -> Self {
         Error::new(ErrorKind::Unexpected, "the answer cannot be written").with_source(error).into()

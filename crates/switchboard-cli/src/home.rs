@@ -160,6 +160,9 @@ impl Home {
         Error::new(ErrorKind::Unavailable, message)
             .with_context("home", self.folder.display())
             .with_hint(format!("start one with `{} up`", self.program))
+            .with_hint(
+                "or name one that an application serves with `--address` or SWITCHBOARD_ADDRESS",
+            )
             .with_hint("or use a board of this command's own with `--offline`")
     }
 

@@ -17,9 +17,15 @@
 //! }
 //! ```
 //!
+//! A command finds a board that `up` runs by the note in its home. One that an application serves
+//! itself with `switchboard_console::serve` is named by its address: `--address http://127.0.0.1:7070`
+//! or the variable `SWITCHBOARD_ADDRESS`, with its `console.token` in `SWITCHBOARD_TOKEN`. Then no home
+//! is looked at. The token goes over the network as it is, so to another machine use a tunnel.
+//!
 //! Read in this order: [`main`] and [`run`], the ways in; [`Surroundings`], what they use of the
-//! process; `arguments.rs`, what can be said; `desk.rs`, which board a command speaks to; a file of
-//! `commands` for each command; `failure.rs`, how it ends when it does not work.
+//! process; `arguments.rs`, what can be said; `desk.rs`, which board a command speaks to; `elsewhere.rs`,
+//! how one is named by its address; a file of `commands` for each command; `failure.rs`, how it ends when
+//! it does not work.
 //!
 //! The streams carry data on stdout and everything else on stderr. The exit code is 0 if all is well,
 //! 2 for a mistake in the usage or the configuration, 3 for what is not there, 4 for what cannot be
@@ -30,6 +36,7 @@ mod client;
 mod commands;
 mod configuration;
 mod desk;
+mod elsewhere;
 mod failure;
 mod home;
 mod json;

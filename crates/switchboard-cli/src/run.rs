@@ -86,7 +86,22 @@ fn read(
             "what belongs to `up` stands behind it, or no command is named",
         ));
     }
-    Ok(said)
+    match contradiction(&said) {
+        Some(contradiction) => Err(command.error(Usage::ArgumentConflict, contradiction)),
+        None => Ok(said),
+    }
+}
+
+/// What was said beside an address that nobody can mean with it.
+fn contradiction(said: &Arguments) -> Option<&'static str> {
+    let common = &said.common;
+    let asks = said.command.as_ref().is_some_and(Command::asks_a_running_board);
+    match &common.address {
+        Some(_) if !asks => Some("`--address` is for commands that ask a running board"),
+        Some(_) if common.offline => Some("`--offline` asks no running board, `--address` does"),
+        Some(_) if common.home.is_some() => Some("`--home` and `--address` name a board each"),
+        _ => None,
+    }
 }
 
 /// What the person asked for, or did not get right.

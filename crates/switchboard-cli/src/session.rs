@@ -1,6 +1,7 @@
 //! What a command has while it runs: what was said, where it writes, and what boards are made from.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read;
 
 use switchboard::{Builder, Switchboard};
@@ -9,6 +10,7 @@ use switchboard_core::{Clock, Error, ErrorKind, Origin, Problem, Problems};
 
 use crate::arguments::Common;
 use crate::configuration;
+use crate::elsewhere::{Elsewhere, Said, SaidBy};
 use crate::failure::Result;
 use crate::home::Home;
 use crate::program::Program;
@@ -24,6 +26,9 @@ pub(crate) struct Session {
     pub(crate) program: Program,
     /// What the configuration is read from, in words, once that is known.
     pub(crate) sources: String,
+    /// The address in the variables.
+    address: Option<OsString>,
+    token: Option<OsString>,
     variables: BTreeMap<String, String>,
     /// The names of the variables that are no text.
     no_text: Vec<String>,
@@ -40,7 +45,7 @@ impl Session {
         input: Box<dyn Read + Send>,
         builder: Builder,
     ) -> Self {
-        let Variables { text, home, no_text } = variables;
+        let Variables { text, home, address, token, no_text } = variables;
         let home = common.home.clone().or(home).unwrap_or_else(|| HOME_USUAL.into());
         Self {
             common,
@@ -49,10 +54,37 @@ impl Session {
             home: Home::at(home, &program.name),
             program,
             sources: String::new(),
+            address,
+            token,
             variables: text,
             no_text,
             input,
             builder,
+        }
+    }
+
+    /// The board whose address was said, if one was. What was said as an argument counts before every
+    /// variable.
+    pub(crate) fn elsewhere(&mut self) -> Result<Option<Elsewhere>> {
+        let said = match (self.common.address.take(), &self.common.home) {
+            (Some(address), _) => Some(Said { by: SaidBy::Argument, address }),
+            (None, Some(_)) => None,
+            (None, None) => {
+                self.address.take().map(|address| Said { by: SaidBy::Variable, address })
+            }
+        };
+        Ok(said.map(|said| Elsewhere::new(&said, self.token.take())).transpose()?)
+    }
+
+    /// Whether files were named, which only a board of the command's own reads.
+    pub(crate) fn names_files(&self) -> bool {
+        !self.common.config.is_empty() || self.common.profile.is_some()
+    }
+
+    /// A running board reads what it was started with, which may be something else.
+    pub(crate) fn note_other_files(&mut self) {
+        if self.names_files() {
+            self.screen.note("note: the running board reads the files that it was started with");
         }
     }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::path::PathBuf;
 
+use crate::elsewhere::{ADDRESS, TOKEN};
+
 /// What a command uses of the process it runs in.
 ///
 /// The folder that relative paths start from is the one thing that stays the process's own.
@@ -48,6 +50,9 @@ pub(crate) struct Variables {
     pub(crate) text: BTreeMap<String, String>,
     /// Where running boards are noted down. A folder may have any name.
     pub(crate) home: Option<PathBuf>,
+    /// Where a running board is that needs no note, and what it asks for.
+    pub(crate) address: Option<OsString>,
+    pub(crate) token: Option<OsString>,
     /// The names, as far as they can be read, of those that are no text.
     pub(crate) no_text: Vec<String>,
 }
@@ -55,6 +60,9 @@ pub(crate) struct Variables {
 impl Variables {
     pub(crate) fn of(mut all: BTreeMap<OsString, OsString>) -> Self {
         let home = all.remove(OsStr::new("SWITCHBOARD_HOME")).filter(|home| !home.is_empty());
+        // They stay for the board too: an application may take its own token from there.
+        let said = |name| all.get(OsStr::new(name)).filter(|said| !said.is_empty()).cloned();
+        let (address, token) = (said(ADDRESS), said(TOKEN));
         let (mut text, mut no_text) = (BTreeMap::new(), Vec::new());
         for (name, value) in all {
             match (name.into_string(), value.into_string()) {
@@ -63,7 +71,7 @@ impl Variables {
                 (Err(name), _) => no_text.push(name.to_string_lossy().into_owned()),
             }
         }
-        Self { text, home: home.map(PathBuf::from), no_text }
+        Self { text, home: home.map(PathBuf::from), address, token, no_text }
     }
 }
 

@@ -13,19 +13,12 @@ use crate::session::Session;
 pub(super) async fn run(session: &mut Session) -> Result<Exit> {
     let desk = Desk::acting(session).await?;
     if matches!(desk, Desk::Running(_)) {
-        note_other_files(session);
+        session.note_other_files();
     }
     let plan = desk.plan().await;
     let plan = closed(desk, plan).await?;
     write(&mut session.screen, &plan, "would change")?;
     Ok(Exit::Fine)
-}
-
-/// A running board reads what it was started with, which may be something else.
-pub(super) fn note_other_files(session: &mut Session) {
-    if !session.common.config.is_empty() || session.common.profile.is_some() {
-        session.screen.note("note: the running board reads the files that it was started with");
-    }
 }
 
 /// The instances by what becomes of them, and how many that are.

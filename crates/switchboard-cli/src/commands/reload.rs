@@ -8,7 +8,7 @@ use crate::session::Session;
 pub(super) async fn run(session: &mut Session) -> Result<Exit> {
     let desk = Desk::acting(session).await?;
     if matches!(desk, Desk::Running(_)) {
-        plan::note_other_files(session);
+        session.note_other_files();
     }
     let reloaded = desk.reload().await;
     let reloaded = closed(desk, reloaded).await?;

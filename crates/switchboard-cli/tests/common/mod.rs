@@ -74,27 +74,37 @@ impl Place {
         Ran::of(&self.output(arguments, input))
     }
 
+    /// Like [`run`](Self::run), with variables.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        Ran::of(&output_of(command, b""))
+    }
+
     /// All that the command says; it does not get for ever.
     pub(crate) fn output(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let [stdout, stderr] =
-            [all_of(child.stdout.take().unwrap()), all_of(child.stderr.take().unwrap())];
-        // Not every command reads its input.
-        drop(child.stdin.take().unwrap().write_all(input));
-        let [stdout, stderr] = [stdout, stderr].map(|stream| stream.recv_timeout(PATIENCE));
-        if stdout.is_err() || stderr.is_err() {
-            drop(child.kill());
-            panic!("{arguments:?} does not end");
-        }
-        let status = child.wait().unwrap();
-        Output { status, stdout: stdout.unwrap(), stderr: stderr.unwrap() }
+        output_of(self.command(arguments), input)
     }
 
     pub(crate) fn up(&self, arguments: &[&str]) -> Up {
         Up::started(self.command(&[&["up", "--listen", "127.0.0.1:0"], arguments].concat()))
     }
+}
+
+fn output_of(mut command: Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let [stdout, stderr] =
+        [all_of(child.stdout.take().unwrap()), all_of(child.stderr.take().unwrap())];
+    // Not every command reads its input.
+    drop(child.stdin.take().unwrap().write_all(input));
+    let [stdout, stderr] = [stdout, stderr].map(|stream| stream.recv_timeout(PATIENCE));
+    if stdout.is_err() || stderr.is_err() {
+        drop(child.kill());
+        panic!("{command:?} does not end");
+    }
+    let status = child.wait().unwrap();
+    Output { status, stdout: stdout.unwrap(), stderr: stderr.unwrap() }
 }
 
 impl Ran {
