@@ -15,8 +15,8 @@ use switchboard_core::{Error, ErrorKind, Origin, Settings};
 
 use crate::arguments::TimeToLive;
 use crate::client::Client;
-use crate::failure::{Failure, Result};
-use crate::json::shown;
+use crate::failure::{Exit, Failure, Result};
+use crate::json::{items, list, shown, text};
 use crate::session::Session;
 
 /// The board that a command speaks to.
@@ -85,7 +85,46 @@ impl Desk {
         }
     }
 
+    /// Every instance that the board has.
+    async fn instances(&self) -> Result<Value> {
+        match self {
+            Self::Running(client) => client.get(INSTANCES).await,
+            Self::Own(board) => shown(&board.instances()),
+        }
+    }
+
+    /// Says which instance is meant, where one was named without its subsystem and one only can be.
+    async fn with_what_is_meant<T>(&self, name: &str, answered: Result<T>) -> Result<T> {
+        let Err(failure) = answered else { return answered };
+        if name.contains('.') || failure.exit() != Exit::Usage {
+            return Err(failure);
+        }
+        let instances = self.instances().await.unwrap_or_default();
+        Err(match meant(&instances, name).as_slice() {
+            [only] => failure.with_only_hint(format!("did you mean {only}?")),
+            _ => failure,
+        })
+    }
+
+    /// What is known to be wrong with an instance: how it is, and why.
+    pub(crate) async fn complaint(&self, instance: &str) -> Option<String> {
+        let health = match self {
+            // It is an addition: whoever cannot tell it has explained the instance all the same.
+            Self::Running(client) => client.look("/health").await.ok()?,
+            Self::Own(board) => shown(&board.health()).ok()?,
+        };
+        let is_meant = |of: &&Value| text(of, "instance") == instance;
+        let health = list(&health, "instances").iter().find(is_meant)?;
+        let reason = health["reason"].as_str()?;
+        Some(format!("{}: {reason}", text(health, "status")))
+    }
+
     pub(crate) async fn explain(&self, instance: &str) -> Result<Value> {
+        let explained = self.explained(instance).await;
+        self.with_what_is_meant(instance, explained).await
+    }
+
+    async fn explained(&self, instance: &str) -> Result<Value> {
         match self {
             Self::Running(client) => {
                 client.get(&format!("{INSTANCES}/{}", encoded(instance))).await
@@ -126,6 +165,11 @@ impl Desk {
     }
 
     pub(crate) async fn swap(&self, instance: &str, settings: &Value) -> Result<Value> {
+        let swapped = self.swapped(instance, settings).await;
+        self.with_what_is_meant(instance, swapped).await
+    }
+
+    async fn swapped(&self, instance: &str, settings: &Value) -> Result<Value> {
         match self {
             Self::Running(client) => {
                 client.post(&format!("{INSTANCES}/{}/swap", encoded(instance)), settings).await
@@ -201,6 +245,12 @@ async fn connect_all(board: &Switchboard) {
     let instances = board.instances();
     let names = instances.iter().map(|view| format!("{}.{}", view.subsystem, view.name));
     join_all(names.map(|name| async move { board.connect_instance(&name).await.is_ok() })).await;
+}
+
+/// The full names of the instances that are called `name`.
+fn meant(instances: &Value, name: &str) -> Vec<String> {
+    let named = items(instances).iter().filter(|of| text(of, "name").eq_ignore_ascii_case(name));
+    named.map(|of| format!("{}.{}", text(of, "subsystem"), text(of, "name"))).collect()
 }
 
 fn own_cache(board: &Switchboard, cache: &str) -> Result<Cache> {

@@ -87,6 +87,14 @@ impl Failure {
         self
     }
 
+    /// The same, with this advice in place of any other.
+    pub(crate) fn with_only_hint(mut self, hint: String) -> Self {
+        if let Self::Told(told) = &mut self {
+            told.hints = vec![hint];
+        }
+        self
+    }
+
     /// What cannot happen in a program that is right.
     pub(crate) fn unexpected(error: impl StdError + Send + Sync + 'static) -> Self {
         Error::new(ErrorKind::Unexpected, "the answer cannot be written").with_source(error).into()

@@ -115,6 +115,34 @@ fn an_address_beside_what_asks_no_running_board_is_a_mistake() {
     }
 }
 
+#[test]
+fn a_name_without_its_subsystem_is_told_the_instance_that_has_it() {
+    let (place, shop) = (Place::new(), Shop::opened());
+    for command in [&["swap", "main", "driver=null"][..], &["explain", "main"]] {
+        let told = shop.asked(&place, command, Some(TOKEN)).failed(2);
+        assert!(told.contains("hint: did you mean cache.main?"), "{told}");
+        let own = place.run(&[command, &["--offline"]].concat()).failed(2);
+        assert!(own.contains("hint: did you mean cache.main?"), "{own}");
+    }
+    let told = shop.asked(&place, &["explain", "mian"], Some(TOKEN)).failed(2);
+    assert!(!told.contains("did you mean") && told.contains("cache.sessions"), "{told}");
+}
+
+#[test]
+fn why_an_instance_could_not_be_built_is_shown_with_its_health_and_its_explanation() {
+    let (place, shop) = (Place::new(), Shop::opened());
+    let refused = shop.runtime.block_on(shop.board.connect_instance("cache.far"));
+    assert!(refused.is_err());
+    let health = shop.asked(&place, &["health"], Some(TOKEN));
+    let line = health.output.lines().find(|line| line.contains("cache.far")).unwrap();
+    assert!(line.contains("down") && line.contains("nobody answers"), "{health:?}");
+    let explained = shop.asked(&place, &["explain", "cache.far"], Some(TOKEN)).fine();
+    let line = explained.lines().find(|line| line.contains("health")).unwrap();
+    assert!(line.contains("down") && line.contains("nobody answers"), "{explained}");
+    let well = shop.asked(&place, &["explain", "cache.main"], Some(TOKEN)).fine();
+    assert!(!well.contains("health"), "{well}");
+}
+
 /// An application that serves its own board, here.
 struct Shop {
     runtime: Runtime,

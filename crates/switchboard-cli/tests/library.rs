@@ -73,6 +73,8 @@ fn an_application_goes_by_its_own_name_and_version() {
     let home = nowhere.path().to_str().unwrap();
     let told = Said::to(&["health", "--home", home], Stream::plain).errors;
     assert!(told.contains("`shop up`"), "{told}");
+    let told = Said::to(&["swap", "cache.pantry"], Stream::plain).errors;
+    assert!(told.contains("`shop swap cache.pantry driver=memory`"), "{told}");
     assert!(Said::to(&["check"], Stream::plain).output.starts_with("shop.toml: no mistakes"));
 }
 

@@ -6,7 +6,7 @@ use super::closed;
 use crate::desk::Desk;
 use crate::failure::{Exit, Result};
 use crate::json::{items, list, plain, text};
-use crate::screen::{DOUBTFUL, FAINT, STRONG, Screen, style_of};
+use crate::screen::{BAD, DOUBTFUL, FAINT, STRONG, Screen, style_of};
 use crate::session::Session;
 use crate::table::{Cell, Table};
 
@@ -14,21 +14,30 @@ pub(super) async fn run(session: &mut Session, instance: &str) -> Result<Exit> {
     let desk = Desk::reading(session).await?;
     let whose = desk.described();
     let explained = desk.explain(instance).await;
+    let complaint = match &explained {
+        Ok(explained) if !session.screen.is_json() => desk.complaint(&name_of(explained)).await,
+        _ => None,
+    };
     let explained = closed(desk, explained).await?;
     if session.screen.is_json() {
         session.screen.write_json(&explained)?;
     } else {
-        write(&mut session.screen, &explained, whose.as_deref())?;
+        write(&mut session.screen, &explained, whose.as_deref(), complaint)?;
     }
     Ok(Exit::Fine)
 }
 
 /// For people: what it is, its settings, the way of a call, what is wrong with it.
-fn write(screen: &mut Screen, explained: &Value, whose: Option<&str>) -> Result<()> {
-    let name = format!("{}.{}", text(explained, "subsystem"), text(explained, "name"));
+fn write(
+    screen: &mut Screen,
+    explained: &Value,
+    whose: Option<&str>,
+    complaint: Option<String>,
+) -> Result<()> {
+    let name = name_of(explained);
     let of = whose.map(|whose| format!(" of {whose}")).unwrap_or_default();
     screen.write_line(screen.paint(STRONG, &name) + &of)?;
-    screen.write_table(&facts(explained))?;
+    screen.write_table(&facts(explained, complaint))?;
     if !list(explained, "settings").is_empty() {
         screen.write_line(format!("\n{}", screen.paint(STRONG, "settings")))?;
         screen.write_table(&settings_table(&explained["settings"]))?;
@@ -44,7 +53,11 @@ fn write(screen: &mut Screen, explained: &Value, whose: Option<&str>) -> Result<
     Ok(())
 }
 
-fn facts(explained: &Value) -> Table {
+fn name_of(explained: &Value) -> String {
+    format!("{}.{}", text(explained, "subsystem"), text(explained, "name"))
+}
+
+fn facts(explained: &Value, complaint: Option<String>) -> Table {
     let state = text(explained, "state");
     let style = style_of(&state);
     let mut table = Table::new().indented(INDENT);
@@ -56,6 +69,9 @@ fn facts(explained: &Value) -> Table {
         table.push(["chosen by".into(), text(explained, "select").into()]);
     }
     table.push(["state".into(), Cell::from(state).styled(style)]);
+    if let Some(complaint) = complaint {
+        table.push(["health".into(), Cell::from(complaint).styled(BAD)]);
+    }
     table.push(["generation".into(), text(explained, "generation").into()]);
     let time_max = match &explained["time_max"] {
         Value::Null => "no end".to_owned(),

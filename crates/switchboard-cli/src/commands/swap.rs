@@ -39,7 +39,10 @@ fn settings(session: &mut Session, swap: &Swap) -> Result<Map<String, Value>> {
     }
     if settings.is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "there is nothing to swap to")
-            .with_hint("name settings: driver=memory max_entries=5000, --url or --settings")
+            .with_hint(format!(
+                "name settings: `{} swap {} driver=memory`, or use --url or --settings",
+                session.program.name, swap.instance
+            ))
             .into());
     }
     Ok(settings)
