@@ -12,10 +12,13 @@ pub(crate) fn added(mut builder: Builder, common: &Common) -> Result<Builder> {
     if let Some(profile) = &common.profile {
         builder = builder.profile_from(profile, Origin::named("--profile"));
     }
-    if common.config.is_empty() {
-        return Ok(builder.optional_file(usual()?));
+    if !common.config.is_empty() {
+        return Ok(common.config.iter().fold(builder, Builder::file));
     }
-    Ok(common.config.iter().fold(builder, Builder::file))
+    // A file that is there is meant: one that goes while a board runs is a mistake, and does not leave
+    // the board with its defaults.
+    let usual = usual()?;
+    Ok(if usual.exists() { builder.file(usual) } else { builder.optional_file(usual) })
 }
 
 /// What a builder reads, in words, for the person who starts a board.

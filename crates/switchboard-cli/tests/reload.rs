@@ -67,3 +67,16 @@ fn a_running_board_tells_a_mistake_as_a_check_does() {
     assert_eq!(told["error"]["problems"], checked["problems"]);
     up.stop();
 }
+
+#[test]
+fn a_file_that_goes_while_a_board_runs_is_a_mistake_and_not_a_board_of_defaults() {
+    let place = Place::new();
+    place.write("switchboard.toml", "[cache.carts]\ndriver = 'memory'\n");
+    let up = place.up(&["--no-watch"]);
+    std::fs::remove_file(place.path().join("switchboard.toml")).unwrap();
+    let told = place.run(&["reload"]).failed(2);
+    assert!(told.contains("no such file"), "{told}");
+    let explained = place.run(&["explain", "cache.carts", "--format", "json"]).json();
+    assert_eq!(explained["driver"], "memory");
+    up.stop();
+}

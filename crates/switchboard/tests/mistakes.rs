@@ -311,3 +311,13 @@ fn a_large_base_is_not_copied_without_end() {
     let full = told.iter().filter(|one| one.contains("inheriting makes more than 16 MiB of text"));
     assert_eq!(full.count(), 1, "{told:#?}");
 }
+
+#[test]
+fn the_driver_that_keeps_nothing_needs_quotes_where_null_means_nothing() {
+    let builder = Switchboard::builder().text("t.yaml", Format::Yaml, "cache: {t: {driver: null}}");
+    assert_eq!(
+        told(&builder),
+        ["t.yaml:1:21: cache.t.driver: expected the name of a driver, found nothing; \
+          write `\"null\"` for the driver of that name"]
+    );
+}

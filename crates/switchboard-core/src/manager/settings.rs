@@ -298,6 +298,9 @@ impl<S: Subsystem> Manager<S> {
         {
             return self.no_address(node, text, instance);
         }
+        if let Some(node) = settings.child("driver") {
+            return no_name_of_driver(node, instance);
+        }
         let misspelt = settings.keys().find(|key| nearest(key, ["driver"]).is_some());
         let advice = match misspelt {
             Some(key) => format!("did you mean `driver` where it says `{}`?", shortened(key)),
@@ -365,6 +368,14 @@ fn required_in(settings: &Settings) -> Vec<String> {
     // What is no text keeps its position, and is told where it is decoded.
     let words: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
     words.unwrap_or_default()
+}
+
+/// Where settings say `driver` and mean nothing: in YAML and JSON the driver `null` needs its quotes.
+#[cold]
+fn no_name_of_driver(node: &Node, instance: &str) -> Error {
+    let message = format!("expected the name of a driver, found {}", node.value().kind());
+    let problem = Problem::new(format!("{instance}.driver"), node.origin().clone(), message);
+    Problems::from_iter([problem.with_hint("write `\"null\"` for the driver of that name")]).into()
 }
 
 /// A key that the driver does not know may be a misspelt one of those that every instance has.
