@@ -23,6 +23,8 @@ pub(crate) struct Interpolated {
     pub(crate) problems: Vec<Problem>,
     /// The files that were asked for.
     pub(crate) asked: Vec<PathBuf>,
+    /// The values that are nothing but what one variable or file says, and which that is.
+    pub(crate) filled: Vec<(Origin, String)>,
     /// The texts that could not be filled in, whether or not there is a mistake for each.
     pub(crate) unfilled: Vec<(Origin, String)>,
     /// The tables whose driver cannot be known, because it or the address could not be filled in.
@@ -41,14 +43,15 @@ pub(crate) fn interpolate(
         asked: Vec::new(),
         room: FILLED_BYTES_MAX,
         is_full: false,
+        filled: Vec::new(),
         unfilled: Vec::new(),
         without_driver: Vec::new(),
         problems: Vec::new(),
         problems_max: 0,
     };
     filling.table("", tree);
-    let Filling { problems, asked, unfilled, without_driver, .. } = filling;
-    Interpolated { problems, asked, unfilled, without_driver }
+    let Filling { problems, asked, filled, unfilled, without_driver, .. } = filling;
+    Interpolated { problems, asked, filled, unfilled, without_driver }
 }
 
 /// A mistake for every key of a file that holds `${`: keys are not filled in.
@@ -108,6 +111,7 @@ struct Filling<'v> {
     /// How many more bytes may be filled in.
     room: usize,
     is_full: bool,
+    filled: Vec<(Origin, String)>,
     unfilled: Vec<(Origin, String)>,
     without_driver: Vec<(Origin, String)>,
     problems: Vec<Problem>,
@@ -176,9 +180,27 @@ impl Filling<'_> {
             self.unfilled.push((spot.origin.clone(), spot.path.to_owned()));
             return unfilled(&pieces);
         }
+        if let Some(whose) = self.whose(&pieces) {
+            self.filled.push((spot.origin.clone(), whose));
+        }
         match pieces.as_slice() {
             [Piece::Variable(..) | Piece::File(_)] => Value::Untyped(filled),
             _ => Value::String(filled),
+        }
+    }
+
+    /// Whose text it is that a value consists of, if it is all from one place.
+    fn whose(&self, pieces: &[Piece<'_>]) -> Option<String> {
+        match pieces {
+            [Piece::File(path)] => Some(format!("the file `{}`", tree::shortened(path))),
+            [Piece::Variable(name, otherwise)] => match otherwise {
+                _ if self.variables.contains_key(*name) => {
+                    Some(format!("the variable `{}`", tree::shortened(name)))
+                }
+                Otherwise::Default(pieces) => self.whose(pieces),
+                Otherwise::Refuse(_) => None,
+            },
+            _ => None,
         }
     }
 
@@ -245,13 +267,16 @@ impl Filling<'_> {
 
     fn missing(&mut self, name: &str, why: &str, spot: &Spot<'_>) {
         let name = tree::shortened(name);
+        // Whoever forgot to hand over the variables sees that this one is set.
+        let no_variables = self.variables.is_empty().then(|| NO_VARIABLES.to_owned());
         if why.trim().is_empty() {
-            let hint = format!("set it, or say what to use without it: ${{{name}:-default}}");
+            let set_it = || format!("set it, or say what to use without it: ${{{name}:-default}}");
+            let hint = no_variables.unwrap_or_else(set_it);
             self.refuse(spot, format!("the variable `{name}` is not set"), Some(&hint));
         } else {
             let why: String = why.chars().take(WHY_CHARS_MAX).collect();
             let message = format!("the variable `{name}` is not set: {}", why.escape_debug());
-            self.refuse(spot, message, None);
+            self.refuse(spot, message, no_variables.as_deref());
         }
     }
 
@@ -452,6 +477,9 @@ fn nameless(name: &str) -> String {
 
 const FORMS: &str =
     "write ${NAME}, ${NAME:-default}, ${NAME:?reason} or ${file:path}, and $$ for $";
+
+const NO_VARIABLES: &str =
+    "this configuration was given no variables: `.variables(std::env::vars())`";
 
 /// The keys that say which driver an instance has.
 const DRIVER_KEYS: [&str; 2] = ["driver", "url"];

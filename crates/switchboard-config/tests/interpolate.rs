@@ -97,6 +97,44 @@ fn a_missing_variable_is_named_with_its_place_and_reason() {
 }
 
 #[test]
+fn who_was_given_no_variables_at_all_is_told_so() {
+    let hint = "this configuration was given no variables: `.variables(std::env::vars())`";
+    for (value, why) in [("${B}", ""), ("${B:?ask the database team}", ": ask the database team")] {
+        let told = mistakes(&text(&format!("key = '{value}'")).load());
+        let expected =
+            format!("switchboard.toml:1:7: key: the variable `B` is not set{why}; {hint}");
+        assert_eq!(told, [expected]);
+    }
+}
+
+/// What is told of a mistake that a check finds in `value`, as it is written in a file.
+fn told_of(value: &str, hint: Option<&str>) -> String {
+    let mut loaded = text(&format!("key = '{value}'")).variables([("A", "canary")]).load();
+    let origin = loaded.settings.get("key").map(|node| node.origin().clone());
+    let problem = Problem::new("key", origin.unwrap_or_default(), "not a number");
+    let problem = hint.into_iter().fold(problem, Problem::with_hint);
+    loaded.add(Problems::from_iter([problem]));
+    mistakes(&loaded).join("\n").replacen("switchboard.toml:1:7: key: not a number", "", 1)
+}
+
+#[test]
+fn a_mistake_in_what_was_filled_in_names_where_that_is_from() {
+    let of_a = "; the value is that of the variable `A`";
+    assert_eq!(told_of("${A}", None), of_a);
+    assert_eq!(told_of("${A}", Some("write 1")), format!("; write 1{of_a}"));
+    assert_eq!(told_of("${A:-x}", None), of_a);
+    assert_eq!(told_of("${B:-${A}}", None), of_a);
+    assert_eq!(told_of("${B:-x}", None), "", "the default stands in the file itself");
+    assert_eq!(told_of("x${A}", None), "", "a part of the value is the file's own");
+    let folder = Folder::new();
+    folder.write("number", "canary");
+    let path = folder.path("number");
+    let told = told_of(&format!("${{file:{}}}", path.display()), None);
+    assert!(told.starts_with("; the value is that of the file `"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+}
+
+#[test]
 fn all_mistakes_of_one_value_are_told() {
     let told = filled("${B} ${C} ${} ${A+x} ${file:/nonexistent/x} ${A").unwrap_err();
     assert_eq!(told.len(), 6, "{told:#?}");

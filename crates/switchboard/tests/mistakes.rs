@@ -36,12 +36,13 @@ fn check(text: &str, expected: &[&str]) {
 #[test]
 fn an_address_from_a_variable_that_is_not_set_is_one_mistake() {
     let hint = "set it, or say what to use without it:";
-    check(
-        "[cache.main]\nurl = '${CACHE_URL}'\n",
-        &[&format!(
+    let address = toml("[cache.main]\nurl = '${CACHE_URL}'\n").variables([("HOME", "/")]);
+    assert_eq!(
+        told(&address),
+        [format!(
             "shop.toml:2:7: cache.main.url: the variable `CACHE_URL` is not set; {hint} \
              ${{CACHE_URL:-default}}"
-        )],
+        )]
     );
     for text in [
         "cache.main = '${CACHE_URL}'\n",
@@ -320,4 +321,14 @@ fn the_driver_that_keeps_nothing_needs_quotes_where_null_means_nothing() {
         ["t.yaml:1:21: cache.t.driver: expected the name of a driver, found nothing; \
           write `\"null\"` for the driver of that name"]
     );
+}
+
+#[test]
+fn a_value_that_a_variable_says_wrong_names_the_variable_and_not_what_it_says() {
+    let text = "[cache.main]\ndriver = 'memory'\nmax_entries = '${PAGES}'\n";
+    let told = told(&toml(text).variables([("PAGES", "canary")]));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("shop.toml:3:15: cache.main.max_entries: expected"), "{told:?}");
+    assert!(told[0].ends_with("; the value is that of the variable `PAGES`"), "{told:?}");
+    assert!(!told[0].contains("canary"), "{told:?}");
 }

@@ -1,6 +1,6 @@
 //! What came of a load, and what a check of it adds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use switchboard_core::{Origin, Problem, Problems, Result, Settings};
@@ -27,6 +27,8 @@ pub struct Loaded {
     /// were filled in.
     pub files: Vec<PathBuf>,
     unread: usize,
+    /// Whose text the values are that were filled in from one place.
+    filled: HashMap<Origin, String>,
     /// Settings and keys that are not what they were meant to be because of a mistake in themselves.
     wrong: Places,
     /// Tables that lack what they should have inherited, and those whose driver cannot be known.
@@ -72,6 +74,7 @@ impl Loaded {
             sources: files.sources,
             files: Vec::new(),
             unread: files.unread,
+            filled: HashMap::new(),
             wrong: Places::default(),
             lacking: Places::default(),
             seen: HashSet::new(),
@@ -94,7 +97,8 @@ impl Loaded {
     /// Adds what a check of the settings found wrong, less what is known already: the same mistake of
     /// a base in several that inherit it, and what only follows from a mistake of the load, like a wrong
     /// address where a variable was not set, or a missing setting where a base was not found. Where a
-    /// file could not be read, nothing is called missing or unknown: it may stand there.
+    /// file could not be read, nothing is called missing or unknown: it may stand there. A mistake in a
+    /// value that was filled in names the variable or the file that it is from.
     ///
     /// ```
     /// use switchboard_config::{Format, Loader};
@@ -112,7 +116,8 @@ impl Loaded {
     pub fn add(&mut self, found: Problems) {
         let new: Vec<Problem> =
             found.into_iter().filter(|problem| !self.is_consequence(problem)).collect();
-        self.extend(new);
+        let told = new.into_iter().map(|problem| self.with_source(problem)).collect();
+        self.extend(told);
     }
 
     /// The settings if nothing is wrong with them, else all mistakes as one error.
@@ -126,13 +131,14 @@ impl Loaded {
 
     /// Takes note of values that could not be filled in.
     pub(super) fn note_interpolated(&mut self, interpolated: Interpolated) {
-        self.note_unfilled(&interpolated);
+        self.note_filled(&interpolated);
         self.note_files(interpolated.asked);
         self.extend(interpolated.problems);
     }
 
     /// The same for the bases that nobody extends, which may lack what is to be filled in.
-    pub(super) fn note_unfilled(&mut self, interpolated: &Interpolated) {
+    pub(super) fn note_filled(&mut self, interpolated: &Interpolated) {
+        self.filled.extend(interpolated.filled.iter().cloned());
         for (text, path) in &interpolated.unfilled {
             self.wrong.insert(text.clone(), path);
         }
@@ -171,6 +177,17 @@ impl Loaded {
         let seen = &mut self.seen;
         let new = problems.into_iter().filter(|problem| seen.insert(mark(problem)));
         self.problems.extend(new);
+    }
+
+    /// The place of a value that was filled in says only where it is asked for.
+    fn with_source(&self, problem: Problem) -> Problem {
+        let Some(whose) = self.filled.get(&problem.origin) else { return problem };
+        let said = format!("the value is that of {whose}");
+        let hint = match &problem.hint {
+            Some(hint) => format!("{hint}; {said}"),
+            None => said,
+        };
+        problem.with_hint(hint)
     }
 
     fn is_consequence(&self, problem: &Problem) -> bool {

@@ -215,8 +215,8 @@ impl Loader {
         self.lay_over(&mut tree, &mut loaded);
         let mut inherited = inherit::inherit(&mut tree, &self.deeper, loaded.is_complete());
         loaded.bases = std::mem::take(&mut inherited.bases);
-        let unfilled = interpolate::interpolate(&mut loaded.bases, &self.variables.given);
-        loaded.note_unfilled(&unfilled);
+        let of_bases = interpolate::interpolate(&mut loaded.bases, &self.variables.given);
+        loaded.note_filled(&of_bases);
         let interpolated = interpolate::interpolate(&mut tree, &self.variables.given);
         loaded.settings = tree;
         loaded.note_inherited(inherited);
