@@ -501,7 +501,9 @@ impl<'s> Reading<'s> {
                     continue;
                 }
                 let problem = no_instance(format!("{path}.{list}[{position}]"), item, written);
-                self.push_hinted(problem, &name, known.iter().map(String::as_str));
+                let meant = (self.hints < HINTS_MAX).then(|| with_subsystem(&name, known));
+                let asked = meant.flatten().unwrap_or(&name);
+                self.push_hinted(problem, asked, known.iter().map(String::as_str));
             }
         }
     }
@@ -574,6 +576,16 @@ fn no_instance(path: String, node: &Node, written: &str) -> Problem {
         format!("there is no instance called {:?}", as_compared(name))
     });
     Problem::new(path, node.origin().clone(), message).of_kind(ProblemKind::Unknown)
+}
+
+/// The full name that was likely meant by one without a subsystem.
+fn with_subsystem<'k>(name: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
+    let own = |full_name: &'k String| full_name.split_once('.').map(|(_, own)| own);
+    if name.contains('.') {
+        return None;
+    }
+    let meant = Name::nearest(name, known.iter().filter_map(own))?;
+    known.iter().find(|full_name| own(full_name) == Some(meant)).map(String::as_str)
 }
 
 /// The first of the names, and whether there are more.

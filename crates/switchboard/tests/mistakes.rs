@@ -332,3 +332,16 @@ fn a_value_that_a_variable_says_wrong_names_the_variable_and_not_what_it_says() 
     assert!(told[0].ends_with("; the value is that of the variable `PAGES`"), "{told:?}");
     assert!(!told[0].contains("canary"), "{told:?}");
 }
+
+#[test]
+fn an_instance_without_its_subsystem_is_recognised() {
+    let text = |named: &str| {
+        format!("[cache.sessions]\ndriver = 'memory'\n[feature.f]\nneeds = ['{named}']\n")
+    };
+    for named in ["sessions", "Sesions"] {
+        let told = told(&toml(text(named)));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].ends_with("; did you mean \"cache.sessions\"?"), "{told:?}");
+    }
+    assert!(told(&toml(text("else")))[0].ends_with("; known: cache.sessions"));
+}
