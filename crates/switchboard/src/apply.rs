@@ -62,7 +62,7 @@ impl Core {
         if let Err(closed) = self.refuse_if_closed() {
             return Err(with_errors_of(closed, abandon(ready).await));
         }
-        Ok(ready.into_iter().map(Ready::commit).collect())
+        Ok(ready.into_iter().map(Ready::commit).inspect(tell_errors).collect())
     }
 }
 
@@ -187,6 +187,13 @@ async fn exchanged(ready: Vec<Box<dyn Ready>>) -> Result<Vec<Box<dyn Ready>>> {
 async fn abandon(ready: Vec<Box<dyn Ready>>) -> Vec<Error> {
     let abandoned = join_all(ready.into_iter().map(Ready::abandon)).await;
     abandoned.into_iter().filter_map(Result::err).collect()
+}
+
+/// What is committed counts, and what of it did not come about is told beside it.
+fn tell_errors(committed: &Committed) {
+    for error in committed.errors() {
+        tracing::warn!(%error, "a part of a change did not come about");
+    }
 }
 
 fn one_of(message: &'static str, mut errors: Vec<Error>) -> Option<Error> {
