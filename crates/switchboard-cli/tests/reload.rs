@@ -17,6 +17,8 @@ fn a_hangup_lets_it_read_its_configuration_again() {
     );
     let planned = place.run(&["plan"]).fine();
     assert!(planned.contains("~ cache.main") && planned.contains("+ cache.more"), "{planned}");
+    assert!(planned.contains("\n    driver  memory → null  "), "{planned}");
+    assert!(!planned.contains("warning"), "{planned}");
 
     up.signal("HUP");
     assert!(up.errors.next("reload board").ends_with("ok"));
@@ -31,6 +33,22 @@ fn a_hangup_lets_it_read_its_configuration_again() {
     let reloaded = place.run(&["reload"]).fine();
     assert!(reloaded.contains("- cache.more"), "{reloaded}");
     place.run(&["explain", "cache.more"]).failed(3);
+    up.stop();
+}
+
+#[test]
+fn a_plan_tells_what_a_setting_was_and_whose_handles_end() {
+    let place = Place::new();
+    let spare = "[cache.spare]\ndriver = 'memory'\n";
+    let main = "[cache.main]\ndriver = 'memory'\nmax_entries = 100\n";
+    place.write("switchboard.toml", format!("{spare}{main}"));
+    let up = place.up(&["--no-watch"]);
+    place.write("switchboard.toml", format!("{spare}[cache.main]\nmembers = ['spare']\n"));
+    for command in ["plan", "reload"] {
+        let told = place.run(&[command]).fine();
+        assert!(told.contains("max_entries  100 → (left out)"), "{told}");
+        assert!(told.contains("\nwarning: cache.main becomes a group: its handles end"), "{told}");
+    }
     up.stop();
 }
 

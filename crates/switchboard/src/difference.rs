@@ -11,7 +11,45 @@ use crate::explain::{SettingView, settings_of};
 use crate::wanted::{Instance, Wanted};
 use crate::wired::{Step, Wired, manager_of};
 
-/// What a reload changes, or would.
+/// What a reload changes, or would. As JSON:
+///
+/// ```
+/// # use serde_json::json;
+/// # use switchboard::{Settings, Switchboard};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> switchboard::Result<()> {
+/// # let file = std::env::temp_dir().join(format!("switchboard-json-{}.toml", std::process::id()));
+/// # let write = |text: &str| std::fs::write(&file, text).expect("the folder can be written to");
+/// # write("cache.sessions = { driver = 'null' }");
+/// # let board = Switchboard::builder().file(&file).build().await?;
+/// # write("cache.sessions = { driver = 'memory', max_entries = 100 }");
+/// # let mut plan = serde_json::to_value(board.plan().await?).expect("a plan is JSON");
+/// # std::fs::remove_file(&file).ok();
+/// # board.close(board.close_limit()).await.into_result()?;
+/// # for setting in plan["changes"][0]["settings"].as_array_mut().expect("a list") {
+/// #     setting["origin"] = json!("switchboard.toml:…");
+/// #     setting.as_object_mut().map(|setting| setting.remove("about"));
+/// # }
+/// # let expected =
+/// json!({
+///     "kept": [],
+///     "changes": [{
+///         "instance": "cache.sessions",
+///         "what": "swapped", // or "added", "re-tuned", "removed"
+///         "settings": [
+///             // `before` is null where there was no such setting, `value` where there will be none.
+///             {"path": "driver", "before": "null", "value": "memory", "origin": "switchboard.toml:…"},
+///             {"path": "max_entries", "before": null, "value": "100", "origin": "switchboard.toml:…"}
+///         ]
+///     }],
+///     "sections": [],
+///     "restart": [],
+///     "warnings": []
+/// })
+/// # ;
+/// # assert_eq!(plan, expected);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
@@ -23,6 +61,9 @@ pub struct Plan {
     pub sections: Vec<String>,
     /// Settings that changed and count from the next start of the process only.
     pub restart: Vec<String>,
+    /// What the application has to know of it: the handles that end although their instances stay,
+    /// because these become groups, or groups become instances with a driver.
+    pub warnings: Vec<String>,
 }
 
 /// What happens to one instance.
@@ -33,9 +74,25 @@ pub struct PlannedChange {
     pub instance: String,
     /// What is done with it.
     pub what: Change,
-    /// The settings that differ, as they will be; those that are left out from now on say so. Secrets
-    /// are masked.
-    pub settings: Vec<SettingView>,
+    /// The settings that differ; none of an instance that is removed. Secrets are masked.
+    pub settings: Vec<PlannedSetting>,
+}
+
+/// What becomes of one setting of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PlannedSetting {
+    /// The path below the instance.
+    pub path: String,
+    /// What it is now, be it by default; nothing if the instance, or its driver, has no such setting.
+    pub before: Option<String>,
+    /// What it will be; nothing if it goes.
+    pub value: Option<String>,
+    /// Where the new value comes from; of a setting that goes, where the old one does.
+    pub origin: String,
+    /// What it is for, where the driver says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// What is done with an instance.
@@ -194,14 +251,30 @@ impl Difference {
     /// looks at a plan pays for it.
     pub(crate) fn shown(&self, before: &Wanted, after: &Wanted, wired: &[Arc<dyn Wired>]) -> Plan {
         let (old, new) = (by_name(before), by_name(after));
-        let empty = Settings::default();
         let mut plan = self.plan.clone();
         for change in &mut plan.changes {
             let Some(new) = new.get(&change.instance) else { continue };
-            let old = old.get(&change.instance).map_or(&empty, |old| &old.settings);
-            change.settings = differing(old, new, after, wired);
+            let Some(manager) = manager_of(wired, new.subsystem) else { continue };
+            let old = old.get(&change.instance).copied();
+            change.settings = differing(manager.as_ref(), (before, old), (after, new));
         }
+        plan.warnings = self.warnings(&new, wired);
         plan
+    }
+
+    /// Of the handles that end although their instances stay.
+    fn warnings(&self, new: &BTreeMap<String, &Instance>, wired: &[Arc<dyn Wired>]) -> Vec<String> {
+        let of_subsystem = |(subsystem, steps): (&&'static str, &Vec<Step>)| {
+            let replaced = manager_of(wired, subsystem)?.replaced(steps).into_iter();
+            Some(replaced.map(|name| format!("{subsystem}.{name}")).collect::<Vec<_>>())
+        };
+        let replaced = self.steps.iter().filter_map(of_subsystem).flatten();
+        let warning = |name: String| {
+            let is_group = new.get(&name).is_some_and(|new| new.members().next().is_some());
+            let becomes = if is_group { "a group" } else { "an instance with a driver" };
+            format!("{name} becomes {becomes}: its handles end, and have to be asked for again")
+        };
+        replaced.map(warning).collect()
     }
 
     fn compare(&mut self, old: Option<&Instance>, new: &Instance) {
@@ -296,24 +369,41 @@ fn what_differs(old: &Settings, new: &Settings) -> Option<Change> {
     worst
 }
 
-/// The settings of `new` that are not the same in `old`, and those of `old` that are left out.
+/// The settings that are not the same, in the order of the new ones, and then those that go.
 fn differing(
-    old: &Settings,
-    new: &Instance,
-    after: &Wanted,
-    wired: &[Arc<dyn Wired>],
-) -> Vec<SettingView> {
-    let is_new =
-        |view: &SettingView| !says_the_same(old.get(&view.path), new.settings.get(&view.path));
-    let gone = old.keys().filter(|key| new.settings.child(key).is_none()).map(|key| SettingView {
-        path: key.to_owned(),
-        value: "left out".to_owned(),
-        origin: old.child(key).map(|node| node.origin().to_string()).unwrap_or_default(),
-        about: None,
+    manager: &dyn Wired,
+    (before, old): (&Wanted, Option<&Instance>),
+    (after, new): (&Wanted, &Instance),
+) -> Vec<PlannedSetting> {
+    let (old_views, new_views) =
+        (settings_of(manager, before, old), settings_of(manager, after, Some(new)));
+    let (was, is) = (by_path(&old_views), by_path(&new_views));
+    let differs = |view: &&SettingView| {
+        let was = old.and_then(|old| old.settings.get(&view.path));
+        !says_the_same(was, new.settings.get(&view.path))
+    };
+    let to_be = new_views.iter().filter(differs).map(|view| {
+        let before = was.get(view.path.as_str()).map(|was| was.value.clone());
+        PlannedSetting { before, value: Some(view.value.clone()), ..PlannedSetting::of(view) }
     });
-    let manager = manager_of(wired, new.subsystem);
-    let shown = manager.map(|manager| settings_of(manager.as_ref(), after, Some(new)));
-    shown.into_iter().flatten().filter(is_new).chain(gone).collect()
+    let goes = |view: &&SettingView| !is.contains_key(view.path.as_str()) && differs(view);
+    let gone = old_views.iter().filter(goes).map(|view| {
+        let before = Some(view.value.clone());
+        PlannedSetting { before, ..PlannedSetting::of(view) }
+    });
+    to_be.chain(gone).collect()
+}
+
+impl PlannedSetting {
+    /// Which setting it is, and nothing of what becomes of it.
+    fn of(view: &SettingView) -> Self {
+        let SettingView { path, origin, about, .. } = view.clone();
+        Self { path, before: None, value: None, origin, about }
+    }
+}
+
+fn by_path(views: &[SettingView]) -> BTreeMap<&str, &SettingView> {
+    views.iter().map(|view| (view.path.as_str(), view)).collect()
 }
 
 /// Whether all settings of one tree mean the same as those of another.

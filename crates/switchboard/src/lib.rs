@@ -49,7 +49,7 @@ mod wired;
 pub use blocking::Blocking;
 pub use board::Switchboard;
 pub use builder::Builder;
-pub use difference::{Change, Plan, PlannedChange};
+pub use difference::{Change, Plan, PlannedChange, PlannedSetting};
 pub use explain::{Explanation, GateView, SettingView};
 pub use gates::{
     BreakerCommand, BreakerView, BulkheadView, GatesView, InstanceFigures, RateLimitView,

@@ -145,6 +145,9 @@ pub(crate) trait Wired: Any + Send + Sync {
     /// other instances is not looked at: the file may have them.
     fn check(&self, steps: &[Step], is_complete: bool) -> Vec<Problem>;
 
+    /// The instances whose handles end with `steps` although their names stay.
+    fn replaced(&self, steps: &[Step]) -> Vec<String>;
+
     /// Builds what has to serve after `steps`; nothing is visible before the answer is committed.
     fn prepare(&self, steps: Vec<Step>) -> BoxFuture<'_, Result<Box<dyn Ready>>>;
 
@@ -200,6 +203,10 @@ impl<S: Subsystem> Wired for Manager<S> {
         let change = change_of(self, steps.iter().filter(can_be_checked).map(Step::checked));
         let problems = change.check().err().map(|error| problems_of(&error)).unwrap_or_default();
         problems.into_iter().map(without_own_place).collect()
+    }
+
+    fn replaced(&self, steps: &[Step]) -> Vec<String> {
+        change_of(self, steps.iter().cloned()).replaced()
     }
 
     fn prepare(&self, steps: Vec<Step>) -> BoxFuture<'_, Result<Box<dyn Ready>>> {
