@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -163,8 +163,7 @@ impl Serving {
             self.accept(listener).await;
             drop(ended);
         })?;
-        let running = Mutex::new(Some(running));
-        Ok(Server { running, stage, changes, has_ended, drain_limit })
+        Ok(Server { running: Some(running), stage, changes, has_ended, drain_limit })
     }
 
     /// Takes clients until told to stop, and ends when the last of them has gone.
@@ -306,7 +305,7 @@ impl Drop for Left {
 
 /// The part of the board.
 struct Server {
-    running: Mutex<Option<Running>>,
+    running: Option<Running>,
     stage: watch::Sender<Stage>,
     changes: Changes,
     has_ended: watch::Receiver<()>,
@@ -331,8 +330,8 @@ impl Server {
 impl Part for Server {
     /// Requests that came whole are answered as long as they may take; what takes longer is cut off,
     /// and that is no error of the board's.
-    fn close(&self) -> BoxFuture<'_, Result<()>> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        let running = self.running.take();
         async move {
             let Some(running) = running else { return Ok(()) };
             self.stage.send_replace(Stage::Draining);

@@ -231,11 +231,7 @@ impl Switchboard {
     /// # async fn main() -> switchboard::Result<()> {
     /// let board = Switchboard::builder().build().await?;
     /// let pages = board.cache("main")?;
-    /// let save = move || {
-    ///     let pages = pages.clone();
-    ///     async move { pages.forever("last page", "7").await }
-    /// };
-    /// board.join("reader", save)?;
+    /// board.join("reader", move || async move { pages.forever("last page", "7").await })?;
     /// let report = board.close(board.close_limit()).await;
     /// assert_eq!(report.closed, ["reader", "cache.main"]);
     /// # report.into_result()

@@ -11,7 +11,8 @@ use switchboard_core::{Clock, Error, ErrorKind, Result};
 
 /// A part of the application that is closed before the instances it uses: a server, a worker.
 ///
-/// A closure that answers a future is one. [`Switchboard::join`](crate::Switchboard::join) takes it.
+/// A closure that answers a future is one, also one that can be called only once.
+/// [`Switchboard::join`](crate::Switchboard::join) takes it.
 ///
 /// ```
 /// use futures_util::future::BoxFuture;
@@ -22,8 +23,8 @@ use switchboard_core::{Clock, Error, ErrorKind, Result};
 /// struct Workers(watch::Sender<bool>);
 ///
 /// impl Part for Workers {
-///     fn close(&self) -> BoxFuture<'_, Result<()>> {
-///         Box::pin(async {
+///     fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+///         Box::pin(async move {
 ///             self.0.send_replace(true);
 ///             self.0.closed().await;
 ///             Ok(())
@@ -38,21 +39,22 @@ use switchboard_core::{Clock, Error, ErrorKind, Result};
 /// assert_eq!(board.close(board.close_limit()).await.closed, ["workers"]);
 /// # Ok(()) }
 /// ```
-pub trait Part: Send + Sync + 'static {
-    /// Gives everything back. Called once.
+pub trait Part: Send + 'static {
+    /// Gives everything back. Called once, with all that the part is: what it does not keep elsewhere
+    /// ends with the future.
     ///
     /// Parts share half of the time in which the board is closed: the next one begins when this has
     /// ended or its share is over, and what has not ended when all of that half is over is dropped
     /// and reported.
-    fn close(&self) -> BoxFuture<'_, Result<()>>;
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
 }
 
 impl<F, Fut> Part for F
 where
-    F: Fn() -> Fut + Send + Sync + 'static,
+    F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    fn close(&self) -> BoxFuture<'_, Result<()>> {
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(self())
     }
 }
@@ -95,13 +97,14 @@ impl Parts {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let order = taken.into_iter().flatten().rev().collect::<Vec<_>>();
         let (mut running, mut report) = (FuturesUnordered::new(), PartsClosed::default());
-        for (position, joined) in order.iter().enumerate() {
+        let count = order.len();
+        for (position, Joined { name, part }) in order.into_iter().enumerate() {
             let left = until.saturating_duration_since(clock.now());
-            running.push(async move { (position, joined.close(left).await) });
-            let share = left / u32::try_from(order.len() - position).unwrap_or(u32::MAX);
+            running.push(async move { (position, name, closed(part, left).await) });
+            let share = left / u32::try_from(count - position).unwrap_or(u32::MAX);
             let next = async {
-                while let Some((ended, result)) = running.next().await {
-                    report.add(&order[ended].name, result);
+                while let Some((ended, name, result)) = running.next().await {
+                    report.add(name, result);
                     if ended == position {
                         break;
                     }
@@ -109,32 +112,18 @@ impl Parts {
             };
             tokio::time::timeout(share, next).await.ok();
         }
-        while let Some((ended, result)) = running.next().await {
-            report.add(&order[ended].name, result);
+        while let Some((_, name, result)) = running.next().await {
+            report.add(name, result);
         }
         report
     }
 }
 
 impl PartsClosed {
-    fn add(&mut self, part: &str, result: Result<()>) {
+    fn add(&mut self, part: String, result: Result<()>) {
         match result {
-            Ok(()) => self.closed.push(part.to_owned()),
+            Ok(()) => self.closed.push(part),
             Err(error) => self.errors.push(error.with_context("part", part)),
-        }
-    }
-}
-
-impl Joined {
-    async fn close(&self, limit: Duration) -> Result<()> {
-        let closing = std::panic::AssertUnwindSafe(async { self.part.close().await });
-        match tokio::time::timeout(limit, closing.catch_unwind()).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => {
-                Err(Error::new(ErrorKind::Unexpected, "the part panicked while it closed"))
-            }
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "the part did not close in time")
-                .with_context("limit", format_args!("{limit:?}"))),
         }
     }
 }
@@ -144,5 +133,16 @@ impl fmt::Debug for Parts {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let names = parts.iter().flatten().map(|joined| &joined.name);
         f.debug_list().entries(names).finish()
+    }
+}
+
+async fn closed(part: Box<dyn Part>, limit: Duration) -> Result<()> {
+    // What a part does before it answers a future may panic as well.
+    let closing = std::panic::AssertUnwindSafe(async move { part.close().await });
+    match tokio::time::timeout(limit, closing.catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::new(ErrorKind::Unexpected, "the part panicked while it closed")),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, "the part did not close in time")
+            .with_context("limit", format_args!("{limit:?}"))),
     }
 }

@@ -170,13 +170,10 @@ async fn parts_are_closed_before_the_instances_the_last_one_first() {
     for name in ["server", "worker"] {
         let (closed, cache) = (closed.clone(), board.cache("main").unwrap());
         board
-            .join(name, move || {
-                let (closed, cache) = (closed.clone(), cache.clone());
-                async move {
-                    let works = cache.get("a").await?.is_some();
-                    closed.lock().unwrap().push((name, works));
-                    Ok(())
-                }
+            .join(name, move || async move {
+                let works = cache.get("a").await?.is_some();
+                closed.lock().unwrap().push((name, works));
+                Ok(())
             })
             .unwrap();
     }
@@ -184,6 +181,21 @@ async fn parts_are_closed_before_the_instances_the_last_one_first() {
     assert_eq!(*closed.lock().unwrap(), [("worker", true), ("server", true)]);
     let late = board.join("late", || async { Result::Ok(()) }).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_be_given_back_once_only_is_a_part_as_it_is() {
+    let board = Switchboard::builder().build().await.unwrap();
+    let (shut, mut is_shut) = tokio::sync::oneshot::channel();
+    let nobody = |()| Error::new(ErrorKind::Unexpected, "nobody listens");
+    board.join("listener", move || async move { shut.send(()).map_err(nobody) }).unwrap();
+    assert_eq!(
+        is_shut.try_recv(),
+        Err(tokio::sync::oneshot::error::TryRecvError::Empty),
+        "the board still uses it"
+    );
+    assert_eq!(board.close(LIMIT).await.closed, ["listener"]);
+    assert_eq!(is_shut.try_recv(), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,14 +24,11 @@ fn join_slow(board: &Switchboard, name: &str, closed: &Arc<AtomicUsize>) {
     let (lamp, clock) =
         (board.handle::<Lamps>("door").unwrap(), board.environment().clock().clone());
     let closed = closed.clone();
-    let close = move || {
-        let (lamp, clock, closed) = (lamp.clone(), clock.clone(), closed.clone());
-        async move {
-            clock.sleep(Duration::from_secs(1)).await;
-            lamp.colour().await?;
-            closed.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
+    let close = move || async move {
+        clock.sleep(Duration::from_secs(1)).await;
+        lamp.colour().await?;
+        closed.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     };
     board.join(name, close).unwrap();
 }
@@ -85,13 +82,10 @@ async fn a_part_that_closes_the_board_is_told_that_this_is_under_way() {
     let board = board(&bulbs).await;
     let reports = Arc::new(Mutex::new(Vec::new()));
     let (weak, kept) = (board.clone(), reports.clone());
-    let close = move || {
-        let (board, kept) = (weak.clone(), kept.clone());
-        async move {
-            let report = board.close(LIMIT).await;
-            kept.lock().unwrap().push(report.is_under_way);
-            Ok(())
-        }
+    let close = move || async move {
+        let report = weak.close(LIMIT).await;
+        kept.lock().unwrap().push(report.is_under_way);
+        Ok(())
     };
     board.join("server", close).unwrap();
     let clock = board.environment().clock().clone();
