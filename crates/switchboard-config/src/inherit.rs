@@ -308,7 +308,7 @@ impl Work {
         }
         let others = members.iter().enumerate().filter(|(place, _)| *place != child);
         let tables = others.filter(|(_, member)| tree::as_instance(&member.node).is_some());
-        Some(match tree::nearest(name, tables.map(|(_, member)| member.key.as_str())) {
+        Some(match Name::nearest(name, tables.map(|(_, member)| member.key.as_str())) {
             Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
             None => problem,
         })

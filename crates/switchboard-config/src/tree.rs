@@ -25,18 +25,12 @@ pub(crate) fn path_of(steps: &[Step]) -> String {
     path
 }
 
-/// Adds a key to a path. Keys that hold more than letters, digits, `-` and `_` are quoted.
+/// Adds a key to a path, quoted where it would not be read as one.
 pub(crate) fn push_key(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
     }
-    let is_bare = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(is_bare) {
-        path.push_str(key);
-    } else {
-        // Writing to a string cannot fail.
-        let _ = write!(path, "{key:?}");
-    }
+    path.push_str(&Settings::path_of(key));
 }
 
 /// Adds the position of an item to a path.
@@ -59,22 +53,6 @@ pub(crate) fn is_at_or_below(path: &str, upper: &str) -> bool {
 /// A name as names are compared: trimmed, in lower-case ASCII.
 pub(crate) fn name_key(written: &str) -> String {
     written.trim().to_ascii_lowercase()
-}
-
-/// The name that somebody who wrote `asked` most likely meant.
-pub(crate) fn nearest<'n>(
-    asked: &str,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Option<&'n str> {
-    let asked: String = name_key(asked).chars().take(NAME_CHARS_MAX).collect();
-    names
-        .into_iter()
-        .take(NAMES_COMPARED_MAX)
-        .filter(|name| name.len() <= 4 * NAME_CHARS_MAX)
-        .map(|name| (strsim::damerau_levenshtein(&asked, &name_key(name)), name))
-        .filter(|(distance, name)| *distance <= (asked.len().max(name.len()) / 3).max(1))
-        .min()
-        .map(|(_, name)| name)
 }
 
 /// What somebody wrote, short enough for a message and without control characters.
@@ -142,9 +120,6 @@ pub(crate) fn size(tree: &Settings) -> (usize, usize) {
 /// How much of a name is compared, and repeated in messages, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// How many names are looked through for the one that was likely meant.
-const NAMES_COMPARED_MAX: usize = 2_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +144,5 @@ mod tests {
         assert!(is_at_or_below("cache.main.url", "cache.main"));
         assert!(is_at_or_below("cache.main[0]", "cache.main"));
         assert!(!is_at_or_below("cache.mainly", "cache.main"));
-    }
-
-    #[test]
-    fn the_nearest_name_is_a_likely_slip_and_not_a_random_word() {
-        assert_eq!(nearest("bse", ["base", "other"]), Some("base"));
-        assert_eq!(nearest("BASE ", ["bases", "other"]), Some("bases"));
-        assert_eq!(nearest("kafka", ["base", "other"]), None);
     }
 }

@@ -55,12 +55,14 @@ impl Name {
         &self.0
     }
 
-    /// The candidate that was probably meant by `asked`, if one is near enough to say so.
+    /// The candidate that was probably meant by `asked`, if one is near enough to say so; names are
+    /// compared without case.
     ///
     /// ```
     /// use switchboard_core::Name;
     ///
     /// assert_eq!(Name::nearest("sesions", ["main", "sessions"]), Some("sessions"));
+    /// assert_eq!(Name::nearest("FAST ", ["Fasts", "other"]), Some("Fasts"));
     /// assert_eq!(Name::nearest("orders", ["main", "sessions"]), None);
     /// ```
     pub fn nearest<'a>(
@@ -203,7 +205,9 @@ pub(crate) fn nearest<'a>(
         .into_iter()
         .take(COMPARED_MAX)
         .filter(|candidate| candidate.len() <= COMPARED_BYTES_MAX)
-        .map(|candidate| (strsim::damerau_levenshtein(&asked, candidate), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&asked, &candidate.to_lowercase()), candidate)
+        })
         .filter(|(distance, candidate)| *distance <= (asked.len().max(candidate.len()) / 3).max(1))
         .min()
         .map(|(_, candidate)| candidate)

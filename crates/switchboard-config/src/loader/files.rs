@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use switchboard_core::{Origin, Problem, Settings};
+use switchboard_core::{Name, Origin, Problem, Settings};
 
 use super::Input;
 use super::read::read;
 use crate::parse::{self, FILE_BYTES_MAX, Format};
-use crate::{Sources, interpolate, tree};
+use crate::{Sources, interpolate};
 
 /// Which files beside the others are to be read, and who says so.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Files {
         let message = format!("no file is there for the profile `{}`", profile.name);
         let problem = Problem::new("", profile.origin.clone(), message);
         let known: Vec<String> = files.flat_map(profiles_beside).collect();
-        let near = tree::nearest(&profile.name, known.iter().map(String::as_str));
+        let near = Name::nearest(&profile.name, known.iter().map(String::as_str));
         self.refuse_with(match near {
             Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
             None => problem,

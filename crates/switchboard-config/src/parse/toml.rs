@@ -19,7 +19,8 @@ use toml_parser::{ErrorSink, Expected, ParseError, Source, Span};
 use super::NODES_MAX;
 use super::json::NUMBER_TOO_LARGE;
 use super::reading::{Reading, Stop};
-use super::tree::{push_index, push_key, set_twice};
+use super::tree::set_twice;
+use crate::tree::{push_index, push_key};
 
 pub(super) fn read(reading: &mut Reading<'_>) -> Result<Settings, Stop> {
     let source = Source::new(reading.text);

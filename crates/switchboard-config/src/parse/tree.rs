@@ -3,7 +3,6 @@
 //! Holds the limits on depth and number of settings, and finds keys that are set twice. How a value
 //! is written is known to `yaml` and `json`.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use switchboard_core::{Origin, Problem, Settings};
 
 use super::NODES_MAX;
 use super::reading::{Reading, Stop};
+use crate::tree::{push_index, push_key};
 
 /// A tree that is being built, and the text it is built from.
 pub(super) struct Tree<'r, 't> {
@@ -230,22 +230,6 @@ impl<'r, 't> Tree<'r, 't> {
 
 pub(super) fn set_twice(path: String, origin: Origin, first: &Origin) -> Problem {
     Problem::new(path, origin, "set a second time").with_hint(format!("the first is at {first}"))
-}
-
-/// Adds a key to a path, in the form that [`Settings::get`] reads.
-pub(super) fn push_key(path: &mut String, key: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    let is_bare =
-        !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
-    // Writing to a string cannot fail.
-    let _ = if is_bare { path.write_str(key) } else { write!(path, "{key:?}") };
-}
-
-pub(super) fn push_index(path: &mut String, index: usize) {
-    // Writing to a string cannot fail.
-    let _ = write!(path, "[{index}]");
 }
 
 /// Adds the settings of a merged table that are not set yet.
