@@ -40,22 +40,25 @@ fn the_layers_count_in_their_order() {
 }
 
 #[test]
-fn defaults_count_only_for_sections_that_nobody_mentions() {
-    let defaults = ["file", "variable", "code", "nobody"]
-        .iter()
-        .fold(Settings::new(), |all, name| all.with(*name, Settings::new().with("default", 1)));
-    let loaded = fine(
-        text("[file]\nown = 1\n")
-            .defaults(defaults)
-            .variables([("SWITCHBOARD__VARIABLE__OWN", "1")])
-            .code(section("code", "own", "1"))
-            .load(),
-    );
-    for name in ["file", "variable", "code"] {
-        assert_eq!(said(&loaded, &format!("{name}.default")), "nothing", "{name}");
-        assert_eq!(said(&loaded, &format!("{name}.own")), "1", "{name}");
+fn defaults_count_only_where_nobody_mentions_any_of_their_sections() {
+    let defaulted = |loader: Loader| {
+        let defaults = ["file", "variable", "code", "nobody"]
+            .iter()
+            .fold(Settings::new(), |all, name| all.with(*name, Settings::new().with("default", 1)));
+        fine(loader.defaults(defaults).load())
+    };
+    let mentioned = [
+        ("file", defaulted(text("[file]\nown = 1\n"))),
+        ("variable", defaulted(Loader::new().variables([("SWITCHBOARD__VARIABLE__OWN", "1")]))),
+        ("code", defaulted(Loader::new().code(section("code", "own", "1")))),
+    ];
+    for (name, loaded) in &mentioned {
+        assert_eq!(said(loaded, &format!("{name}.default")), "nothing", "{name}");
+        assert_eq!(said(loaded, &format!("{name}.own")), "1", "{name}");
+        assert_eq!(said(loaded, "nobody.default"), "nothing", "{name}");
     }
-    assert_eq!(said(&loaded, "nobody.default"), "1");
+    let of_others = defaulted(text("[other]\nown = 1\n"));
+    assert_eq!(said(&of_others, "nobody.default"), "1");
 }
 
 #[test]

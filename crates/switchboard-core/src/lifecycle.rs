@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Capabilities, Error, Reply};
+use crate::{Capabilities, Details, Error, Metric, Reply};
 
 /// The part of a driver that the manager speaks to. Every driver trait extends it.
 ///
@@ -34,6 +34,20 @@ pub trait Lifecycle: Any + Send + Sync {
     fn capabilities(&self) -> Option<Capabilities> {
         None
     }
+
+    /// What it can show of itself to an operator, beyond what every line counts.
+    ///
+    /// Nobody is asked for it: it is what is known, and it is there at once. It holds no secret, and
+    /// nothing of what users have stored or sent.
+    fn details(&self) -> Option<Details> {
+        None
+    }
+
+    /// Its own figures for monitoring systems, under the same rules as its details, and always the same
+    /// ones: how many series there are follows from the settings alone.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
 }
 
 /// A shared driver is the driver.
@@ -52,6 +66,14 @@ impl<T: Lifecycle + ?Sized> Lifecycle for Arc<T> {
 
     fn capabilities(&self) -> Option<Capabilities> {
         self.as_ref().capabilities()
+    }
+
+    fn details(&self) -> Option<Details> {
+        self.as_ref().details()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.as_ref().metrics()
     }
 }
 

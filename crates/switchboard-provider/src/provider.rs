@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_core::{Capabilities, Health, Lifecycle, Reply, Status};
+use switchboard_core::{Capabilities, Details, Health, Lifecycle, Metric, Reply, Status};
 
 /// The base of the four shapes. Start, health check and end are those of [`Lifecycle`], each opt-in.
 ///
@@ -72,6 +72,14 @@ impl<P: Provider> Lifecycle for Managed<P> {
     fn capabilities(&self) -> Option<Capabilities> {
         self.0.capabilities()
     }
+
+    fn details(&self) -> Option<Details> {
+        self.0.details()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.0.metrics()
+    }
 }
 
 impl<P: Provider> Provider for Managed<P> {
@@ -102,6 +110,14 @@ macro_rules! looked_after {
 
             fn capabilities(&self) -> Option<switchboard_core::Capabilities> {
                 self.$inner.capabilities()
+            }
+
+            fn details(&self) -> Option<switchboard_core::Details> {
+                self.$inner.details()
+            }
+
+            fn metrics(&self) -> Vec<switchboard_core::Metric> {
+                self.$inner.metrics()
             }
         }
 

@@ -77,8 +77,10 @@ mod dropping;
 mod faults;
 mod idle;
 mod recorder;
+pub mod rules;
 mod script;
 mod services;
+mod wire;
 mod workbench;
 
 pub use clock::{advance, poll_settled, settle};
@@ -87,5 +89,6 @@ pub use faults::{Injected, failures, flaky, inject, outage, slowed};
 pub use idle::assert_idle;
 pub use recorder::Recorder;
 pub use script::{Answer, Release, Script};
-pub use services::{service_url, unique};
+pub use services::{private_service, service_url, unique};
+pub use wire::{Connection, Direction, Moment, Trap, Wire};
 pub use workbench::Workbench;

@@ -1,5 +1,6 @@
 //! Real servers that tests share: where they are, and names that do not meet on them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use switchboard_core::Clock;
@@ -15,11 +16,37 @@ use switchboard_core::Clock;
 /// let url = service_url("redis", "redis://127.0.0.1:6379/0");
 /// assert!(url.starts_with("redis://"));
 /// ```
-#[expect(clippy::disallowed_methods, reason = "servers for tests are named by the process")]
 pub fn service_url(service: &str, standard: &str) -> String {
+    named(service, "URL").unwrap_or_else(|| standard.to_owned())
+}
+
+/// Where the tests find a server that was started for them, as one that encrypts is: its URL, and
+/// the folder with the certificates its clients need.
+///
+/// Both are in variables as that of [`service_url`] is, ending with `_URL` and `_FILES`.
+///
+/// ```no_run
+/// use switchboard_testkit::private_service;
+///
+/// let (url, files) = private_service("postgres-tls");
+/// assert!(url.starts_with("postgres://") && files.join("ca.pem").is_file());
+/// ```
+///
+/// # Panics
+///
+/// Where nobody started it.
+pub fn private_service(service: &str) -> (String, PathBuf) {
+    let given = named(service, "URL").zip(named(service, "FILES"));
+    let (url, files) = given.unwrap_or_else(|| {
+        panic!("nobody started {service}: run the tests with `cargo xtask test`")
+    });
+    (url, files.into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "servers for tests are named by the process")]
+fn named(service: &str, what: &str) -> Option<String> {
     let service = service.to_ascii_uppercase().replace('-', "_");
-    let given = std::env::var(format!("SWITCHBOARD_TEST_{service}_URL"));
-    given.unwrap_or_else(|_| standard.to_owned())
+    std::env::var(format!("SWITCHBOARD_TEST_{service}_{what}")).ok()
 }
 
 /// A name that no other test has, in this process, another one, or on another machine.
@@ -60,5 +87,11 @@ mod tests {
     #[test]
     fn a_service_nobody_named_is_at_its_standard_place() {
         assert_eq!(service_url("no-such", "here://"), "here://");
+    }
+
+    #[test]
+    #[should_panic = "nobody started no-such"]
+    fn a_service_nobody_started_is_nowhere() {
+        private_service("no-such");
     }
 }

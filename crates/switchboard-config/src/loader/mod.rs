@@ -24,8 +24,8 @@ pub use loaded::Loaded;
 
 /// What is to be read, and in which order it counts.
 ///
-/// The layers, the lowest first: defaults, which count only for sections that no other layer
-/// mentions; files and texts in the order they were named; the files of the profile beside them;
+/// The layers, the lowest first: defaults, which count only where no other layer mentions any of their
+/// sections; files and texts in the order they were named; the files of the profile beside them;
 /// variables; code. Tables are merged key by key, everything else is replaced. Then tables inherit
 /// (`extends`), and after that the strings of files are filled in (`${…}`).
 ///
@@ -98,7 +98,8 @@ impl Loader {
         }
     }
 
-    /// What holds for sections that no other layer mentions.
+    /// What holds where no other layer mentions any of these sections: whoever says something about one of
+    /// them is believed to say everything.
     #[must_use]
     pub fn defaults(mut self, settings: Settings) -> Self {
         self.defaults.merge(settings);
@@ -230,10 +231,11 @@ impl Loader {
         let code = shallow("the settings from code", &self.code, loaded);
         loaded.note(self.variables.lay_over(tree, &defaults, &self.deeper));
         tree.merge(code);
+        if defaults.keys().any(|section| tree.child(section).is_some()) {
+            return;
+        }
         for (section, node) in defaults.iter() {
-            if tree.child(section).is_none() {
-                tree.insert(section, node.clone());
-            }
+            tree.insert(section, node.clone());
         }
     }
 

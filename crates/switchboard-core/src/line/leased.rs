@@ -219,10 +219,7 @@ impl<S: Subsystem> Step<'_, S> {
     /// Runs one operation inside what was opened: counted, traced, placed, and ended with
     /// `Unavailable` when the driver is closed under it after a swap.
     pub async fn run<R>(&self, op: Op, future: impl Future<Output = Result<R>>) -> Result<R> {
-        let limit = self.begin().map_err(|error| {
-            self.slot.figures.refused(op, &error);
-            error.at(|| self.slot.place(Some(self.held.driver_name()), op.name()))
-        })?;
+        let limit = self.begin().map_err(|error| self.refused(op, error))?;
         self.watched(op, Limited::new(self.unless_revoked(future), limit)).await
     }
 
@@ -261,6 +258,34 @@ impl<S: Subsystem> Step<'_, S> {
         if self.held.0.revoked.is_revoked() {
             return Ok(());
         }
+        self.ended(op, future).await
+    }
+
+    /// Runs the operation that makes what was opened last, and ends it: as [`end`](Self::end), but once the
+    /// driver was closed under it after a swap it is refused. What a driver has opened does not last then.
+    ///
+    /// ```
+    /// # mod counters {
+    /// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/mod.rs"));
+    /// # }
+    /// # use counters::{fixed, manager, op};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> switchboard_core::Result<()> {
+    /// let counters = manager()?;
+    /// counters.configure("visits", &fixed(7))?;
+    /// let mut leased = counters.get("visits").await?.watch().await?;
+    /// let (watch, step) = leased.parts();
+    /// step.complete(op::NEXT, async { watch.next().await.map(drop) }).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn complete(&self, op: Op, future: impl Future<Output = Result<()>>) -> Result<()> {
+        if self.held.0.revoked.is_revoked() {
+            return Err(self.refused(op, taken_away().not_applied()));
+        }
+        self.ended(op, future).await
+    }
+
+    async fn ended(&self, op: Op, future: impl Future<Output = Result<()>>) -> Result<()> {
         let ending = Deadline::lifted(self.unless_revoked(future));
         // Two results, so that a time-out of what runs is not taken for this one.
         let ending = Limited::new(async { Ok(ending.await) }, Limit::Within(CLEANUP_LIMIT));
@@ -277,6 +302,12 @@ impl<S: Subsystem> Step<'_, S> {
             gates.observed(&result);
         }
         result
+    }
+
+    /// `error`, counted and placed, of an operation that nobody was asked for.
+    fn refused(&self, op: Op, error: Error) -> Error {
+        self.slot.figures.refused(op, &error);
+        error.at(|| self.slot.place(Some(self.held.driver_name()), op.name()))
     }
 
     /// How long a step that begins now may take, if it may begin at all.

@@ -30,8 +30,8 @@ pub(crate) use swap::{Turn, in_time};
 
 use crate::select::hash;
 use crate::{
-    Capabilities, ChainStep, Environment, Error, Faults, Gates, Lifecycle as _, Op, OpFigures,
-    Policy, Result, Subsystem,
+    Capabilities, ChainStep, Details, Environment, Error, Faults, Gates, Lifecycle, Metric, Op,
+    OpFigures, Policy, Result, Subsystem,
 };
 
 /// What a handle holds: the guarded path to whichever driver serves an instance now.
@@ -152,6 +152,17 @@ impl<S: Subsystem> Line<S> {
     pub async fn capabilities(&self) -> Result<Capabilities> {
         let held = self.slot.seated().await?;
         Ok(held.own().capabilities().unwrap_or_else(|| self.slot.declared_capabilities()))
+    }
+
+    /// What the driver that serves now shows of itself; `None` if it shows nothing, and while nothing
+    /// serves. A group shows nothing: its members do.
+    pub fn details(&self) -> Option<Details> {
+        self.slot.peek_own(Lifecycle::details).flatten()
+    }
+
+    /// The figures of its own that the driver has that serves now.
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.slot.peek_own(Lifecycle::metrics).unwrap_or_default()
     }
 
     /// The gates every call passes, to look at them or to force the breaker; `None` without a policy.

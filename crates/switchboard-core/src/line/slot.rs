@@ -5,7 +5,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -300,6 +300,18 @@ impl<S: Subsystem> Slot<S> {
     pub(super) fn peek<T>(&self, look: impl FnOnce(&S::Driver) -> T) -> Option<T> {
         match &**self.current.load() {
             Current::Serving { seats, .. } => Some(look(&seats.value().driver)),
+            _ => None,
+        }
+    }
+
+    /// What `look` sees in the driver itself, whatever it is wrapped in; nothing if that panics, because
+    /// who looks is not who is to blame.
+    pub(super) fn peek_own<T>(&self, look: impl FnOnce(&S::Driver) -> T) -> Option<T> {
+        match &**self.current.load() {
+            Current::Serving { seats, .. } => {
+                let own = &seats.value().own;
+                catch_unwind(AssertUnwindSafe(|| look(own))).ok()
+            }
             _ => None,
         }
     }

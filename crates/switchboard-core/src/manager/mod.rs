@@ -522,9 +522,12 @@ impl<S: Subsystem> Manager<S> {
     fn default_name(&self) -> Result<String> {
         let default = self.0.default.load();
         default.as_ref().map(ToString::to_string).ok_or_else(|| {
+            let names = self.names();
+            let first = names.first().map_or("main", String::as_str);
             Error::new(ErrorKind::NotRegistered, "no default instance is set")
                 .with_context("subsystem", S::NAME)
-                .with_context("instances", listed(&self.names()))
+                .with_context("instances", listed(&names))
+                .with_hint(format!("set `default = \"{first}\"` in `[{}]`", S::NAME))
         })
     }
 

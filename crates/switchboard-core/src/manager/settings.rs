@@ -418,9 +418,15 @@ fn unknown<T>(error: Error, settings: &Settings, instance: &str) -> Result<T> {
     let key = if settings.child("driver").is_some() { "driver" } else { "url" };
     let origin = settings.child(key).map_or(settings.origin(), Node::origin).clone();
     let available = error.context_value("available").unwrap_or_default();
-    let hint = error.hints().next().map_or_else(String::new, |hint| format!("{hint} "));
-    let problem = Problem::new(format!("{instance}.{key}"), origin.clone(), error.message())
-        .with_hint(format!("{hint}the drivers are {available}"));
+    let advice = error.hints().next().unwrap_or_default();
+    let separator = match advice.chars().last() {
+        None => "",
+        Some('?') => " ",
+        Some(_) => "; ",
+    };
+    let hint = format!("{advice}{separator}the drivers are {available}");
+    let problem =
+        Problem::new(format!("{instance}.{key}"), origin.clone(), error.message()).with_hint(hint);
     let error = error.with_context("instance", instance).with_context("at", origin);
     Err(error.with_source(Problems::from_iter([problem])))
 }
@@ -443,8 +449,11 @@ fn without_own_keys(settings: &Settings) -> Settings {
 
 /// `redis` of `redis://127.0.0.1` and of `redis+tls://127.0.0.1`.
 fn scheme_of(settings: &Settings) -> Option<String> {
-    let (scheme, _) = settings.child("url")?.as_str()?.split_once("://")?;
-    Some(scheme.split('+').next().unwrap_or(scheme).to_owned())
+    let (scheme, rest) = settings.child("url")?.as_str()?.split_once(':')?;
+    // `sqlite:app.db` has a scheme; `localhost:5432` has none, and `C:` is a disk.
+    let has_rest = rest.starts_with(|first: char| !first.is_ascii_digit());
+    let is_scheme = scheme.len() > 1 && has_rest;
+    is_scheme.then(|| scheme.split('+').next().unwrap_or(scheme).to_owned())
 }
 
 /// What decoding says of a key that nobody knows.

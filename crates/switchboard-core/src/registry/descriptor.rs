@@ -83,6 +83,12 @@ impl Descriptor {
         self
     }
 
+    /// What was said of optional things so far, for subsystems that put something of their own around their
+    /// drivers.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
     /// Two of it never serve one instance at the same time (one file, one port): a swap from one
     /// to another closes the old one before it opens the new one, and callers wait meanwhile.
     ///

@@ -17,6 +17,7 @@ mod changes_refused;
 mod close;
 mod create;
 mod desk;
+mod details;
 mod dropping;
 mod gates;
 mod groups;

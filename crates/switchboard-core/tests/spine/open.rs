@@ -148,6 +148,20 @@ async fn past_the_drain_limit_what_is_open_answers_unavailable_and_reaches_no_dr
 }
 
 #[tokio::test(start_paused = true)]
+async fn past_the_drain_limit_all_ends_well_but_nothing_is_made_to_last() {
+    let (world, desk) = serving().await;
+    let mut session = desk.session().await.unwrap();
+    let swapped = world.desks.swap("a", &labelled("paper", "new")).await.unwrap();
+    swapped.closed().await.unwrap();
+    let (_, step) = session.parts();
+    let nobody = || async { unreachable!("nobody is asked") };
+    step.end(op::WRITE, nobody()).await.unwrap();
+    let error = step.complete(op::WRITE, nobody()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
+    assert_eq!(error.place().unwrap().to_string(), "desk.a (paper) write");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_waits_when_the_drain_limit_passes_ends_with_unavailable() {
     let (world, desk) = serving().await;
     world.script.once(Step::Next, Act::Hang);

@@ -236,6 +236,9 @@ fn a_driver_that_nobody_knows_is_a_mistake_at_its_place_beside_the_others() {
     let alone = world.desks.configure("a", &Settings::new().with("driver", "papr")).unwrap_err();
     assert_eq!(alone.kind(), ErrorKind::NotRegistered);
     assert_says(&alone, "desk.a.driver", "did you mean \"paper\"? the drivers are glass");
+    let left_out =
+        world.desks.configure("a", &Settings::new().with("driver", "marble")).unwrap_err();
+    assert_says(&left_out, "desk.a.driver", "enable the feature \"stone\"; the drivers are glass");
     let settings = Settings::new().with("url", "papr://x").with("eager", 1);
     assert_eq!(paths(&refused(&world, &settings)), ["desk.a.eager", "desk.a.url"]);
 }

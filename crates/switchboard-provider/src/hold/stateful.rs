@@ -7,7 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_core::{Capabilities, Error, Health, Lifecycle, Outcome, Reply, Result, Retry};
+use switchboard_core::{
+    Capabilities, Details, Error, Health, Lifecycle, Metric, Outcome, Reply, Result, Retry,
+};
 
 use super::context::ContextStore;
 use super::turns::Turns;
@@ -235,6 +237,14 @@ where
 
     fn capabilities(&self) -> Option<Capabilities> {
         self.provider.capabilities()
+    }
+
+    fn details(&self) -> Option<Details> {
+        self.provider.details()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.provider.metrics()
     }
 }
 
