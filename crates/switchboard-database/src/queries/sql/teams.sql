@@ -1,0 +1,2 @@
+-- name: teams.all :many
+select name from teams order by name;

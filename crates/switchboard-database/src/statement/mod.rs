@@ -1,0 +1,298 @@
+//! What can be asked of a database, a connection and a transaction alike.
+
+mod asked;
+mod job;
+mod listing;
+mod stack;
+mod stream;
+mod whole;
+
+use std::future::Future;
+use std::panic::Location;
+
+use switchboard_core::{Error, ErrorKind, Result};
+
+pub(crate) use asked::{Asked, asked_at, with_statement};
+pub(crate) use job::Job;
+pub(crate) use job::{Bulk, Execute, ExecuteMany, Query, Script, Select};
+pub(crate) use listing::Listed;
+pub use listing::Listing;
+pub use stack::{OnError, Stack, StackAnswer, StackReport};
+pub use stream::RowStream;
+pub(crate) use stream::{Lent, Source, Spring};
+pub(crate) use whole::{Half, done, failures};
+
+use crate::driver::{BulkTarget, Done};
+use crate::value::{FromRow, IntoParams};
+use crate::{NamedQuery, Row, Rows, Value, op};
+
+/// Statements, on whatever runs them: a [`Database`](crate::Database), a
+/// [`PooledConnection`](crate::PooledConnection), a [`Transaction`](crate::Transaction).
+///
+/// A function that takes `&impl Statements` works on all of them, and so inside a transaction and
+/// outside of one.
+///
+/// Parameters are given by position, as a tuple or an array, or by name, with
+/// [`params!`](crate::params) or a struct in [`Named`](crate::Named). The statement writes its
+/// placeholders in any of the common styles: `?`, `?1`, `$1`, `:name`, `@name`, `%s`, `%(name)s`.
+pub trait Statements: Asked {
+    /// The query of that name in the files of the instance, to be run by this.
+    ///
+    /// Whether there is one is found out when it is run, since it depends on who serves the instance
+    /// then.
+    fn query<'q>(&'q self, name: &'q str) -> NamedQuery<'q, Self>
+    where
+        Self: Sized,
+    {
+        NamedQuery::new(self, name, None)
+    }
+
+    /// Runs a statement, and says how many rows it changed.
+    #[track_caller]
+    fn execute(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<Done>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move { self.ask(Execute { sql: sql.into(), params: params? }, at).await }
+    }
+
+    /// Runs a statement once for each set of parameters, all or none of them; nothing for none.
+    ///
+    /// In a transaction a failure, or a drop, takes back no more than that, and the transaction goes on.
+    /// [`bulk_insert`](Self::bulk_insert) and stacks that [stop](crate::OnError::Stop) are alike.
+    #[track_caller]
+    fn execute_many<P: IntoParams>(
+        &self,
+        sql: &str,
+        sets: impl IntoIterator<Item = P>,
+    ) -> impl Future<Output = Result<Done>> + Send {
+        let sets: Result<Vec<_>> = sets.into_iter().map(IntoParams::into_params).collect();
+        let at = Location::caller();
+        async move {
+            let sets = sets?;
+            if sets.is_empty() {
+                return Ok(Done::default());
+            }
+            self.ask(ExecuteMany { sql, sets }, at).await
+        }
+    }
+
+    /// Runs the statements of a text, one after the other, until one fails. What becomes of those before it
+    /// is the server's: some take a text for one transaction.
+    #[track_caller]
+    fn execute_script(&self, sql: &str) -> impl Future<Output = Result<()>> + Send {
+        self.ask(Script { sql: sql.into() }, Location::caller())
+    }
+
+    /// The rows of a statement, each read as it comes.
+    #[track_caller]
+    fn select<T: FromRow + Send>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<Vec<T>>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let rows = self.ask(Select::new(sql, params?), at).await?;
+            rows.map_err(|error| self.told(op::SELECT, Some(sql), at, error))
+        }
+    }
+
+    /// The rows of a statement as they are, with their columns.
+    #[track_caller]
+    fn rows(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<Rows>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move { self.ask(Query { sql: sql.into(), params: params? }, at).await }
+    }
+
+    /// The one row of a statement: `NotFound` if there is none, `PreconditionFailed` if there are more.
+    #[track_caller]
+    fn select_one<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let rows = self.ask(Query { sql: sql.into(), params: params? }, at).await?;
+            let row = at_most_one(rows).and_then(|row| row.ok_or_else(no_row));
+            row.and_then(T::from_row).map_err(|error| self.told(op::SELECT, Some(sql), at, error))
+        }
+    }
+
+    /// The one row of a statement, or `None`; `PreconditionFailed` if there are more.
+    #[track_caller]
+    fn select_one_or_none<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<Option<T>>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let rows = self.ask(Query { sql: sql.into(), params: params? }, at).await?;
+            let row = at_most_one(rows).and_then(|row| row.map(T::from_row).transpose());
+            row.map_err(|error| self.told(op::SELECT, Some(sql), at, error))
+        }
+    }
+
+    /// The one value of the one row of a statement: `NotFound` if there is no row.
+    #[track_caller]
+    fn select_value<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let rows = self.ask(Query { sql: sql.into(), params: params? }, at).await?;
+            let row = at_most_one(rows).and_then(|row| row.ok_or_else(no_row));
+            row.and_then(only_value).map_err(|error| self.told(op::SELECT, Some(sql), at, error))
+        }
+    }
+
+    /// The one value of the one row of a statement, or `None` if there is no row.
+    #[track_caller]
+    fn select_value_or_none<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<Option<T>>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let rows = self.ask(Query { sql: sql.into(), params: params? }, at).await?;
+            let row = at_most_one(rows).and_then(|row| row.map(only_value).transpose());
+            row.map_err(|error| self.told(op::SELECT, Some(sql), at, error))
+        }
+    }
+
+    /// The rows of a statement, one after the other, without having all of them at a time.
+    ///
+    /// The connection is given back when the last row was read or the stream is dropped.
+    #[track_caller]
+    fn stream<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<RowStream<T>>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let source = self.open_rows(Query { sql: sql.into(), params: params? }, at).await?;
+            Ok(RowStream::new(source, self.database(), at))
+        }
+    }
+
+    /// The rows of a query as a user of the application wants them: filtered, in order, one page.
+    #[track_caller]
+    fn select_listed<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+        listing: &Listing,
+    ) -> impl Future<Output = Result<Vec<T>>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let job = Listed { sql: sql.into(), params: params?, listing, with_total: false };
+            let told = |error| self.told(op::SELECT, Some(sql), at, error);
+            self.ask(job, at).await?.0.read().map_err(told)
+        }
+    }
+
+    /// [`select_listed`](Self::select_listed), and how many rows there are on all pages together.
+    ///
+    /// These are two queries over one connection; in a transaction that keeps one state of the data they
+    /// see the same.
+    #[track_caller]
+    fn select_with_total<T: FromRow>(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+        listing: &Listing,
+    ) -> impl Future<Output = Result<(Vec<T>, u64)>> + Send {
+        let (params, at) = (params.into_params(), Location::caller());
+        async move {
+            let job = Listed { sql: sql.into(), params: params?, listing, with_total: true };
+            let (rows, total) = self.ask(job, at).await?;
+            let told = |error| self.told(op::SELECT, Some(sql), at, error);
+            Ok((rows.read().map_err(told)?, total))
+        }
+    }
+
+    /// Runs the statements of a stack over one connection, and answers for each of them.
+    #[track_caller]
+    fn run_stack(&self, stack: &Stack) -> impl Future<Output = Result<StackReport>> + Send {
+        let at = Location::caller();
+        async move {
+            let report = self.ask(stack.job(), at).await?;
+            Ok(report.told(|error| self.told(op::STACK, None, at, error)))
+        }
+    }
+
+    /// Inserts many rows in the fastest way the server has, all or none of them; says how many.
+    ///
+    /// Each row has one value for each of `columns`.
+    #[track_caller]
+    fn bulk_insert<V: Into<Value>, R: IntoIterator<Item = V>>(
+        &self,
+        table: &str,
+        columns: &[&str],
+        rows: impl IntoIterator<Item = R>,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        let rows: Vec<Vec<Value>> =
+            rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect();
+        let at = Location::caller();
+        async move {
+            every_row_fits(&rows, columns.len())?;
+            self.ask(Bulk { target: BulkTarget { table, columns }, rows }, at).await
+        }
+    }
+}
+
+pub(crate) fn at_most_one(rows: Rows) -> Result<Option<Row>> {
+    let count = rows.rows.len();
+    if count > 1 {
+        return Err(Error::new(
+            ErrorKind::PreconditionFailed,
+            "there are several rows, and one was expected",
+        )
+        .with_context("rows", count));
+    }
+    Ok(rows.rows.into_iter().next())
+}
+
+fn only_value<T: FromRow>(row: Row) -> Result<T> {
+    one_column(&row)?;
+    T::from_row(row)
+}
+
+pub(crate) fn no_row() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no row")
+}
+
+pub(crate) fn one_column(row: &Row) -> Result<()> {
+    if row.columns().len() == 1 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        "there are several columns, and one value was expected",
+    )
+    .with_context("columns", row.columns().len()))
+}
+
+fn every_row_fits(rows: &[Vec<Value>], columns: usize) -> Result<()> {
+    match rows.iter().position(|row| row.len() != columns) {
+        None => Ok(()),
+        Some(position) => {
+            Err(Error::new(ErrorKind::InvalidInput, "a row has not one value for each column")
+                .with_context("row", position + 1)
+                .with_context("values", rows[position].len())
+                .with_context("columns", columns))
+        }
+    }
+}
