@@ -1,0 +1,568 @@
+//! What a driver of storage must do: the contract, for those who implement it.
+
+use std::fmt;
+use std::ops::{Range, RangeFrom};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use switchboard_core::{Error, ErrorKind, Lifecycle, Reply, Result};
+
+use crate::{Attributes, Body, Checksum, Key, Meta, Version, WriteId};
+
+/// A service that keeps objects under keys.
+///
+/// What a driver may assume:
+///
+/// - Keys, attributes and lengths are checked.
+/// - Calls come from many tasks and threads at once.
+/// - Someone else retries, waits, limits, counts and logs; cuts what is large into parts; adds up and
+///   compares checksums; resumes reading that broke off; knows again what was stored although the answer
+///   was lost.
+///
+/// What must be true of every answer:
+///
+/// - A key is matched byte by byte, and told again as it was given. A key that the service cannot keep so
+///   is [`ErrorKind::InvalidInput`]; one that it cannot keep beside another (`a` beside `a/b`, where keys
+///   are files) is [`ErrorKind::Conflict`].
+/// - An object is stored whole or not at all: whoever reads sees the one before or the one after, never
+///   a part or a mix, and what is answered with `Ok` is kept as safely as the service can.
+/// - Nothing is there: [`ErrorKind::NotFound`]. A condition does not hold:
+///   [`ErrorKind::AlreadyExists`] for [`Condition::Absent`], [`ErrorKind::PreconditionFailed`] for a
+///   version.
+/// - What the driver cannot do answers [`ErrorKind::Unsupported`] and changes nothing: a condition above
+///   all is never left out. An error that it does not recognise is [`ErrorKind::Unexpected`].
+/// - An error says in its [outcome](Error::outcome) whether something may have changed.
+/// - A call may be dropped at any time. It may then have happened or not, but never by half, and nothing
+///   of it can be seen or stays for ever.
+///
+/// What is optional is declared at registration under the names in [`capability`]; what is not declared
+/// counts as missing. The suite in `conformance` proves all of it.
+pub trait StorageDriver: Lifecycle {
+    /// How much goes into one request.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// What is known of the object under `key`.
+    fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta>;
+
+    /// The object under `key`, or the part of it that `read` asks for; `None` if it is unchanged in the
+    /// sense of [`Read::unless`] or [`Read::since`].
+    fn get<'a>(&'a self, key: Key<'a>, read: &'a Read) -> Reply<'a, Option<Fetched>>;
+
+    /// Stores `content` under `key`, and replaces what was there, where the condition of `write` allows it.
+    fn put<'a>(&'a self, key: Key<'a>, content: Bytes, write: &'a Write) -> Reply<'a, Stored>;
+
+    /// Removes what is under `key`; `false` if nothing was there, where the service tells. With `only`, if it is
+    /// that version and no other.
+    fn delete<'a>(&'a self, key: Key<'a>, only: Option<&'a Version>) -> Reply<'a, bool>;
+
+    /// One page of what is there, in the order of the bytes of the keys.
+    fn list<'a>(&'a self, list: &'a List) -> Reply<'a, Page>;
+
+    /// Removes what is under each of `keys`, and answers for each in their order; no more of them than
+    /// [`Limits::delete_max`].
+    fn delete_many<'a>(&'a self, keys: &'a [Key<'a>]) -> Reply<'a, Vec<Result<bool>>> {
+        Reply::run(async move {
+            let mut deleted = Vec::with_capacity(keys.len());
+            for key in keys {
+                deleted.push(self.delete(*key, None).await);
+            }
+            Ok(deleted)
+        })
+    }
+
+    /// Stores the object under `from` also under `to`, with all that is said of it, where `condition`
+    /// allows it. The two are not the same.
+    ///
+    /// Optional: [`capability::COPY`].
+    fn copy<'a>(
+        &'a self,
+        from: Key<'a>,
+        to: Key<'a>,
+        condition: &'a Condition,
+    ) -> Reply<'a, Stored> {
+        let _ = (from, to, condition);
+        Reply::ready(Err(unsupported(capability::COPY)))
+    }
+
+    /// Stores the object under `from` under `to` instead, in one step. The two are not the same.
+    ///
+    /// Optional: [`capability::RENAME`].
+    fn rename<'a>(
+        &'a self,
+        from: Key<'a>,
+        to: Key<'a>,
+        condition: &'a Condition,
+    ) -> Reply<'a, Stored> {
+        let _ = (from, to, condition);
+        Reply::ready(Err(unsupported(capability::RENAME)))
+    }
+
+    /// Begins an object that comes in parts. It is not there before [`complete`](Self::complete), and
+    /// takes nothing from what is under its key until then.
+    ///
+    /// Optional, with all about parts: [`capability::PARTS`].
+    fn begin<'a>(&'a self, key: Key<'a>, write: &'a Write) -> Reply<'a, UploadId> {
+        let _ = (key, write);
+        Reply::ready(Err(unsupported(capability::PARTS)))
+    }
+
+    /// Keeps one part. Of the same number the last one counts. All but the last are as long as
+    /// [`Part::size`] says.
+    fn part<'a>(
+        &'a self,
+        key: Key<'a>,
+        upload: &'a UploadId,
+        part: Part,
+        content: Bytes,
+    ) -> Reply<'a, PartTag> {
+        let _ = (key, upload, part, content);
+        Reply::ready(Err(unsupported(capability::PARTS)))
+    }
+
+    /// Makes one object of `parts`, in their order, where the condition of `write` allows it. `write` is that
+    /// of the beginning, with the checksum of the whole if it is known now.
+    fn complete<'a>(
+        &'a self,
+        key: Key<'a>,
+        upload: &'a UploadId,
+        parts: &'a [PartTag],
+        write: &'a Write,
+    ) -> Reply<'a, Stored> {
+        let _ = (key, upload, parts, write);
+        Reply::ready(Err(unsupported(capability::PARTS)))
+    }
+
+    /// Gives up what was begun; that there is nothing is fine.
+    fn abort<'a>(&'a self, key: Key<'a>, upload: &'a UploadId) -> Reply<'a, ()> {
+        let _ = (key, upload);
+        Reply::ready(Err(unsupported(capability::PARTS)))
+    }
+
+    /// Removes what writers that are gone have left and nobody can see: parts that were begun more than
+    /// `age` ago, and files on their way. Says how many there were.
+    fn sweep(&self, age: Duration) -> Reply<'_, u64> {
+        let _ = age;
+        Reply::ready(Ok(0))
+    }
+
+    /// An address under which one request can be made by whoever has it, for a time. A condition that the
+    /// service cannot hold the request to is [`ErrorKind::Unsupported`].
+    ///
+    /// Optional: [`capability::SIGN`]. Where it is missing, every disk can sign for a handler of the
+    /// application's own.
+    fn sign<'a>(&'a self, request: &'a Sign) -> Reply<'a, Signed> {
+        let _ = request;
+        Reply::ready(Err(unsupported(capability::SIGN)))
+    }
+}
+
+/// What is optional in the contract, by the name that configuration uses in `require`.
+pub mod capability {
+    /// Whether objects can be stored only where nothing is ([`Condition::Absent`](super::Condition)).
+    pub const CREATE: &str = "create";
+
+    /// Whether objects can be replaced only if they are a certain version
+    /// ([`Condition::Version`](super::Condition)).
+    pub const REPLACE: &str = "replace";
+
+    /// Whether objects can be deleted only if they are a certain version.
+    pub const DELETE_VERSION: &str = "delete_version";
+
+    /// Whether attributes are kept.
+    pub const ATTRIBUTES: &str = "attributes";
+
+    /// Whether checksums are kept.
+    pub const CHECKSUM: &str = "checksum";
+
+    /// Whether [`copy`](super::StorageDriver::copy) works; where not, the bytes take the way over the
+    /// application.
+    pub const COPY: &str = "copy";
+
+    /// Whether [`rename`](super::StorageDriver::rename) works; where not, it is a copy and a deletion.
+    pub const RENAME: &str = "rename";
+
+    /// Whether objects can come in parts.
+    pub const PARTS: &str = "parts";
+
+    /// Whether [`sign`](super::StorageDriver::sign) works.
+    pub const SIGN: &str = "sign";
+
+    /// Whether anything can be stored or deleted at all.
+    pub const WRITE: &str = "write";
+
+    /// Whether objects can be listed.
+    pub const LIST: &str = "list";
+
+    /// Whether `a` can be beside `a/b`.
+    pub const NESTED: &str = "nested";
+}
+
+fn unsupported(capability: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, "the driver cannot do this")
+        .with_context("capability", capability)
+        .not_applied()
+}
+
+/// How much goes into one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes that [`put`](StorageDriver::put) takes.
+    pub put_max: u64,
+    /// The fewest bytes of a part that is not the last.
+    pub part_min: u64,
+    /// The most bytes of a part.
+    pub part_max: u64,
+    /// The most parts of an object.
+    pub parts_max: u32,
+    /// The most entries of a page.
+    pub list_max: usize,
+    /// The most keys of one [`delete_many`](StorageDriver::delete_many).
+    pub delete_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            put_max: 5 << 30,
+            part_min: 5 << 20,
+            part_max: 5 << 30,
+            parts_max: 10_000,
+            list_max: 1_000,
+            delete_max: 1_000,
+        }
+    }
+}
+
+/// Which part of an object is asked for, and of which version of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Read {
+    /// Which bytes; all of them where nothing is said.
+    pub range: Option<ByteRange>,
+    /// This version and no other: else [`ErrorKind::PreconditionFailed`].
+    pub only: Option<Version>,
+    /// Any version but this one.
+    pub unless: Option<Version>,
+    /// Only if it was stored after that moment.
+    pub since: Option<SystemTime>,
+}
+
+impl Read {
+    /// What the conditions say about an object; `Ok(false)` if it is unchanged.
+    pub fn allows(&self, meta: &Meta) -> Result<bool> {
+        if self.only.as_ref().is_some_and(|only| *only != meta.version) {
+            return Err(another_version());
+        }
+        if let Some(unless) = &self.unless {
+            return Ok(*unless != meta.version);
+        }
+        Ok(self.since.is_none_or(|since| meta.modified > since))
+    }
+}
+
+/// What is said when a condition asks for a version that is not there.
+#[must_use]
+pub fn another_version() -> Error {
+    Error::new(ErrorKind::PreconditionFailed, "the object is not the version that was asked for")
+        .not_applied()
+}
+
+/// What is said when an object was to be created and one is there.
+#[must_use]
+pub fn already_there() -> Error {
+    Error::new(ErrorKind::AlreadyExists, "there is an object under the key").not_applied()
+}
+
+/// What is said when nothing is under a key.
+#[must_use]
+pub fn nothing_there() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no object under the key").not_applied()
+}
+
+/// What is said when bytes do not add up to what was said of them.
+#[must_use]
+pub fn another_sum() -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "the bytes do not add up to the checksum that came with them",
+    )
+    .not_applied()
+}
+
+/// Some of the bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByteRange {
+    /// Those from the first up to, and without, the second; what is beyond the end is left out.
+    Span(Range<u64>),
+    /// Those from there on.
+    From(u64),
+    /// So many at the end, or all if there are fewer.
+    Last(u64),
+}
+
+impl ByteRange {
+    /// Which bytes these are of an object of `size`.
+    ///
+    /// A range that begins at the end or after it, or has no bytes, is an error: nothing could be told of
+    /// where it is. Of an empty object that includes every range.
+    pub fn of(&self, size: u64) -> Result<Range<u64>> {
+        let range = match *self {
+            Self::Span(Range { start, end }) => start..end.min(size),
+            Self::From(start) => start..size,
+            Self::Last(length) => size.saturating_sub(length)..size,
+        };
+        if range.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the object has no bytes in that range",
+            )
+            .with_context("range", format_args!("{self:?}"))
+            .with_context("size_bytes", size)
+            .not_applied());
+        }
+        Ok(range)
+    }
+}
+
+impl From<Range<u64>> for ByteRange {
+    fn from(range: Range<u64>) -> Self {
+        Self::Span(range)
+    }
+}
+
+impl From<RangeFrom<u64>> for ByteRange {
+    fn from(range: RangeFrom<u64>) -> Self {
+        Self::From(range.start)
+    }
+}
+
+/// An object, or a part of it.
+#[derive(Debug)]
+pub struct Fetched {
+    /// What is known of the whole.
+    pub meta: Meta,
+    /// Which of its bytes these are.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub body: Body,
+}
+
+/// How an object is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Write {
+    /// Whether it may be stored.
+    pub condition: Condition,
+    /// What is said of it.
+    pub attributes: Attributes,
+    /// What its bytes add up to, where that is known; kept with it, and refused with
+    /// [`ErrorKind::InvalidInput`] by a service that finds another sum.
+    pub checksum: Option<Checksum>,
+    /// The mark by which its writer knows it again; kept with it.
+    pub write_id: Option<WriteId>,
+}
+
+/// Whether an object may be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Whatever is there.
+    #[default]
+    Always,
+    /// Where nothing is.
+    Absent,
+    /// Where this version is.
+    Version(Version),
+}
+
+impl Condition {
+    /// Whether it may be stored where `there` is.
+    pub(crate) fn allows(&self, there: &Version) -> Result<()> {
+        match self {
+            Self::Absent => Err(already_there()),
+            Self::Version(wanted) if wanted != there => Err(another_version()),
+            Self::Always | Self::Version(_) => Ok(()),
+        }
+    }
+}
+
+/// What was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// Which of the objects that have been under the key it is.
+    pub version: Version,
+    /// How many bytes it has.
+    pub size: u64,
+    /// What its bytes add up to, where that is known.
+    pub checksum: Option<Checksum>,
+}
+
+impl Stored {
+    /// An object of this version and size.
+    pub fn new(version: Version, size: u64, checksum: Option<Checksum>) -> Self {
+        Self { version, size, checksum }
+    }
+}
+
+/// What is to be listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct List {
+    /// How the keys begin; a text, not a directory: `a` begins `ab` as well.
+    pub prefix: String,
+    /// Whether keys that go on after the next `/` count as one, with all that is beneath it.
+    pub is_flat: bool,
+    /// Only what comes after this key.
+    pub after: Option<String>,
+    /// Where the page before ended, as it said.
+    pub token: Option<String>,
+    /// The most entries and prefixes.
+    pub limit: usize,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The objects.
+    pub entries: Vec<Entry>,
+    /// What is common to several keys up to a `/`, in flat lists, each with its `/` at the end.
+    pub prefixes: Vec<String>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<String>,
+}
+
+/// An object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its key.
+    pub key: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When it was stored.
+    pub modified: SystemTime,
+    /// Which of the objects that have been under its key it is.
+    pub version: Version,
+}
+
+impl Entry {
+    /// The object under `key`.
+    pub fn new(key: impl Into<String>, size: u64, modified: SystemTime, version: Version) -> Self {
+        Self { key: key.into(), size, modified, version }
+    }
+}
+
+/// What a driver calls an object that comes in parts, so that it can be found again by another process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UploadId(pub String);
+
+/// One part of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which it is; the first is zero.
+    pub number: u32,
+    /// How long all parts are, except for the last.
+    pub size: u64,
+    /// What its bytes add up to.
+    pub checksum: Checksum,
+}
+
+/// What a driver calls a part that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartTag(pub String);
+
+/// A request that somebody else is to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sign {
+    /// What it may do.
+    pub method: Method,
+    /// About which object.
+    pub key: String,
+    /// For how long: a second at least, and [`TTL_MAX`](Self::TTL_MAX) at most.
+    pub ttl: Duration,
+    /// The kind of content that it must send.
+    pub content_type: Option<String>,
+    /// How the answer is offered to people, whatever was said of the object.
+    pub content_disposition: Option<String>,
+    /// The most bytes that it may send.
+    pub size_max: Option<u64>,
+}
+
+impl Sign {
+    /// The longest that an address is good for; no service signs for longer.
+    pub const TTL_MAX: Duration = Duration::from_hours(7 * 24);
+
+    pub(crate) fn new(method: Method, key: String, ttl: Duration) -> Self {
+        Self { method, key, ttl, content_type: None, content_disposition: None, size_max: None }
+    }
+}
+
+/// What a signed request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Read the object.
+    Get,
+    /// Read what is known of it.
+    Head,
+    /// Store it.
+    Put,
+    /// Delete it.
+    Delete,
+}
+
+impl Method {
+    /// How HTTP writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    pub(crate) const fn is_write(self) -> bool {
+        matches!(self, Self::Put | Self::Delete)
+    }
+}
+
+/// A request that whoever has it can make.
+///
+/// Its address is a secret for as long as it is good: `Debug` leaves out what it is signed with.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Signed {
+    /// What it does.
+    pub method: Method,
+    /// Where it goes.
+    pub url: String,
+    /// The headers that it must have.
+    pub headers: Vec<(String, String)>,
+    /// Until when it is answered.
+    pub expires: SystemTime,
+}
+
+impl Signed {
+    /// The request `method` to `url`.
+    pub fn new(method: Method, url: String, expires: SystemTime) -> Self {
+        Self { method, url, headers: Vec::new(), expires }
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, _) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        f.debug_struct("Signed")
+            .field("method", &self.method)
+            .field("url", &format_args!("{shown}?***"))
+            .field("headers", &self.headers)
+            .field("expires", &self.expires)
+            .finish()
+    }
+}

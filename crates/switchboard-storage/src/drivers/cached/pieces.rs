@@ -1,0 +1,351 @@
+//! Where the bytes of objects come from: memory, the folder, or the other disk.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use switchboard_core::{Details, Error, ErrorKind, Metric, Result};
+
+use super::folder::Folder;
+use super::{CachedConfig, is_gone};
+use crate::driver::another_version;
+use crate::{Beneath, Body, Checksum, Key, Meta, Read, StorageDriver as _, Version};
+
+/// One version of an object. There is more to it than its version, for there are disks that begin to count anew
+/// when they start.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Object {
+    key: String,
+    version: Version,
+    size: u64,
+    modified: SystemTime,
+    checksum: Option<Checksum>,
+}
+
+/// So many bytes of an object, counted from its beginning in pieces of one length.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Piece {
+    object: Arc<Object>,
+    number: u64,
+}
+
+/// What is kept, and where the rest is.
+pub(super) struct Pieces {
+    beneath: Beneath,
+    disk: String,
+    size: u64,
+    memory: Cache<Piece, Bytes, Weight>,
+    folder: Option<Arc<Folder>>,
+    figures: Figures,
+}
+
+#[derive(Default)]
+struct Figures {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    bytes_kept: AtomicU64,
+    bytes_fetched: AtomicU64,
+}
+
+impl Object {
+    pub(super) fn new(key: Key<'_>, meta: &Meta) -> Self {
+        Self {
+            key: key.as_str().to_owned(),
+            version: meta.version.clone(),
+            size: meta.size,
+            modified: meta.modified,
+            checksum: meta.checksum,
+        }
+    }
+}
+
+impl Pieces {
+    pub(super) fn new(
+        config: &CachedConfig,
+        beneath: Beneath,
+        folder: Option<Folder>,
+    ) -> Result<Self> {
+        let (bytes, size) = (config.memory.0, config.piece_size.0);
+        // A shard that has room for a few pieces only keeps none of them for long.
+        let shards = (bytes / size.saturating_mul(8).max(1)).clamp(1, 8);
+        let items = usize::try_from(bytes / size).unwrap_or(usize::MAX).clamp(1, 1 << 20);
+        let room = OptionsBuilder::new()
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .estimated_items_capacity(items)
+            .weight_capacity(bytes)
+            .build()
+            .map_err(|error| {
+                Error::new(ErrorKind::Config, "no memory can be that large").with_source(error)
+            })?;
+        let memory = Cache::with_options(
+            room,
+            Weight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        let folder = folder.map(Arc::new);
+        let disk = config.disk.clone();
+        Ok(Self { beneath, disk, size, memory, folder, figures: Figures::default() })
+    }
+
+    pub(super) fn beneath(&self) -> &Beneath {
+        &self.beneath
+    }
+
+    /// These bytes of an object. The first of them are there before this answers, so that an object which was
+    /// replaced meanwhile is told at once.
+    pub(super) async fn read(self: &Arc<Self>, object: Object, range: Range<u64>) -> Result<Body> {
+        let object = Arc::new(object);
+        let numbers = range.start / self.size..range.end.div_ceil(self.size);
+        let first = self.piece(&object, numbers.start).await?;
+        let (pieces, of) = (self.clone(), object.clone());
+        // Never one ahead of the reader: whoever else wants it would wait for a reader that may have stopped.
+        let rest = futures_util::stream::iter(numbers.start + 1..numbers.end).then(move |number| {
+            let (pieces, object) = (pieces.clone(), of.clone());
+            async move { pieces.piece(&object, number).await.map_err(replaced) }
+        });
+        let all = futures_util::stream::iter([Ok(first)]).chain(rest);
+        let is_summed = range == (0..object.size) && object.checksum.is_some();
+        let reading = Reading {
+            pieces: self.clone(),
+            object,
+            left: range,
+            sum: is_summed.then_some(Checksum::EMPTY),
+            all: all.boxed(),
+        };
+        Ok(Body::stream(futures_util::stream::try_unfold(reading, |mut reading| async move {
+            let next = reading.next().await?;
+            Ok::<_, Error>(next.map(|bytes| (bytes, reading)))
+        })))
+    }
+
+    /// One piece, from wherever it is. Whoever wants one that is on its way waits for it, but not for ever: who
+    /// fetches it may have stopped, and is only heard of again when it is dropped.
+    async fn piece(&self, object: &Arc<Object>, number: u64) -> Result<Bytes> {
+        let piece = Piece { object: object.clone(), number };
+        let found = tokio::time::timeout(WAIT_MAX, self.memory.get_value_or_guard_async(&piece));
+        let (bytes, is_fetched) = match found.await {
+            Ok(Ok(bytes)) => (bytes, false),
+            Ok(Err(place)) => {
+                let (bytes, is_fetched) = self.find(&piece).await?;
+                // If the place is gone, somebody came who did not wait.
+                place.insert(bytes.clone()).ok();
+                (bytes, is_fetched)
+            }
+            Err(_) => {
+                let (bytes, is_fetched) = self.find(&piece).await?;
+                self.memory.insert(piece, bytes.clone());
+                (bytes, is_fetched)
+            }
+        };
+        self.figures.count(is_fetched, bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// A piece that is not in memory, and whether it was fetched.
+    async fn find(&self, piece: &Piece) -> Result<(Bytes, bool)> {
+        if let Some(bytes) = self.kept(piece).await {
+            return Ok((bytes, false));
+        }
+        let bytes = self.fetch(piece).await?;
+        self.keep(piece, &bytes).await;
+        Ok((bytes, true))
+    }
+
+    fn span(&self, piece: &Piece) -> Range<u64> {
+        let start = piece.number * self.size;
+        start..start.saturating_add(self.size).min(piece.object.size)
+    }
+
+    async fn fetch(&self, piece: &Piece) -> Result<Bytes> {
+        let (object, span) = (&*piece.object, self.span(piece));
+        let read = Read {
+            range: Some(span.clone().into()),
+            only: Some(object.version.clone()),
+            ..Read::default()
+        };
+        let fetched = self.beneath.get(Key::parse(&object.key)?, &read).await?;
+        let fetched = fetched.ok_or_else(|| of_nobody("a condition that was not made"))?;
+        if fetched.meta.version != object.version {
+            return Err(another_version());
+        }
+        if fetched.range != span {
+            return Err(of_nobody("other bytes than were asked for"));
+        }
+        let length = span.end - span.start;
+        let limit = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = fetched.body.collect(limit).await?;
+        if bytes.len() as u64 != length {
+            return Err(Error::new(ErrorKind::Unavailable, "the object ended before its end"));
+        }
+        // What is kept may be a part of something larger, which would be kept with it.
+        Ok(Bytes::copy_from_slice(&bytes))
+    }
+
+    async fn kept(&self, piece: &Piece) -> Option<Bytes> {
+        let folder = self.folder.clone()?;
+        let (says, length) = (self.identity(piece), self.span(piece));
+        let bytes = blocking(move || folder.load(&says)).await??;
+        (bytes.len() as u64 == length.end - length.start).then_some(bytes)
+    }
+
+    async fn keep(&self, piece: &Piece, bytes: &Bytes) {
+        let Some(folder) = self.folder.clone() else { return };
+        let (says, bytes) = (self.identity(piece), bytes.clone());
+        blocking(move || folder.store(&says, &bytes)).await;
+    }
+
+    /// What tells a piece from all others, in words that the next start says too.
+    fn identity(&self, piece: &Piece) -> String {
+        let Object { key, version, size, modified, checksum } = &*piece.object;
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let sum = checksum.map(|sum| sum.to_string()).unwrap_or_default();
+        let (disk, of, number) = (&self.disk, self.size, piece.number);
+        // No key and no name has a zero in it; what a version has does no harm at the end.
+        format!("{disk}\0{key}\0{number}\0{of}\0{size}\0{since}\0{sum}\0{version}")
+    }
+
+    /// Drops every piece of an object, which as a whole is not what was stored.
+    async fn forget(&self, object: &Arc<Object>) {
+        for number in 0..object.size.div_ceil(self.size) {
+            let piece = Piece { object: object.clone(), number };
+            self.memory.remove(&piece);
+            if let Some(folder) = self.folder.clone() {
+                let says = self.identity(&piece);
+                blocking(move || folder.remove(&says)).await;
+            }
+        }
+    }
+
+    pub(super) fn folder_trouble(&self) -> Option<String> {
+        self.folder.as_ref().and_then(|folder| folder.trouble())
+    }
+
+    pub(super) fn details(&self) -> Details {
+        let figures = &self.figures;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let details = Details::new()
+            .with("hits", read(&figures.hits))
+            .with("misses", read(&figures.misses))
+            .with("bytes_from_cache", read(&figures.bytes_kept))
+            .with("bytes_fetched", read(&figures.bytes_fetched))
+            .with("memory_bytes", self.memory.weight());
+        match &self.folder {
+            Some(folder) => details
+                .with("folder_bytes", folder.bytes())
+                .with("folder_failures", folder.failures())
+                .with("folder_corrupt", folder.corrupt()),
+            None => details,
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let figures = &self.figures;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let pieces = |result, value| {
+            Metric::counter("cache_pieces_total", "Pieces of objects that were read.", value)
+                .with("result", result)
+        };
+        let bytes = |result, value| {
+            Metric::counter("cache_bytes_total", "Bytes of the pieces that were read.", value)
+                .with("result", result)
+        };
+        let kept = |place, value| {
+            Metric::gauge("cache_kept_bytes", "Bytes that are kept.", value).with("place", place)
+        };
+        let mut metrics = vec![
+            pieces("hit", read(&figures.hits)),
+            pieces("miss", read(&figures.misses)),
+            bytes("hit", read(&figures.bytes_kept)),
+            bytes("miss", read(&figures.bytes_fetched)),
+            kept("memory", self.memory.weight()),
+        ];
+        if let Some(folder) = &self.folder {
+            metrics.push(kept("folder", folder.bytes()));
+            metrics.push(Metric::counter(
+                "cache_folder_failures_total",
+                "Failures of the folder, which cost a way to the other disk.",
+                folder.failures(),
+            ));
+        }
+        metrics
+    }
+}
+
+/// An object that is being read.
+struct Reading {
+    pieces: Arc<Pieces>,
+    object: Arc<Object>,
+    /// What is still to come.
+    left: Range<u64>,
+    /// What was read so far, where the whole is read and its sum is known.
+    sum: Option<Checksum>,
+    all: BoxStream<'static, Result<Bytes>>,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some(piece) = self.all.try_next().await? else {
+            if self.sum.is_some() && self.sum != self.object.checksum {
+                self.pieces.forget(&self.object).await;
+            }
+            return Ok(None);
+        };
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(piece.len());
+        let begin = self.left.start / self.pieces.size * self.pieces.size;
+        let bytes = piece.slice(at(self.left.start - begin)..at(self.left.end - begin));
+        self.left.start += bytes.len() as u64;
+        self.sum = self.sum.map(|sum| sum.and(&bytes));
+        Ok(Some(bytes))
+    }
+}
+
+impl Figures {
+    fn count(&self, is_fetched: bool, bytes: u64) {
+        let (pieces, of) = if is_fetched {
+            (&self.misses, &self.bytes_fetched)
+        } else {
+            (&self.hits, &self.bytes_kept)
+        };
+        pieces.fetch_add(1, Ordering::Relaxed);
+        of.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Piece, Bytes> for Weight {
+    fn weight(&self, piece: &Piece, bytes: &Bytes) -> u64 {
+        (bytes.len() + piece.object.key.len()) as u64 + OVERHEAD
+    }
+}
+
+/// Does `work` where waiting holds nobody up; nothing, if the runtime shuts down or it panics.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// An object that is replaced after its beginning was read has no end any more.
+fn replaced(error: Error) -> Error {
+    if !is_gone(&error) {
+        return error;
+    }
+    Error::new(ErrorKind::Conflict, "the object was replaced while it was read").with_source(error)
+}
+
+fn of_nobody(what: &'static str) -> Error {
+    Error::new(ErrorKind::Unexpected, "the disk beneath answered something else")
+        .with_context("answer", what)
+}
+
+/// How long a piece is waited for that somebody else fetches.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// What keeping a piece costs beside its bytes, about.
+const OVERHEAD: u64 = 256;

@@ -1,0 +1,284 @@
+//! Listing: in the order of whole keys, with no more in memory than a page has, however large a directory is.
+//!
+//! A directory is sorted with a `/` after the names of directories, for so their keys are: `a-b` comes before
+//! `a/b`. Where a page ends is told by the last key on it and not by a position, so that what comes and goes
+//! meanwhile moves nothing else. What has a name that is no text, or no key, is left out, and so is whatever
+//! is no file.
+
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::fs::{DirEntry, FileType};
+use switchboard_core::{Error, ErrorKind, Result};
+
+use super::Symlinks;
+use super::errors::{classify, errno, is_missing};
+use super::folder::{Folder, entries};
+use super::root::{OWN, Place, entry};
+use crate::{Entry, Key, List, Page};
+
+impl Folder {
+    pub(super) fn list(&self, list: &List) -> Result<Page> {
+        let cuts = [list.after.clone().map(Cut::Key), Cut::of(list.token.as_deref())?];
+        let cuts = cuts.into_iter().flatten().collect();
+        let base = list.prefix.rfind('/').map_or("", |slash| &list.prefix[..=slash]);
+        let mut walk = Walk { folder: self, list, cuts, above: Vec::new(), page: Page::default() };
+        // Nothing can be under what is no key; and where it could lead, nobody should look.
+        let is_place = |dir| Key::parse(dir).and_then(Place::of).is_ok();
+        if base.strip_suffix('/').is_none_or(is_place) {
+            walk.directory(base)?;
+        }
+        Ok(walk.page)
+    }
+}
+
+/// What is left out at the beginning.
+enum Cut {
+    /// Everything up to this key, and the key.
+    Key(String),
+    /// Everything up to what begins so, and all of that.
+    Beneath(String),
+}
+
+impl Cut {
+    fn of(token: Option<&str>) -> Result<Option<Self>> {
+        let Some(token) = token else { return Ok(None) };
+        match token.split_at_checked(1) {
+            Some(("k", key)) => Ok(Some(Self::Key(key.to_owned()))),
+            Some(("p", prefix)) => Ok(Some(Self::Beneath(prefix.to_owned()))),
+            _ => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "no page of this disk has ended with such a token",
+            )
+            .not_applied()),
+        }
+    }
+
+    fn token(&self) -> String {
+        match self {
+            Self::Key(key) => format!("k{key}"),
+            Self::Beneath(prefix) => format!("p{prefix}"),
+        }
+    }
+
+    fn hides(&self, key: &str) -> bool {
+        match self {
+            Self::Key(last) => key <= last.as_str(),
+            Self::Beneath(last) => key < last.as_str() || key.starts_with(last),
+        }
+    }
+
+    /// Whether it hides every key that begins with `dir`, which ends with a `/`.
+    fn hides_all(&self, dir: &str) -> bool {
+        match self {
+            Self::Key(last) => dir < last.as_str() && !last.starts_with(dir),
+            Self::Beneath(last) => {
+                dir.starts_with(last) || (dir < last.as_str() && !last.starts_with(dir))
+            }
+        }
+    }
+}
+
+/// A page on its way.
+struct Walk<'l> {
+    folder: &'l Folder,
+    list: &'l List,
+    cuts: Vec<Cut>,
+    /// The directories that lead to where it is, where links could lead in a circle.
+    above: Vec<(u64, u64)>,
+    page: Page,
+}
+
+impl Walk<'_> {
+    /// Goes through `dir`, which is empty or ends with a `/`. `false` if the page is full.
+    fn directory(&mut self, dir: &str) -> Result<bool> {
+        let mut from: Option<String> = None;
+        loop {
+            let Some(opened) = self.open(dir)? else { return Ok(true) };
+            let names = self.names(dir, &opened, from.as_deref())?;
+            drop(opened);
+            let are_all = names.len() < self.names_max();
+            for name in &names {
+                if !self.visit(&format!("{dir}{name}"))? {
+                    return Ok(false);
+                }
+            }
+            self.above.pop();
+            match names.into_iter().next_back() {
+                Some(last) if !are_all => from = Some(last),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    /// Opens a directory, and notes that it is the way; `None` if it is not there, or leads in a circle.
+    fn open(&mut self, dir: &str) -> Result<Option<File>> {
+        let opened = match self.folder.root.dir(dir.trim_end_matches('/')) {
+            Err(error) if is_missing(&error) || is_link(&error) => return Ok(None),
+            opened => opened.map_err(classify)?,
+        };
+        let stat = opened.metadata().map_err(classify)?;
+        let inode = (stat.dev(), stat.ino());
+        if self.above.contains(&inode) {
+            return Ok(None);
+        }
+        self.above.push(inode);
+        Ok(Some(opened))
+    }
+
+    /// What comes next in a directory, after the name `from`, in order: directories with a `/` at their end.
+    fn names(&self, dir: &str, opened: &File, from: Option<&str>) -> Result<Vec<String>> {
+        let mut next = BinaryHeap::new();
+        for found in entries(opened).map_err(classify)? {
+            let Some(name) = self.name(dir, opened, &found.map_err(classify)?)? else { continue };
+            if from.is_some_and(|from| name.as_str() <= from)
+                || !self.may_show(&format!("{dir}{name}"))
+            {
+                continue;
+            }
+            if next.len() < self.names_max() {
+                next.push(name);
+            } else if let Some(mut last) = next.peek_mut()
+                && name < *last
+            {
+                *last = name;
+            }
+        }
+        Ok(next.into_sorted_vec())
+    }
+
+    /// How something in a directory is sorted; `None` if it is neither an object nor a directory.
+    fn name(&self, dir: &str, opened: &File, found: &DirEntry) -> Result<Option<String>> {
+        let Ok(name) = found.file_name().to_str() else { return Ok(None) };
+        let path = format!("{dir}{name}");
+        if path == OWN || Key::parse(&path).is_err() {
+            return Ok(None);
+        }
+        let kind = match found.file_type() {
+            FileType::Unknown => entry(opened, name).map_err(classify)?,
+            known => Some(known),
+        };
+        let kind = match kind {
+            Some(FileType::Symlink) if self.folder.root.symlinks() == Symlinks::Within => {
+                let led_to = self.folder.root.file(&path).and_then(|file| file.metadata());
+                led_to.ok().map(|stat| match () {
+                    () if stat.is_file() => FileType::RegularFile,
+                    () if stat.is_dir() => FileType::Directory,
+                    () => FileType::Unknown,
+                })
+            }
+            kind => kind,
+        };
+        Ok(match kind {
+            Some(FileType::RegularFile) => Some(name.to_owned()),
+            Some(FileType::Directory) => Some(format!("{name}/")),
+            _ => None,
+        })
+    }
+
+    /// Whether a key, or anything beneath a directory, is asked for.
+    fn may_show(&self, path: &str) -> bool {
+        let prefix = self.list.prefix.as_str();
+        if path.ends_with('/') {
+            let is_asked_for = path.starts_with(prefix) || prefix.starts_with(path);
+            is_asked_for && !self.cuts.iter().any(|cut| cut.hides_all(path))
+        } else {
+            path.starts_with(prefix) && !self.cuts.iter().any(|cut| cut.hides(path))
+        }
+    }
+
+    /// Puts what is at `path` on the page; `false` if that is full.
+    fn visit(&mut self, path: &str) -> Result<bool> {
+        if !path.ends_with('/') {
+            let Some(entry) = self.folder.entry(path)? else { return Ok(true) };
+            let has_room = self.has_room();
+            if has_room {
+                self.page.entries.push(entry);
+            }
+            return Ok(has_room);
+        }
+        let is_common = self.list.is_flat && path.starts_with(&self.list.prefix);
+        if !is_common {
+            return self.directory(path);
+        }
+        if !self.has_any(path)? {
+            return Ok(true);
+        }
+        let has_room = self.has_room();
+        if has_room {
+            self.page.prefixes.push(path.to_owned());
+        }
+        Ok(has_room)
+    }
+
+    /// Whether one more fits on the page; where not, notes where the next one begins.
+    fn has_room(&mut self) -> bool {
+        let Page { entries, prefixes, .. } = &self.page;
+        if entries.len() + prefixes.len() < self.list.limit {
+            return true;
+        }
+        let entry = entries.last().map(|entry| entry.key.as_str());
+        let prefix = prefixes.last().map(String::as_str);
+        let last = match (entry, prefix) {
+            (Some(key), Some(prefix)) if key > prefix => Cut::Key(key.to_owned()),
+            (Some(key), None) => Cut::Key(key.to_owned()),
+            (_, Some(prefix)) => Cut::Beneath(prefix.to_owned()),
+            (None, None) => Cut::Key(String::new()),
+        };
+        self.page.next = Some(last.token());
+        false
+    }
+
+    /// Whether there is any object beneath `dir` that is asked for.
+    fn has_any(&mut self, dir: &str) -> Result<bool> {
+        let Some(opened) = self.open(dir)? else { return Ok(false) };
+        let mut directories = Vec::new();
+        let mut has_any = false;
+        for found in entries(&opened).map_err(classify)? {
+            let Some(name) = self.name(dir, &opened, &found.map_err(classify)?)? else { continue };
+            let path = format!("{dir}{name}");
+            if self.may_show(&path) {
+                if !path.ends_with('/') {
+                    has_any = true;
+                    break;
+                }
+                directories.push(path);
+            }
+        }
+        drop(opened);
+        for path in directories {
+            has_any = has_any || self.has_any(&path)?;
+        }
+        self.above.pop();
+        Ok(has_any)
+    }
+
+    /// How many names of a directory are kept at once.
+    fn names_max(&self) -> usize {
+        self.list.limit.saturating_add(1).clamp(NAMES_MIN, NAMES_MAX)
+    }
+}
+
+impl Folder {
+    /// What a list says of the object under `key`; `None` if it has gone meanwhile.
+    fn entry(&self, key: &str) -> Result<Option<Entry>> {
+        let looked = self.root.file(key).and_then(|file| self.look(&file));
+        let meta = match looked.map(|found| found.map(|found| found.meta)) {
+            Err(error) if is_missing(&error) || is_link(&error) => None,
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.look_from_outside(key).map_err(classify)?
+            }
+            meta => meta.map_err(classify)?,
+        };
+        Ok(meta.map(|meta| Entry::new(key, meta.size, meta.modified, meta.version)))
+    }
+}
+
+fn is_link(error: &std::io::Error) -> bool {
+    errno(error) == Some(rustix::io::Errno::LOOP)
+}
+
+/// A directory is read again for as many names, so they are not to be too few.
+const NAMES_MIN: usize = 1024;
+const NAMES_MAX: usize = 64 << 10;

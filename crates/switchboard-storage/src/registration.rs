@@ -1,0 +1,63 @@
+//! How drivers of storage come into a registry, and what they are given.
+//!
+//! A driver knows its own settings; those that every disk has are taken off here.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use switchboard_core::{BuildContext, Descriptor, Registry, Result};
+
+use crate::store::Served;
+use crate::{DiskConfig, Disks, StorageDriver};
+
+/// Adds a driver, which `make` makes from its own settings.
+///
+/// Configuration may say everything that these list, and everything in [`DiskConfig`].
+#[track_caller]
+pub fn register<C, D, F, Fut>(
+    registry: &Registry<Disks>,
+    descriptor: impl Into<Descriptor>,
+    make: F,
+) -> Result<()>
+where
+    C: DeserializeOwned + JsonSchema + Send + 'static,
+    D: StorageDriver,
+    F: Fn(C, BuildContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<D>> + Send + 'static,
+{
+    register_within(registry, descriptor, move |own, _, build| make(own, build))
+}
+
+/// [`register`] for a driver that must know what was said of the disk.
+#[track_caller]
+pub(crate) fn register_within<C, D, F, Fut>(
+    registry: &Registry<Disks>,
+    descriptor: impl Into<Descriptor>,
+    make: F,
+) -> Result<()>
+where
+    C: DeserializeOwned + JsonSchema + Send + 'static,
+    D: StorageDriver,
+    F: Fn(C, &DiskConfig, BuildContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<D>> + Send + 'static,
+{
+    let descriptor = descriptor.into();
+    let declared = Arc::new(descriptor.capabilities().clone());
+    registry.register(descriptor, move |settings: Configured<C>, build| {
+        let driver = make(settings.own, &settings.disk, build.clone());
+        let declared = declared.clone();
+        async move { Served::new(driver.await?, &declared, settings.disk, &build) }
+    })
+}
+
+/// The settings of one driver together with those that every disk has.
+#[derive(Deserialize, JsonSchema)]
+struct Configured<C> {
+    #[serde(flatten)]
+    disk: DiskConfig,
+    #[serde(flatten)]
+    own: C,
+}

@@ -1,0 +1,154 @@
+//! What goes wrong with one part of many, and with the last word.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use switchboard_core::{ErrorKind, Outcome, Settings};
+use switchboard_testkit::Workbench;
+
+use super::troubled::{Trouble, beside, in_parts_of, small, troubled};
+use super::{body, nothing_pends};
+use crate::{DiskConfig, Disks, Limits, capability};
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_is_tried_again_alone() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    troubles.expect("part 1", &[Trouble::Unreached, Trouble::Unanswered]);
+    let (bytes, body) = body(4000);
+    disk.put("key", body).await.unwrap();
+    assert_eq!(disk.read("key").await.unwrap(), bytes);
+    let asked = |what| troubles.asked(what);
+    assert_eq!((asked("part 0"), asked("part 1"), asked("part 2"), asked("part 3")), (1, 3, 1, 1));
+    assert_eq!((asked("begin"), asked("complete"), asked("abort")), (1, 1, 0));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_last_answer_was_lost_is_stored_and_known_again() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    troubles.expect("complete", &[Trouble::Unanswered]);
+    let stored = disk.put("key", body(4000).1).if_absent().await.unwrap();
+    assert_eq!(disk.head("key").await.unwrap().version, stored.version);
+    // The second try finds that the upload is over, and the look after it whose object it is.
+    assert_eq!((troubles.asked("complete"), troubles.asked("head")), (2, 2));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finish_that_is_given_up_can_be_asked_for_again() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(4));
+    let mut upload = disk.upload("key").await.unwrap();
+    upload.push("ours").await.unwrap();
+    troubles.expect("complete", &[Trouble::Silence]);
+    assert!(upload.finish().now_or_never().is_none());
+    disk.put("key", "theirs").await.unwrap();
+    upload.finish().await.unwrap();
+    // Nobody had a condition, so the last one counts.
+    assert_eq!(disk.read("key").await.unwrap(), "ours");
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_stays_away_costs_one_part_its_tries_and_leaves_nothing() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    troubles.expect("part 2", &[Trouble::Unreached; 9]);
+    let error = disk.put("key", body(4000).1).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
+    assert_eq!(troubles.asked("complete"), 0);
+    nothing_pends(&disk).await;
+    assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 0, "the upload is still there");
+    assert!(!disk.exists("key").await.unwrap());
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_is_on_its_way_only_once() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(4));
+    let mut upload = disk.upload("key").await.unwrap();
+    troubles.expect("part 0", &[Trouble::Silence]);
+    let mut sending = Box::pin(upload.part(0, "0123"));
+    assert!((&mut sending).now_or_never().is_none());
+    let error = upload.part(0, "0123").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    drop(sending);
+    upload.part(0, "0123").await.unwrap();
+    upload.finish().await.unwrap();
+    assert_eq!(disk.read("key").await.unwrap(), "0123");
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_driver_without_parts_gets_bodies_whole_as_far_as_memory_goes() {
+    let config =
+        DiskConfig { read_max: switchboard_core::settings::ByteSize(4096), ..in_parts_of(1024) };
+    let (bench, disk, troubles) = troubled(small(), &[capability::PARTS], config);
+    let (bytes, whole) = body(4096);
+    disk.put("key", whole).await.unwrap();
+    assert_eq!(disk.read("key").await.unwrap(), bytes);
+    assert_eq!((troubles.asked("put"), troubles.asked("begin")), (1, 0));
+    let error = disk.put("key", body(4097).1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn parts_are_as_long_as_the_service_wants_them() {
+    // Longer than the setting says, and shorter: what is stored whole must fit into one request.
+    for (min, put, parts) in [(2048, 4096, 2), (1, 512, 8)] {
+        let limits = Limits { part_min: min, put_max: put, ..small() };
+        let (bench, disk, troubles) = troubled(limits, &[], in_parts_of(1024));
+        let (bytes, body) = body(4096);
+        disk.put("key", body).await.unwrap();
+        assert_eq!(disk.read("key").await.unwrap(), bytes);
+        assert_eq!(troubles.asked("part"), parts);
+        let error = disk.upload("key").part_size(min - 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_no_parts_would_hold_is_refused_before_anything_is_sent() {
+    let limits = Limits { part_max: 1024, parts_max: 4, ..small() };
+    let (bench, disk, troubles) = troubled(limits, &[], in_parts_of(1024));
+    let error = disk.put("key", body(4097).1.with_length(4097)).await.unwrap_err();
+    assert_eq!((error.kind(), troubles.asked("begin")), (ErrorKind::TooLarge, 0));
+
+    let error = disk.put("key", body(4097).1).await.unwrap_err();
+    assert_eq!((error.kind(), troubles.asked("complete")), (ErrorKind::TooLarge, 0));
+    nothing_pends(&disk).await;
+    assert_eq!(troubles.asked("abort"), 1);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_body_in_hand_goes_in_parts_without_being_copied() {
+    let (bench, disk, _) = troubled(small(), &[], in_parts_of(1024));
+    let (bytes, _) = body(4096);
+    let mut cut = crate::cut::Cut::new(bytes.clone().into(), 1024);
+    for at in [0, 1024, 2048, 3072] {
+        let piece = cut.next().await.unwrap().unwrap();
+        assert_eq!(piece.as_ptr(), bytes[at..].as_ptr());
+    }
+    disk.put("key", bytes.clone()).await.unwrap();
+    assert_eq!(disk.read("key").await.unwrap(), bytes);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_parts_go_to_the_member_of_a_group_that_took_the_upload() {
+    let bench = Workbench::<Disks>::new().unwrap();
+    let (_, first) = beside(&bench, "first", small(), &[], in_parts_of(1024));
+    let (other, second) = beside(&bench, "second", small(), &[], in_parts_of(1024));
+    let members = Settings::new().with("members", ["first", "second"]).with("select", "priority");
+    bench.manager().configure("both", &members).unwrap();
+    let both = bench.manager().get("both").await.unwrap();
+
+    first.expect("begin", &[Trouble::Unreached]);
+    let (bytes, body) = body(4000);
+    both.put("key", body).await.unwrap();
+    assert_eq!(other.read("key").await.unwrap(), bytes);
+    assert_eq!((first.asked("begin"), first.asked("part")), (1, 0));
+    assert_eq!((second.asked("begin"), second.asked("part")), (1, 4));
+    bench.close().await;
+}
