@@ -196,7 +196,7 @@ fn tell_errors(committed: &Committed) {
     }
 }
 
-fn one_of(message: &'static str, mut errors: Vec<Error>) -> Option<Error> {
+pub(crate) fn one_of(message: &'static str, mut errors: Vec<Error>) -> Option<Error> {
     match errors.len() {
         0 | 1 => errors.pop(),
         _ => Some(Error::joined(message, errors)),

@@ -11,7 +11,10 @@ use switchboard_cache::{Cache, Caches};
 use switchboard_core::{
     Environment, Error, ErrorKind, HealthWatch, Manager, Name, Result, Settings, Subsystem,
 };
+use switchboard_database::{Database, Databases, Designates, DriverSettings};
+use switchboard_storage::{Disk, Disks};
 
+use crate::apply::one_of;
 use crate::builder::{Blueprint, Builder};
 use crate::closing::Closing;
 use crate::difference::Difference;
@@ -20,7 +23,7 @@ use crate::jobs::Jobs;
 use crate::parts::{Part, Parts};
 use crate::records::Records;
 use crate::source::Source;
-use crate::view::{DriverView, InstanceView};
+use crate::view::{DetailsView, DriverView, InstanceView};
 use crate::wanted::{HealthConfig, Wanted};
 use crate::wired::Wired;
 
@@ -119,10 +122,7 @@ impl Switchboard {
         drop(self.0.apply(&turn, wanted, difference).await?);
         self.0.keep_configured();
         let failed: Vec<Error> = self.ensure(required).await.into_iter().map(|(_, e)| e).collect();
-        match failed.len() {
-            0 => Ok(()),
-            _ => Err(Error::joined("what is required could not be connected", failed)),
-        }
+        one_of("what is required could not be connected", failed).map_or(Ok(()), Err)
     }
 
     /// Looks at the health of all instances from now on, for as long as the answer is kept.
@@ -144,6 +144,37 @@ impl Switchboard {
     /// The cache that the configuration calls the default one.
     pub fn default_cache(&self) -> Result<Cache> {
         self.default_handle::<Caches>()
+    }
+
+    /// The database called `name`. It is connected when it is first used.
+    pub fn database(&self, name: &str) -> Result<Database> {
+        self.handle::<Databases>(name)
+    }
+
+    /// The database that the configuration calls the default one.
+    pub fn default_database(&self) -> Result<Database> {
+        self.default_handle::<Databases>()
+    }
+
+    /// The one database whose driver has the settings `C`; an error that lists the candidates if there
+    /// are several, or none.
+    pub async fn database_of<C: DriverSettings>(&self) -> Result<Database> {
+        Database::of::<C>(self.manager()?).await
+    }
+
+    /// The database that the type `M` designates.
+    pub fn database_for<M: Designates>(&self) -> Result<Database> {
+        self.database(M::INSTANCE)
+    }
+
+    /// The disk called `name`. It is reached when it is first used.
+    pub fn disk(&self, name: &str) -> Result<Disk> {
+        self.handle::<Disks>(name)
+    }
+
+    /// The disk that the configuration calls the default one.
+    pub fn default_disk(&self) -> Result<Disk> {
+        self.default_handle::<Disks>()
     }
 
     /// The handle of an instance of any subsystem, also one of the application's own.
@@ -210,6 +241,33 @@ impl Switchboard {
     pub fn instances(&self) -> Vec<InstanceView> {
         let found = self.health().instances;
         self.0.wired.iter().flat_map(|manager| instances_of(manager.as_ref(), &found)).collect()
+    }
+
+    /// What the driver of an instance (`database.main`) shows of itself: of a database its pools, who has
+    /// connections, and what statements cost. Nobody is asked.
+    ///
+    /// ```
+    /// use switchboard::{Statements as _, Switchboard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> switchboard::Result<()> {
+    /// let shop = "database.main.url = 'sqlite::memory:'";
+    /// # use switchboard::Format;
+    /// let board = Switchboard::builder().text("shop.toml", Format::Toml, shop).build().await?;
+    /// board.database("main")?.select_value::<i64>("select 1", ()).await?;
+    /// let details = board.details("database.main")?.details;
+    /// assert!(details.is_some_and(|details| details.get("pools").is_some()));
+    /// # board.close(std::time::Duration::from_secs(5)).await.into_result()
+    /// # }
+    /// ```
+    pub fn details(&self, instance: &str) -> Result<DetailsView> {
+        let (manager, name) = self.find(instance)?;
+        let info = manager.instance(name)?;
+        Ok(DetailsView {
+            instance: format!("{}.{}", manager.subsystem(), info.name),
+            driver: info.driver,
+            details: manager.details(name)?,
+        })
     }
 
     /// All drivers that instances can name.

@@ -13,6 +13,8 @@ use switchboard_core::settings::{Node, Value};
 use switchboard_core::{
     Clock, Environment, Error, ErrorKind, Name, Origin, Registry, Result, Settings, Subsystem,
 };
+use switchboard_database::Databases;
+use switchboard_storage::Disks;
 
 use crate::board::Switchboard;
 use crate::difference::Difference;
@@ -53,7 +55,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let builder =
             Self { loader: Loader::new().defaults(embedded_defaults()), ..Self::default() };
-        builder.subsystem::<Caches>()
+        builder.subsystem::<Caches>().subsystem::<Databases>().subsystem::<Disks>()
     }
 
     /// Adds a subsystem of the application's own, with the drivers that come with it.
@@ -298,20 +300,28 @@ pub(crate) struct Blueprint {
     pub(crate) is_idle: bool,
 }
 
-/// What runs where nothing is configured: of each subsystem that no layer mentions.
+/// What runs where nothing is configured: no layer says anything about any of these subsystems.
 fn embedded_defaults() -> Settings {
+    let mut sections = Settings::at(Origin::Default);
+    sections.insert("cache", default_section("memory"));
+    if cfg!(feature = "sqlite") {
+        sections.insert("database", default_section("sqlite"));
+    }
+    if cfg!(feature = "local") {
+        sections.insert("storage", default_section("local"));
+    }
+    sections
+}
+
+/// A section with one instance, `main`, that this driver serves.
+fn default_section(driver: &'static str) -> Node {
     let node = |value: Value| Node::new(value, Origin::Default);
-    let table = |entries: [(&'static str, Node); 1]| {
-        let mut table = Settings::at(Origin::Default);
-        for (key, node) in entries {
-            table.insert(key, node);
-        }
-        table
-    };
-    let main = table([("driver", node("memory".into()))]);
-    let mut cache = table([("default", node("main".into()))]);
-    cache.insert("main", node(main.into()));
-    table([("cache", node(cache.into()))])
+    let mut main = Settings::at(Origin::Default);
+    main.insert("driver", node(driver.into()));
+    let mut section = Settings::at(Origin::Default);
+    section.insert("default", node("main".into()));
+    section.insert("main", node(main.into()));
+    node(section.into())
 }
 
 impl std::fmt::Debug for Builder {

@@ -4,14 +4,14 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use switchboard_core::Result;
+use switchboard_core::{Origin, Result};
 
 use crate::Switchboard;
 use crate::wired::Wired;
 
 impl Switchboard {
     /// Builds an instance (`cache.sessions`) if nobody has yet, as its first use would. The answer is
-    /// how long that took.
+    /// how long that took; an error says where the instance is [configured](Self::configured_at).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -29,12 +29,25 @@ impl Switchboard {
         let (manager, name) = self.find(instance)?;
         let clock = self.0.environment.clock();
         let start = clock.now();
-        manager.ensure(name).await?;
+        let ensured = manager.ensure(name).await;
+        ensured.map_err(|error| match self.configured_at(instance) {
+            Some(place) => error.with_context("configured at", place),
+            None => error,
+        })?;
         let took = clock.now().saturating_duration_since(start);
         let instance = full_name(manager.as_ref(), name);
         let mut connected = self.0.connected.lock().unwrap_or_else(PoisonError::into_inner);
         // Only the first time is that of a connection; after it everything is there.
         Ok(*connected.entry(instance).or_insert(took))
+    }
+
+    /// Where the section of an instance (`cache.sessions`) begins; nothing for one that no configuration
+    /// mentions.
+    pub fn configured_at(&self, instance: &str) -> Option<Origin> {
+        let (manager, name) = self.find(instance).ok()?;
+        let wanted = self.wanted();
+        let origin = wanted.instance(&full_name(manager.as_ref(), name))?.settings.origin();
+        (*origin != Origin::Default).then(|| origin.clone())
     }
 
     /// How long it took to connect an instance ahead of its first use; nothing if nobody did that, or

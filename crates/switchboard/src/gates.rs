@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 use switchboard_core::{
-    Breaker, BreakerState, Bulkhead, Error, ErrorKind, Gates, InstanceInfo, OpFigures, RateLimiter,
-    Result, RetryBudget,
+    Breaker, BreakerState, Bulkhead, Error, ErrorKind, Gates, InstanceInfo, Metric, OpFigures,
+    RateLimiter, Result, RetryBudget,
 };
 
 use crate::Switchboard;
@@ -112,6 +112,8 @@ pub struct InstanceFigures {
     pub in_flight: usize,
     /// What has been asked and how it went.
     pub operations: Vec<OpFigures>,
+    /// What its driver counts beside; nothing for a group.
+    pub metrics: Vec<Metric>,
     /// The state of its gates.
     pub gates: GatesView,
 }
@@ -264,6 +266,7 @@ fn figures_of_instance(manager: &dyn Wired, info: InstanceInfo) -> Result<Instan
         subsystem,
         gates: GatesView::new(subsystem, &info.name, gates.as_deref()),
         operations: manager.figures(&info.name)?,
+        metrics: manager.metrics(&info.name)?,
         name: info.name,
         driver: info.driver,
         generation: info.generation,

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`Switchboard`], what an application holds; [`Builder`], what it is made from;
 //! [`HealthView`], [`Explanation`] and their neighbours, what it shows; [`Part`], what is closed with
-//! it; [`Blocking`], for threads without a runtime. [`core`] and [`cache`] are the crates it stands on.
+//! it; [`Blocking`], for threads without a runtime. [`core`], [`cache`],
+//! [`database`] and [`storage`] are the crates it stands on.
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,10 +63,22 @@ pub use records::Record;
 pub use switchboard_cache::{self as cache, Cache, Ttl};
 pub use switchboard_config::Format;
 pub use switchboard_core::{self as core, Error, ErrorKind, Result, Settings};
-pub use view::{DriverView, InstanceView};
+pub use switchboard_database::{self as database, Database, Statements, Transaction};
+pub use switchboard_storage::{self as storage, Disk};
+pub use view::{DetailsView, DriverView, InstanceView};
 pub use watch::Watching;
 
 /// The examples of the project's README, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The examples of its page on databases, likewise.
+#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[doc = include_str!("../../../docs/databases.md")]
+struct DatabasesPage;
+
+/// The examples of its page on disks, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/storage.md")]
+struct StoragePage;

@@ -1,7 +1,7 @@
 //! What a board shows, as values that can be written as JSON.
 
 use serde::Serialize;
-use switchboard_core::{DriverInfo, InstanceInfo};
+use switchboard_core::{Details, DriverInfo, InstanceInfo};
 
 /// An instance, as `GET /api/v1/instances` and `switchboard` show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,18 @@ pub struct DriverView {
     pub capabilities: std::collections::BTreeMap<&'static str, String>,
     /// Whether its conformance suite runs against the real service in its own tests.
     pub proven: bool,
+}
+
+/// What the driver of an instance shows of itself, as `GET /api/v1/instances/{instance}/details` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DetailsView {
+    /// The full name: `database.main`.
+    pub instance: String,
+    /// The driver that serves, or would be built; nothing for a group.
+    pub driver: Option<String>,
+    /// What it shows; nothing if it has nothing to show, while nobody has used it yet, and for a group.
+    pub details: Option<Details>,
 }
 
 impl InstanceView {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use switchboard_core::{
-    ChainStep, Change, CloseReport, Committed, DriverInfo, Error, Gates, HealthReport, HealthWatch,
-    InstanceInfo, InstanceSettings, Manager, OpFigures, Origin, Prepared, Problem, Result, Section,
-    Settings, ShownSetting, Subsystem,
+    ChainStep, Change, CloseReport, Committed, Details, DriverInfo, Error, Gates, HealthReport,
+    HealthWatch, InstanceInfo, InstanceSettings, Manager, Metric, OpFigures, Origin, Prepared,
+    Problem, Result, Section, Settings, ShownSetting, Subsystem,
 };
 
 use crate::wanted::problems_of;
@@ -160,6 +160,8 @@ pub(crate) trait Wired: Any + Send + Sync {
     fn chain(&self, name: &str) -> Result<Vec<ChainStep>>;
     fn gates(&self, name: &str) -> Result<Option<Arc<Gates>>>;
     fn figures(&self, name: &str) -> Result<Vec<OpFigures>>;
+    fn details(&self, name: &str) -> Result<Option<Details>>;
+    fn metrics(&self, name: &str) -> Result<Vec<Metric>>;
 
     fn health(&self, limit: Duration) -> BoxFuture<'_, Vec<HealthReport>>;
     fn last_health(&self) -> Vec<HealthReport>;
@@ -232,6 +234,14 @@ impl<S: Subsystem> Wired for Manager<S> {
 
     fn figures(&self, name: &str) -> Result<Vec<OpFigures>> {
         Ok(self.line(name)?.figures())
+    }
+
+    fn details(&self, name: &str) -> Result<Option<Details>> {
+        Ok(self.line(name)?.details())
+    }
+
+    fn metrics(&self, name: &str) -> Result<Vec<Metric>> {
+        Ok(self.line(name)?.metrics())
     }
 
     fn health(&self, limit: Duration) -> BoxFuture<'_, Vec<HealthReport>> {

@@ -25,8 +25,9 @@ async fn without_configuration_the_embedded_defaults_run() {
     cache.forever("a", "b").await.unwrap();
     assert_eq!(board.cache("main").unwrap().get("a").await.unwrap().as_deref(), Some(&b"b"[..]));
     let instances = board.instances();
-    assert_eq!(instances.len(), 1);
-    assert_eq!((instances[0].subsystem, instances[0].state), ("cache", "ready"));
+    let states: Vec<_> =
+        instances.iter().map(|instance| (instance.subsystem, instance.state)).collect();
+    assert_eq!(states, [("cache", "ready"), ("database", "idle"), ("storage", "idle")]);
     board.close(LIMIT).await.into_result().unwrap();
 }
 

@@ -156,7 +156,9 @@ impl Switchboard {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> switchboard::Result<()> {
-    /// let board = switchboard::Switchboard::builder().build().await?;
+    /// let text = "cache.main.driver = 'memory'";
+    /// let builder = switchboard::Switchboard::builder();
+    /// let board = builder.text("shop.toml", switchboard::Format::Toml, text).build().await?;
     /// board.cache("main")?.forever("user-7", "Ada").await?;
     /// let health = board.check_health().await;
     /// assert_eq!((health.instances[0].status, health.status), ("up", "up"));
