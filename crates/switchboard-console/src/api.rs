@@ -56,6 +56,10 @@ pub(crate) async fn gates(State(desk): State<Desk>, instance: Named) -> Answer {
     ok(&desk.board.gates(&named(instance)?)?)
 }
 
+pub(crate) async fn details(State(desk): State<Desk>, instance: Named) -> Answer {
+    ok(&desk.board.details(&named(instance)?)?)
+}
+
 pub(crate) async fn drivers(State(desk): State<Desk>) -> Answer {
     ok(&desk.board.drivers())
 }

@@ -3,7 +3,10 @@
 //! Labels are names of the configuration and of the program, and words of fixed lists; never keys, ids
 //! or addresses, so how many series there are follows from the configuration alone. Driver and
 //! generation stand in gauges of their own: what counts is counted by instance, and goes on counting
-//! when another driver serves.
+//! when another driver serves. Only what drivers count themselves names them, since it begins anew with
+//! each of them.
+
+mod own;
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -33,6 +36,7 @@ fn text(board: &Switchboard, writes: &Writes) -> String {
     page.calls(&figures);
     page.gates(&figures);
     page.health(&board.health());
+    own::write(&mut page, &figures);
     page.0
 }
 
@@ -156,7 +160,7 @@ impl Page {
         }
     }
 
-    fn family(&mut self, name: &'static str, kind: &'static str, help: &str) -> Family<'_> {
+    fn family<'p>(&'p mut self, name: &'p str, kind: &str, help: &str) -> Family<'p> {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
@@ -203,7 +207,7 @@ type Label<'a> = (&'static str, &'a str);
 /// The series of one name.
 struct Family<'p> {
     text: &'p mut String,
-    name: &'static str,
+    name: &'p str,
 }
 
 impl Family<'_> {

@@ -90,6 +90,7 @@ fn versioned() -> Router<Desk> {
         .route("/instances", get(api::instances))
         .route("/instances/{instance}", get(api::explain))
         .route("/instances/{instance}/gates", get(api::gates))
+        .route("/instances/{instance}/details", get(api::details))
         .route("/instances/{instance}/breaker", post(api::breaker))
         .route("/instances/{instance}/swap", post(api::swap))
         .route("/drivers", get(api::drivers))

@@ -14,6 +14,7 @@ mod board;
 mod changes;
 mod client;
 mod closing;
+mod details;
 mod hostile;
 mod metrics;
 mod pages;

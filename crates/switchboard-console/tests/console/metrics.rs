@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use switchboard::Statements as _;
+
 use crate::board::{SHOP, Served};
 use crate::text_format::{Series, read};
 
@@ -23,7 +25,9 @@ fn find(series: &Series, parts: &[&str]) -> Option<f64> {
 
 /// A board on which every family has a series.
 async fn busy() -> Served {
-    let served = Served::new(SHOP).await;
+    let served = Served::new(&format!("{SHOP}[database]\nmain.url = 'sqlite::memory:'")).await;
+    let database = served.board.database("main").unwrap();
+    database.select_value::<i64>("select 1", ()).await.unwrap();
     let main = served.board.cache("main").unwrap();
     main.get("a").await.unwrap();
     main.forever("", "no key").await.unwrap_err();
@@ -50,6 +54,9 @@ async fn the_page_is_strictly_as_the_format_says() {
         "switchboard_rate_limit_remaining",
         "switchboard_instance_health",
         "switchboard_ready",
+        "switchboard_database_pool_connections",
+        "switchboard_database_pool_use_seconds",
+        "switchboard_database_statements_total",
     ] {
         assert!(series.keys().any(|key| key.starts_with(name)), "{name}");
     }
@@ -60,10 +67,13 @@ async fn the_page_is_strictly_as_the_format_says() {
 async fn promtool_finds_nothing_to_complain_about() {
     let Some(promtool) = promtool() else { return };
     let configuration = format!(
-        "{SHOP}[cache.slow]\ndriver = 'moody'\nmood = 'waits'\npolicy = {{ retry = {{ attempts = 2 }} }}"
+        "{SHOP}[cache.slow]\ndriver = 'moody'\nmood = 'waits'\npolicy = {{ retry = {{ attempts = 2 }} }}\n\
+         [database]\nmain.url = 'sqlite::memory:'"
     );
     let served = Served::new(&configuration).await;
     served.gate.open.add_permits(1);
+    let database = served.board.database("main").unwrap();
+    database.select_value::<i64>("select 1", ()).await.unwrap();
     let slow = served.board.cache("slow").unwrap();
     slow.get("a").await.unwrap();
     served.board.check_health().await;
@@ -174,7 +184,7 @@ async fn what_counts_goes_on_counting_when_another_driver_serves() {
         assert_eq!(swap.send().await.status, 200);
     }
     let series = read(&page(&served).await);
-    assert_eq!(find(&series, &["switchboard_instance_generation "]), Some(5.0));
+    assert_eq!(find(&series, &["switchboard_instance_generation ", "\"cache\""]), Some(5.0));
     assert_eq!(find(&series, &["switchboard_instance_info ", "\"driver\": \"memory\""]), Some(1.0));
     served.close().await;
 }
@@ -224,6 +234,8 @@ async fn labels_are_names_and_words_of_fixed_lists() {
         "le",
         "version",
         "action",
+        "pool",
+        "reason",
     ];
     for name in read(&page(&served).await).keys() {
         let labels = name.split_once(" {").unwrap().1.trim_end_matches('}');
