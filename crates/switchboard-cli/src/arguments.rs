@@ -1,5 +1,9 @@
 //! What can be said to the command. Nothing is done here.
 
+mod db;
+mod disk;
+mod migrations;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +16,13 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as TextError;
 use switchboard_core::settings::DurationText;
+
+pub(crate) use db::{Db, DbQuery, DbShell};
+pub(crate) use disk::{
+    Disk, DiskCopy, DiskGet, DiskKey, DiskList, DiskPut, DiskRemove, DiskSync, DiskUrl, OnDisk,
+    Side, UrlMethod,
+};
+pub(crate) use migrations::{Migrate, Migrations, Repair};
 
 /// One board for every swappable backend of an application.
 ///
@@ -64,9 +75,12 @@ pub(crate) struct Common {
 pub(crate) enum Format {
     /// For people: tables, with colours on a terminal.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For programs.
     Json,
+    /// For programs that read tables; only of commands that write rows.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,12 +112,31 @@ pub(crate) enum Command {
     /// Read and change what is in a cache
     #[command(subcommand)]
     Cache(Cache),
+    /// Ask and look after a database
+    #[command(subcommand)]
+    Db(Db),
+    /// Look after the objects of disks
+    #[command(subcommand)]
+    Disk(Disk),
 }
 
 impl Command {
     /// Whether it has to do with a running board.
     pub(crate) fn asks_a_running_board(&self) -> bool {
-        !matches!(self, Self::Up(_) | Self::Check(_) | Self::Drivers(_) | Self::Completions { .. })
+        match self {
+            Self::Up(_)
+            | Self::Check(_)
+            | Self::Drivers(_)
+            | Self::Completions { .. }
+            | Self::Disk(_) => false,
+            Self::Db(db) => db.asks_a_running_board(),
+            _ => true,
+        }
+    }
+
+    /// Whether it writes rows, which can be CSV.
+    pub(crate) fn writes_rows(&self) -> bool {
+        matches!(self, Self::Db(Db::Query(_) | Db::Shell(_)))
     }
 }
 

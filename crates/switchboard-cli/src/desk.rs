@@ -9,12 +9,13 @@ use futures_util::future::join_all;
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use switchboard::Switchboard;
+use switchboard::{HealthView, Switchboard};
 use switchboard_cache::{Cache, Ttl};
 use switchboard_core::{Error, ErrorKind, Origin, Settings};
 
 use crate::arguments::TimeToLive;
 use crate::client::Client;
+use crate::details::{Details, Shown};
 use crate::failure::{Exit, Failure, Result};
 use crate::json::{items, list, shown, text};
 use crate::session::Session;
@@ -48,15 +49,23 @@ impl Desk {
         if session.common.offline || session.names_files() {
             return Self::own(session).await;
         }
+        match Self::running(session)? {
+            Some(running) => Ok(running),
+            None => Self::own(session).await,
+        }
+    }
+
+    /// The board whose address was said, else the running board if there is one.
+    pub(crate) fn running(session: &mut Session) -> Result<Option<Self>> {
         if let Some(elsewhere) = session.elsewhere()? {
-            return Ok(Self::Running(Client::at(elsewhere)));
+            return Ok(Some(Self::Running(Client::at(elsewhere))));
         }
         if !session.home.has_note() {
-            return Self::own(session).await;
+            return Ok(None);
         }
         match session.home.find() {
-            Ok(note) => Ok(Self::Running(Client::new(note))),
-            Err(error) if error.kind() == ErrorKind::Unavailable => Self::own(session).await,
+            Ok(note) => Ok(Some(Self::Running(Client::new(note)))),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -93,16 +102,16 @@ impl Desk {
         }
     }
 
-    /// Says which instance is meant, where one was named without its subsystem and one only can be.
+    /// Says which instances can be meant, where one was named without its subsystem.
     async fn with_what_is_meant<T>(&self, name: &str, answered: Result<T>) -> Result<T> {
         let Err(failure) = answered else { return answered };
         if name.contains('.') || failure.exit() != Exit::Usage {
             return Err(failure);
         }
         let instances = self.instances().await.unwrap_or_default();
-        Err(match meant(&instances, name).as_slice() {
-            [only] => failure.with_only_hint(format!("did you mean {only}?")),
-            _ => failure,
+        Err(match meant(&instances, name).join(" or ").as_str() {
+            "" => failure,
+            meant => failure.with_only_hint(format!("did you mean {meant}?")),
         })
     }
 
@@ -133,6 +142,32 @@ impl Desk {
         }
     }
 
+    /// The database called `name`; without one all that the board has, but not groups of them.
+    pub(crate) async fn databases(&self, name: Option<&str>) -> Result<Vec<String>> {
+        if let Some(name) = name {
+            return Ok(vec![format!("database.{}", database_name(name))]);
+        }
+        let instances = self.instances().await?;
+        let is_database = |of: &&Value| text(of, "subsystem") == "database";
+        let has_pools = |of: &&Value| items(&of["members"]).is_empty();
+        let databases = items(&instances).iter().filter(is_database).filter(has_pools);
+        Ok(databases.map(|of| format!("database.{}", text(of, "name"))).collect())
+    }
+
+    /// What a database shows beside what every instance does.
+    pub(crate) async fn details(&self, instance: &str) -> Result<Value> {
+        match self {
+            Self::Running(client) => {
+                client.get(&format!("{INSTANCES}/{}/details", encoded(instance))).await
+            }
+            Self::Own(board) => {
+                board.connect_instance(instance).await?;
+                let details = Details::of(&board.database(database_name(instance))?);
+                shown(&Shown { instance: instance.to_owned(), details: Some(details) })
+            }
+        }
+    }
+
     pub(crate) async fn configuration(&self) -> Result<Value> {
         match self {
             Self::Running(client) => client.get("/api/v1/configuration").await,
@@ -145,7 +180,7 @@ impl Desk {
             Self::Running(client) => client.look("/health").await,
             Self::Own(board) => {
                 connect_all(board).await;
-                shown(&board.check_health().await)
+                shown(&looked_at(board).await)
             }
         }
     }
@@ -247,6 +282,16 @@ async fn connect_all(board: &Switchboard) {
     join_all(names.map(|name| async move { board.connect_instance(&name).await.is_ok() })).await;
 }
 
+/// How the instances are, when each of them was given its time to answer.
+pub(crate) async fn looked_at(board: &Switchboard) -> HealthView {
+    let health = board.check_health().await;
+    if health.instances.iter().all(|instance| instance.age_ms.is_some() && !instance.stale) {
+        return health;
+    }
+    // Who answers at the last moment, or not at all, is known to do so in the next round.
+    board.check_health().await
+}
+
 /// The full names of the instances that are called `name`.
 fn meant(instances: &Value, name: &str) -> Vec<String> {
     let named = items(instances).iter().filter(|of| text(of, "name").eq_ignore_ascii_case(name));
@@ -260,6 +305,16 @@ fn own_cache(board: &Switchboard, cache: &str) -> Result<Cache> {
 /// `main` of `cache.main`: everywhere else instances are written with their subsystem.
 fn cache_name(cache: &str) -> &str {
     cache.strip_prefix("cache.").unwrap_or(cache)
+}
+
+/// `main` of `database.main`.
+pub(crate) fn database_name(database: &str) -> &str {
+    database.strip_prefix("database.").unwrap_or(database)
+}
+
+/// `main` of `storage.main`.
+pub(crate) fn disk_name(disk: &str) -> &str {
+    disk.strip_prefix("storage.").unwrap_or(disk)
 }
 
 fn value_path(cache: &str, key: &str) -> String {

@@ -257,10 +257,21 @@ fn problem_json(problem: &Problem) -> Value {
         "file": null, "line": null, "column": null,
         "key": problem.path, "message": problem.message, "hint": problem.hint,
     });
-    if let Origin::Variable { name } = &problem.origin {
-        shown["variable"] = json!(&**name);
-    }
+    add_place(&mut shown, &problem.origin);
     shown
+}
+
+/// Says in a mistake where it is.
+pub(crate) fn add_place(shown: &mut Value, origin: &Origin) {
+    match origin {
+        Origin::Variable { name } => shown["variable"] = json!(&**name),
+        Origin::File { path, line, column } => {
+            shown["file"] = json!(path.display().to_string());
+            (shown["line"], shown["column"]) = (json!(line), json!(column));
+        }
+        Origin::Named { name } => shown["place"] = json!(&**name),
+        _ => {}
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -292,7 +303,7 @@ pub(crate) fn causes_of(error: &Error) -> Vec<String> {
 /// A problem of a running board's configuration, as compilers write theirs.
 fn problem_line(problem: &Value) -> String {
     let place = match &problem["file"] {
-        Value::Null => text(problem, "variable"),
+        Value::Null => text(problem, "variable") + &text(problem, "place"),
         file => format!("{}:{}:{}", plain(file), problem["line"], problem["column"]),
     };
     let parts = [place, text(problem, "key"), text(problem, "message")];

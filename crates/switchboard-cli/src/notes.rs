@@ -22,6 +22,8 @@ pub(crate) struct Notes {
 #[derive(Debug)]
 enum Said {
     Line(String),
+    /// What stands in the last line until something else does.
+    State(String),
     /// Asks to be told when all that was said before is written.
     Written(oneshot::Sender<()>),
 }
@@ -30,7 +32,7 @@ impl Notes {
     pub(crate) fn written_to(writer: impl Write + Send + 'static) -> Self {
         let (said, lines) = channel(LINES_MAX);
         let lost = Arc::new(AtomicUsize::new(0));
-        let pen = Pen { writer, lost: Arc::clone(&lost) };
+        let pen = Pen { writer, lost: Arc::clone(&lost), has_state: false };
         // Without the thread nothing is written, and that is no reason to stop.
         drop(thread::Builder::new().name("notes".to_owned()).spawn(move || pen.write_all(lines)));
         Self { said, lost, is_given_up: Arc::default() }
@@ -41,6 +43,12 @@ impl Notes {
         if self.said.try_send(Said::Line(line.into())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Writes over what was said last in this way, on a terminal; nothing takes it away. It is left out where
+    /// nobody reads.
+    pub(crate) fn show(&self, state: impl Into<String>) {
+        drop(self.said.try_send(Said::State(state.into())));
     }
 
     /// Waits until all that was said is written, however long that takes.
@@ -73,6 +81,8 @@ impl Notes {
 struct Pen<W> {
     writer: W,
     lost: Arc<AtomicUsize>,
+    /// Whether something stands in the last line that another one takes the place of.
+    has_state: bool,
 }
 
 impl<W: Write> Pen<W> {
@@ -81,6 +91,10 @@ impl<W: Write> Pen<W> {
             let asker = match said {
                 Said::Line(line) => {
                     self.write(&line);
+                    None
+                }
+                Said::State(state) => {
+                    self.show(&state);
                     None
                 }
                 Said::Written(asker) => Some(asker),
@@ -93,7 +107,16 @@ impl<W: Write> Pen<W> {
         }
     }
 
+    fn show(&mut self, state: &str) {
+        drop(self.writer.write_all(format!("{CLEARED}{state}").as_bytes()));
+        drop(self.writer.flush());
+        self.has_state = !state.is_empty();
+    }
+
     fn write(&mut self, line: &str) {
+        if self.has_state {
+            self.show("");
+        }
         drop(self.writer.write_all(format!("{line}\n").as_bytes()));
         drop(self.writer.flush());
     }
@@ -107,6 +130,9 @@ impl<W: Write> Pen<W> {
         }
     }
 }
+
+/// The beginning of a line in which nothing stands any more.
+const CLEARED: &str = "\r\x1b[2K";
 
 /// How many lines wait for whoever reads them.
 const LINES_MAX: usize = 1_000;
@@ -150,6 +176,19 @@ mod tests {
         notes.give_up();
         notes.wait_until_written();
         drop(reader);
+    }
+
+    #[test]
+    fn a_line_takes_the_place_of_a_state() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let notes = Notes::written_to(writer);
+        notes.show("1 %");
+        notes.show("2 %");
+        notes.add("done");
+        notes.wait_until_written();
+        let mut bytes = [0; 64];
+        let read = reader.read(&mut bytes).unwrap();
+        assert_eq!(&bytes[..read], b"\r\x1b[2K1 %\r\x1b[2K2 %\r\x1b[2Kdone\n");
     }
 
     #[tokio::test]

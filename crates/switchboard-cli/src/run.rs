@@ -14,7 +14,7 @@ use crate::failure::{Exit, Result};
 use crate::notes::Notes;
 use crate::program::Program;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::{Input, Session};
 use crate::surroundings::{Surroundings, Variables};
 use crate::warnings::Warnings;
 
@@ -53,7 +53,8 @@ fn run_watched(
     surroundings: Surroundings,
     watch: impl FnOnce(Notes),
 ) -> ExitCode {
-    let Surroundings { arguments, version, variables, input, output, errors } = surroundings;
+    let Surroundings { arguments, version, variables, input, is_typed, output, errors } =
+        surroundings;
     let variables = Variables::of(variables);
     let program = Program::of(&arguments, version);
     let format = format_said(&arguments);
@@ -66,6 +67,7 @@ fn run_watched(
             screen.format = said.common.format;
             let Arguments { common, up, command } = said;
             let command = command.unwrap_or(Command::Up(up));
+            let input = Input { bytes: input, is_typed };
             let mut session = Session::new(common, screen, program, variables, input, builder);
             started(&mut session, command)
         }
@@ -92,9 +94,13 @@ fn read(
     }
 }
 
-/// What was said beside an address that nobody can mean with it.
+/// What was said together that nobody can mean.
 fn contradiction(said: &Arguments) -> Option<&'static str> {
     let common = &said.common;
+    let writes_rows = said.command.as_ref().is_some_and(Command::writes_rows);
+    if common.format == Format::Csv && !writes_rows {
+        return Some("`--format csv` is for commands that write rows");
+    }
     let asks = said.command.as_ref().is_some_and(Command::asks_a_running_board);
     match &common.address {
         Some(_) if !asks => Some("`--address` is for commands that ask a running board"),

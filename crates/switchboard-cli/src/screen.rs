@@ -43,6 +43,11 @@ impl Screen {
         self.notes.clone()
     }
 
+    /// Whether a person sits in front of what is not data.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_noted_on_terminal
+    }
+
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
@@ -51,6 +56,11 @@ impl Screen {
     /// Whether a person sits in front of it.
     pub(crate) fn is_terminal(&self) -> bool {
         self.output.columns.is_some()
+    }
+
+    /// How wide the output is, if a person sits in front of it.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        self.output.columns
     }
 
     /// Writes data, all of it at once.

@@ -13,6 +13,8 @@ use crate::configuration;
 use crate::elsewhere::{Elsewhere, Said, SaidBy};
 use crate::failure::Result;
 use crate::home::Home;
+use crate::lines::Lines;
+use crate::pieces::Pieces;
 use crate::program::Program;
 use crate::screen::Screen;
 use crate::surroundings::Variables;
@@ -32,8 +34,15 @@ pub(crate) struct Session {
     variables: BTreeMap<String, String>,
     /// The names of the variables that are no text.
     no_text: Vec<String>,
-    input: Box<dyn Read + Send>,
+    input: Input,
     builder: Builder,
+}
+
+/// What comes in on stdin.
+pub(crate) struct Input {
+    pub(crate) bytes: Box<dyn Read + Send>,
+    /// Whether a person types it.
+    pub(crate) is_typed: bool,
 }
 
 impl Session {
@@ -42,7 +51,7 @@ impl Session {
         screen: Screen,
         program: Program,
         variables: Variables,
-        input: Box<dyn Read + Send>,
+        input: Input,
         builder: Builder,
     ) -> Self {
         let Variables { text, home, address, token, no_text } = variables;
@@ -118,10 +127,33 @@ impl Session {
         builder.section::<ConsoleConfig>(CONSOLE)
     }
 
+    /// Whether a person types what comes in on stdin.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.input.is_typed
+    }
+
+    /// What comes in on stdin, line by line; nobody else can read it from then on.
+    pub(crate) fn input_lines(&mut self) -> Result<Lines> {
+        let input = std::mem::replace(&mut self.input.bytes, Box::new(std::io::empty()));
+        let lines = Lines::of(input).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, "stdin cannot be read").with_source(error)
+        });
+        Ok(lines?)
+    }
+
+    /// What comes in on stdin, however much it is; nobody else can read it from then on.
+    pub(crate) fn input_pieces(&mut self) -> Result<Pieces> {
+        let input = std::mem::replace(&mut self.input.bytes, Box::new(std::io::empty()));
+        let pieces = Pieces::of(input).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, "stdin cannot be read").with_source(error)
+        });
+        Ok(pieces?)
+    }
+
     /// All that comes in on stdin.
     pub(crate) fn read_input(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let mut input = (&mut self.input).take(INPUT_BYTES_MAX + 1);
+        let mut input = (&mut self.input.bytes).take(INPUT_BYTES_MAX + 1);
         input.read_to_end(&mut bytes).map_err(|error| {
             Error::new(ErrorKind::Unexpected, "stdin cannot be read").with_source(error)
         })?;

@@ -22,6 +22,8 @@ pub struct Surroundings {
     pub variables: BTreeMap<OsString, OsString>,
     /// Where a value comes from that is not among the arguments.
     pub input: Box<dyn Read + Send>,
+    /// Whether a person types the input, who can be asked for more and may make mistakes.
+    pub is_typed: bool,
     /// Where data goes.
     pub output: Stream,
     /// Where everything goes that is not data: errors, notes.
@@ -37,6 +39,7 @@ impl Surroundings {
             arguments: std::env::args_os().collect(),
             version: None,
             input: Box::new(io::stdin()),
+            is_typed: io::stdin().is_terminal(),
             output: Stream::of(io::stdout(), io::stdout().is_terminal().then(columns)),
             errors: Stream::of(io::stderr(), io::stderr().is_terminal().then(columns)),
             variables,
@@ -60,6 +63,10 @@ pub(crate) struct Variables {
 impl Variables {
     pub(crate) fn of(mut all: BTreeMap<OsString, OsString>) -> Self {
         let home = all.remove(OsStr::new("SWITCHBOARD_HOME")).filter(|home| !home.is_empty());
+        // A board keeps its own files there too, so that it has to know.
+        if let Some(home) = &home {
+            all.insert("SWITCHBOARD_HOME".into(), home.clone());
+        }
         // They stay for the board too: an application may take its own token from there.
         let said = |name| all.get(OsStr::new(name)).filter(|said| !said.is_empty()).cloned();
         let (address, token) = (said(ADDRESS), said(TOKEN));

@@ -25,6 +25,7 @@ fn a_second_ctrl_c_does_not_wait() {
         version: None,
         variables: BTreeMap::new(),
         input: Box::new(io::empty()),
+        is_typed: false,
         output: Stream::plain(writer),
         errors: Stream::plain(error_writer),
     };

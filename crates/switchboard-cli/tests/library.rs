@@ -43,6 +43,32 @@ fn a_terminal_gets_colours_and_nothing_else_does() {
 }
 
 #[test]
+fn how_far_an_object_has_come_is_shown_on_a_terminal_only() {
+    let shown = |stream: fn(Shared) -> Stream| {
+        let (errors, home) = (Shared::default(), tempfile::tempdir().unwrap());
+        let memory = "[storage.main]\ndriver = 'memory'\n";
+        let said = Surroundings {
+            arguments: ["shop", "disk", "put", "main", "a", "-"].map(Into::into).into(),
+            version: None,
+            variables: BTreeMap::from([("SWITCHBOARD_HOME".into(), home.path().into())]),
+            input: Box::new(&[7; 3000][..]),
+            is_typed: false,
+            output: Stream::plain(Shared::default()),
+            errors: stream(errors.clone()),
+        };
+        let builder = Switchboard::builder().text("shop.toml", Format::Toml, memory);
+        assert_eq!(
+            format!("{:?}", switchboard_cli::run(builder, said)),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
+        String::from_utf8(errors.0.lock().unwrap().clone()).unwrap()
+    };
+    assert_eq!(shown(Stream::plain), "");
+    let on_terminal = shown(|errors| Stream::terminal(errors, 80));
+    assert_eq!(on_terminal, "\r\x1b[2K100 %  2.9 KiB of 2.9 KiB\r\x1b[2K");
+}
+
+#[test]
 fn on_a_narrow_terminal_the_last_column_is_folded_and_nothing_is_lost() {
     let narrow = Said::to(&["drivers"], |writer| Stream::terminal(writer, 40)).output;
     let wide = Said::to(&["drivers"], |writer| Stream::terminal(writer, 400)).output;
@@ -92,13 +118,50 @@ fn health_shows_what_cannot_be_connected_beside_what_can() {
         said.output.contains("cache.far") && said.output.contains("nobody answers"),
         "{said:?}"
     );
-    assert!(said.output.lines().any(|line| line.contains("cache.near  up")), "{said:?}");
+    let mut lines = said.output.lines().map(str::split_whitespace);
+    assert!(lines.any(|words| words.take(2).eq(["cache.near", "up"])), "{said:?}");
 }
 
 #[test]
 fn what_is_told_is_told_with_its_causes() {
     let said = Said::of(far(), &[], &["check", "--connect"], Stream::plain);
     assert!(said.output.contains("failed") && said.errors.contains("10.0.0.7"), "{said:?}");
+}
+
+#[test]
+fn who_types_into_the_shell_is_asked_for_more_and_may_make_mistakes() {
+    let typed = "select nothing;\nselect\n7 as seven;\n\\nonsense\nselect 'half";
+    let terminal = |writer| Stream::terminal(writer, 80);
+    let colours = [("NO_COLOR", "1")];
+    let said = Said::typing(shop(), &colours, &["db", "shell", "main"], Some(typed), terminal);
+    assert!(said.is_fine, "{said:?}");
+    assert_eq!(said.output, "sql> sql>    > seven\n    7\nsql> sql>    > \n", "{said:?}");
+    assert_eq!(said.errors.matches("error: ").count(), 2, "{said:?}");
+}
+
+#[test]
+fn who_types_leaves_the_shell_by_whatever_word_means_that() {
+    let farewells = ["\\q\n", "exit\n", " quit;\n", "select\n\\q\n", "select\nexit\n;\nexit\n"];
+    for farewell in farewells {
+        let typed = Box::leak(format!("{farewell}select 7 as seven;\n").into_boxed_str());
+        let shell = ["db", "shell", "main"];
+        let said = Said::typing(shop(), &[], &shell, Some(typed), Stream::plain);
+        assert!(said.is_fine && !said.output.contains("seven"), "{farewell:?}: {said:?}");
+    }
+    let piped = Said::to(&["db", "query", "main", "--script", "exit"], Stream::plain);
+    assert!(!piped.is_fine, "only who types says so: {piped:?}");
+}
+
+#[test]
+fn rows_are_cut_where_the_terminal_is_narrow_and_nowhere_else() {
+    let long =
+        "select 7 as id, 'a text that is a good deal longer than a line' as text, null as no";
+    let query = ["db", "query", "main", long];
+    let narrow = Said::with(&[("NO_COLOR", "1")], &query, |writer| Stream::terminal(writer, 24));
+    assert_eq!(narrow.output, "id  text            no\n 7  a text that i…  NULL\n");
+    let coloured = Said::to(&query, |writer| Stream::terminal(writer, 24));
+    assert!(coloured.output.contains("\u{1b}[2mNULL"), "{coloured:?}");
+    assert!(Said::to(&query, Stream::plain).output.contains("longer than a line"));
 }
 
 #[cfg(unix)]
@@ -113,6 +176,7 @@ fn the_greeting_says_what_could_not_be_connected() {
         version: None,
         variables: BTreeMap::new(),
         input: Box::new(io::empty()),
+        is_typed: false,
         output: Stream::plain(output.clone()),
         errors: Stream::plain(io::sink()),
     };
@@ -174,7 +238,20 @@ impl Said {
         arguments: &[&str],
         stream: impl FnOnce(Shared) -> Stream,
     ) -> Self {
+        Self::typing(builder, variables, arguments, None, stream)
+    }
+
+    /// Like [`of`](Self::of), with a person who types.
+    fn typing(
+        builder: Builder,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+        typed: Option<&'static str>,
+        stream: impl FnOnce(Shared) -> Stream,
+    ) -> Self {
         let (output, errors) = (Shared::default(), Shared::default());
+        let home = tempfile::tempdir().unwrap();
+        let home = ("SWITCHBOARD_HOME".into(), home.path().into());
         let arguments = ["/opt/bin/shop"].iter().chain(arguments);
         let own = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         let exit = switchboard_cli::run(
@@ -182,8 +259,9 @@ impl Said {
             Surroundings {
                 arguments: arguments.map(Into::into).collect(),
                 version: Some("2.1.0".to_owned()),
-                variables: variables.iter().map(own).collect::<BTreeMap<_, _>>(),
-                input: Box::new(io::empty()),
+                variables: variables.iter().map(own).chain([home]).collect::<BTreeMap<_, _>>(),
+                input: Box::new(typed.unwrap_or_default().as_bytes()),
+                is_typed: typed.is_some(),
                 output: stream(output.clone()),
                 errors: Stream::plain(errors.clone()),
             },
@@ -201,7 +279,8 @@ fn shop() -> Builder {
             drivers::memory::Memory::new(&config, context.clock().clone())
         })
     });
-    builder.text("shop.toml", Format::Toml, "[cache.pantry]\ndriver = 'shelf'\n")
+    let instances = "[cache.pantry]\ndriver = 'shelf'\n[database.main]\nurl = 'sqlite::memory:'\n";
+    builder.text("shop.toml", Format::Toml, instances)
 }
 
 /// Text without what steers a terminal.

@@ -126,14 +126,14 @@ fn what_acts_says_how_to_start_a_board_when_there_is_none() {
 fn offline_it_acts_on_a_board_of_its_own() {
     let place = Place::new();
     let health = place.run(&["health", "--offline"]).fine();
-    assert!(health.starts_with("ready") && health.contains("cache.main  up"), "{health}");
+    assert!(health.starts_with("ready") && health.contains("cache.main     up"), "{health}");
     assert!(place.run(&["plan", "--offline"]).fine().starts_with("+ cache.main  added\n"));
     let swap = ["swap", "cache.main", "driver=memory", "max_entries=5", "--offline"];
     assert!(place.run(&swap).fine().starts_with("cache.main: generation "));
     place.run(&["cache", "put", "main", "key", "value", "--ttl", "10m", "--offline"]).fine();
     place.run(&["cache", "forget", "cache.main", "key", "--offline"]).fine();
     place.run(&["cache", "flush", "main", "--offline"]).fine();
-    assert!(!place.home().exists(), "nothing is noted down of it");
+    assert!(!place.note().exists(), "nothing is noted down of it");
 }
 
 #[test]
@@ -171,6 +171,7 @@ fn help_and_version_are_data() {
     let help = place.run(&["--help"]).fine();
     let commands = [
         "up", "check", "plan", "drivers", "explain", "health", "config", "swap", "reload", "cache",
+        "db",
     ];
     assert!(commands.iter().all(|command| help.contains(&format!("\n  {command} "))), "{help}");
     assert!(place.run(&["--version"]).fine().starts_with("switchboard 0."));

@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use switchboard::Switchboard;
-use switchboard_core::{Error, ErrorKind};
+use switchboard_core::{Error, ErrorKind, Origin};
 
 use crate::arguments::Check;
-use crate::desk::Desk;
-use crate::failure::{Exit, Failure, Result, causes_of, exit_of, problems_of};
+use crate::desk::{Desk, looked_at};
+use crate::failure::{Exit, Failure, Result, add_place, causes_of, exit_of, problems_of};
 use crate::screen::{BAD, GOOD, STRONG};
 use crate::session::Session;
 use crate::table::{Cell, Table};
@@ -53,7 +53,8 @@ fn tell(session: &mut Session, failure: Failure) -> Result<Exit> {
 
 /// Connects every instance, all at the same time.
 async fn connect(session: &mut Session, board: Switchboard) -> Result<Exit> {
-    let tried = try_all(&board).await;
+    let mut tried = try_all(&board).await;
+    look_at(&board, &mut tried).await;
     Desk::Own(board).close().await?;
     let exit = worst(&tried);
     if session.screen.is_json() {
@@ -72,15 +73,35 @@ async fn connect(session: &mut Session, board: Switchboard) -> Result<Exit> {
 
 struct Tried {
     instance: String,
+    /// Where it is configured.
+    at: Option<Origin>,
     connected: std::result::Result<Duration, Error>,
 }
 
 async fn try_all(board: &Switchboard) -> Vec<Tried> {
     let trying = board.instances().into_iter().map(|view| async move {
         let instance = format!("{}.{}", view.subsystem, view.name);
-        Tried { connected: board.connect_instance(&instance).await, instance }
+        let at = board.configured_at(&instance);
+        Tried { connected: board.connect_instance(&instance).await, at, instance }
     });
     join_all(trying).await
+}
+
+/// What is built may still have nobody who answers: a pool makes its connections when they are wanted.
+async fn look_at(board: &Switchboard, tried: &mut [Tried]) {
+    for found in looked_at(board).await.instances {
+        let down = (found.status == "down").then_some(found.reason);
+        let tried = tried.iter_mut().find(|tried| tried.instance == found.instance);
+        if let (Some(reason), Some(tried @ Tried { connected: Ok(_), .. })) = (down, tried) {
+            let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+            let error = Error::new(ErrorKind::Unavailable, reason)
+                .with_context("instance", &tried.instance);
+            tried.connected = Err(match &tried.at {
+                Some(place) => error.with_context("configured at", place),
+                None => error,
+            });
+        }
+    }
 }
 
 impl Tried {
@@ -94,14 +115,14 @@ impl Tried {
         let hint = if hints.is_empty() { Value::Null } else { Value::from(hints) };
         // Programs get one text, and without its causes it rarely helps anybody.
         let message = [vec![error.message().to_owned()], causes_of(error)].concat().join(": ");
-        Some(vec![json!({
-            "file": null,
-            "line": null,
-            "column": null,
-            "key": self.instance,
-            "message": message,
-            "hint": hint,
-        })])
+        let mut shown = json!({
+            "file": null, "line": null, "column": null,
+            "key": self.instance, "message": message, "hint": hint,
+        });
+        if let Some(origin) = &self.at {
+            add_place(&mut shown, origin);
+        }
+        Some(vec![shown])
     }
 }
 
@@ -121,7 +142,7 @@ fn worst(tried: &[Tried]) -> Exit {
 
 fn table(tried: &[Tried]) -> Table {
     let mut table = Table::new();
-    for Tried { instance, connected } in tried {
+    for Tried { instance, connected, .. } in tried {
         let (word, style) = match connected {
             Ok(took) => (format!("connected in {}", milliseconds(*took)), GOOD),
             Err(error) if error.kind() == ErrorKind::Timeout => ("too late".to_owned(), BAD),
@@ -133,6 +154,6 @@ fn table(tried: &[Tried]) -> Table {
     table
 }
 
-pub(super) fn milliseconds(time: Duration) -> String {
+pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }

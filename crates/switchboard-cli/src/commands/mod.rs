@@ -1,9 +1,12 @@
 //! One file for each command.
 
+mod beside;
 mod cache;
 mod check;
 mod completions;
 mod config;
+mod db;
+mod disk;
 mod drivers;
 mod explain;
 mod health;
@@ -31,6 +34,8 @@ pub(crate) async fn run(session: &mut Session, command: Command) -> Result<Exit>
         Command::Reload => reload::run(session).await,
         Command::Completions { shell } => completions::run(session, shell),
         Command::Cache(cache) => cache::run(session, cache).await,
+        Command::Db(db) => db::run(session, db).await,
+        Command::Disk(disk) => disk::run(session, disk).await,
     }
 }
 

@@ -1,0 +1,74 @@
+//! `disk`: objects, by hand.
+//!
+//! They are reached over a disk of the command's own, as the configuration describes it: a running board
+//! hands its keys to nobody outside. It is asked whether its disk is another one by now, which is told.
+
+mod carry;
+mod look;
+mod remove;
+mod side;
+mod summary;
+mod sync;
+mod transfer;
+
+use switchboard::Switchboard;
+use switchboard_core::Origin;
+use switchboard_storage::Disk;
+
+use super::{beside, closed};
+use crate::arguments;
+use crate::desk::{Desk, disk_name};
+use crate::failure::{Exit, Result};
+use crate::session::Session;
+
+pub(super) async fn run(session: &mut Session, asked: arguments::Disk) -> Result<Exit> {
+    let board = session.configured()?.idle().build().await?;
+    note_defaults(session, &board);
+    let done = done(session, &board, asked).await;
+    closed(Desk::Own(board), done).await
+}
+
+async fn done(session: &mut Session, board: &Switchboard, asked: arguments::Disk) -> Result<Exit> {
+    match asked {
+        arguments::Disk::Ls(asked) => look::list(session, board, &asked).await,
+        arguments::Disk::Get(asked) => transfer::get(session, board, &asked).await,
+        arguments::Disk::Put(asked) => transfer::put(session, board, asked).await,
+        arguments::Disk::Cp(asked) => carry::copy(session, board, &asked).await,
+        arguments::Disk::Mv(asked) => carry::shift(session, board, &asked).await,
+        arguments::Disk::Rm(asked) => remove::run(session, board, &asked).await,
+        arguments::Disk::Stat(asked) => look::stat(session, board, &asked).await,
+        arguments::Disk::Url(asked) => look::url(session, board, &asked).await,
+        arguments::Disk::Sync(asked) => sync::run(session, board, &asked).await,
+    }
+}
+
+/// The disk called `name`. That a running board has another one is told.
+async fn disk(session: &mut Session, board: &Switchboard, name: &str) -> Result<Disk> {
+    let disk = board.disk(disk_name(name))?;
+    let instance = format!("storage.{}", disk.line().instance());
+    beside::note_difference(session, board, &instance).await;
+    Ok(disk)
+}
+
+/// Both disks, which may be the same one.
+async fn disks(
+    session: &mut Session,
+    board: &Switchboard,
+    [one, other]: [&str; 2],
+) -> Result<[Disk; 2]> {
+    let first = disk(session, board, one).await?;
+    let is_same = disk_name(one) == disk_name(other);
+    let second = if is_same { first.clone() } else { disk(session, board, other).await? };
+    Ok([first, second])
+}
+
+/// Nobody should put data into a folder that they have not heard of.
+fn note_defaults(session: &Session, board: &Switchboard) {
+    let configuration = board.configuration();
+    let mut own = configuration.iter().filter(|setting| setting.path.starts_with("storage."));
+    if own.all(|setting| setting.origin == Origin::Default.to_string()) {
+        let folder = session.home.folder().join("storage").join("main");
+        let note = format!("note: no storage is configured here, this is {}", folder.display());
+        session.screen.note(note);
+    }
+}

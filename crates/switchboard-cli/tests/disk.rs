@@ -1,0 +1,393 @@
+//! Objects over the command, on disks in folders.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+mod common;
+
+use std::fs;
+use std::io::Read as _;
+use std::process::Stdio;
+
+use common::Place;
+use serde_json::{Value, json};
+
+#[test]
+fn without_any_configuration_objects_are_kept_in_the_home() {
+    let place = Place::new();
+    let put = place.run_with_input(&["disk", "put", "main", "a/b.txt", "-"], b"hello");
+    assert_eq!((put.code, put.output.as_str()), (Some(0), ""), "{put:?}");
+    assert!(put.errors.starts_with("note: no storage is configured here"), "{put:?}");
+    let file = place.home().join("storage").join("main").join("a").join("b.txt");
+    assert_eq!(fs::read(file).unwrap(), b"hello");
+    assert_eq!(place.run(&["disk", "get", "storage.main", "a/b.txt"]).fine(), "hello");
+}
+
+#[test]
+fn an_object_goes_from_a_file_to_a_file() {
+    let place = with_disks();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    place.write("here.bin", &bytes);
+    let put = place.run(&["disk", "put", "main", "a/here.bin", "here.bin", "--format", "json"]);
+    assert_eq!(
+        (put.json()["size"].clone(), put.json()["key"].clone()),
+        (100_000.into(), "a/here.bin".into())
+    );
+    place.write("there.bin", "what was there");
+    assert_eq!(place.run(&["disk", "get", "main", "a/here.bin", "there.bin"]).fine(), "");
+    assert_eq!(fs::read(place.path().join("there.bin")).unwrap(), bytes);
+    let piped = place.output(&["disk", "get", "main", "a/here.bin", "-"], b"");
+    assert_eq!(piped.stdout, bytes);
+}
+
+#[test]
+fn a_file_that_could_not_be_had_stays_as_it_was() {
+    let place = with_disks();
+    place.write("there", "what was there");
+    place.run(&["disk", "get", "main", "nothing", "there"]).failed(3);
+    assert_eq!(fs::read(place.path().join("there")).unwrap(), b"what was there");
+    let files = fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = files.filter(|name| name.to_string_lossy().contains(".part")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_list_has_one_object_a_line() {
+    let place = with_disks();
+    for key in ["a/1", "a/2", "ab", "b"] {
+        put(&place, "main", key, key);
+    }
+    let list =
+        |arguments: &[&str]| place.run(&[&["disk", "ls", "main"], arguments].concat()).fine();
+    let lines = |text: &str| -> Vec<Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = lines(&list(&["a", "--format", "json"]));
+    assert_eq!(
+        all.iter().map(|line| line["key"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["a/1", "a/2", "ab"]
+    );
+    let first = all[0].as_object().unwrap();
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["key", "modified", "size", "version"]);
+    assert_eq!(first["size"], 3);
+    assert!(first["modified"].as_str().unwrap().ends_with('Z'), "{first:?}");
+    assert!(!first["version"].as_str().unwrap().is_empty());
+    let flat = lines(&list(&["--flat", "--format", "json"]));
+    assert_eq!(flat[0], json!({ "prefix": "a/" }));
+    assert_eq!((&flat[1]["key"], &flat[2]["key"]), (&json!("ab"), &json!("b")));
+    let text = list(&["a/"]);
+    assert!(text.lines().count() == 2 && text.lines().all(|line| line.contains("Z  a/")), "{text}");
+    assert_eq!(list(&["nothing"]), "");
+}
+
+#[test]
+fn what_is_known_of_an_object_is_shown() {
+    let place = with_disks();
+    let said = ["--content-type", "text/x-note", "--metadata", "author=Ada"];
+    let put = [&["disk", "put", "main", "note", "-"], &said[..]].concat();
+    assert_eq!(place.run_with_input(&put, b"123456789").code, Some(0));
+    let stat = place.run(&["disk", "stat", "main", "note", "--format", "json"]).json();
+    assert_eq!((&stat["size"], &stat["checksum"]), (&json!(9), &json!("e3069283")));
+    assert_eq!(stat["content_type"], "text/x-note");
+    assert_eq!(stat["metadata"], json!({ "author": "Ada" }));
+    let text = place.run(&["disk", "stat", "main", "note"]).fine();
+    assert!(text.contains("content type") && text.contains("metadata author  Ada"), "{text}");
+
+    assert_eq!(
+        place.run_with_input(&["disk", "put", "main", "cat.png", "-"], b"...").code,
+        Some(0)
+    );
+    let guessed = place.run(&["disk", "stat", "main", "cat.png", "--format", "json"]).json();
+    assert_eq!(guessed["content_type"], "image/png");
+}
+
+#[test]
+fn the_kind_of_an_error_is_the_exit_code() {
+    let place = with_disks();
+    put(&place, "main", "there", "there");
+    place.write("here", "here");
+    let far = "driver = 's3'\nbucket = 'far'\nregion = 'x'\nendpoint = 'http://127.0.0.1:1'\naccess_key_id = 'a'\nsecret_access_key = 'b'\n";
+    place.write("far.toml", format!("[storage.far]\n{far}policy.retry.attempts = 1\n"));
+    for (code, arguments) in [
+        (3, &["stat", "main", "nothing"][..]),
+        (3, &["get", "main", "nothing"]),
+        (3, &["get", "mian", "there"]),
+        (3, &["put", "main", "a", "nowhere"]),
+        (3, &["cp", "main:nothing", "backup:a"]),
+        (3, &["cp", "-r", "main:nothing", "backup:a"]),
+        (3, &["sync", "nowhere", "backup:"]),
+        (1, &["put", "main", "there", "here", "--if-absent"]),
+        (4, &["ls", "far", "-c", "far.toml"]),
+        (2, &["cp", "there", "main:a"]),
+        (2, &["cp", "-r", "main:a", "main:a/b"]),
+        (2, &["sync", "here", "there"]),
+        (2, &["rm", "main"]),
+        (2, &["rm", "main", "--recursive"]),
+        (2, &["rm", "main", "--recursive", "--prefix", ""]),
+        (2, &["rm", "main", "--prefix", "a"]),
+        (2, &["url", "main", "there", "--method", "get", "--content-type", "text/plain"]),
+        (2, &["ls", "main", "--address", "http://127.0.0.1:1"]),
+        (2, &["ls", "main", "--format", "csv"]),
+    ] {
+        let told = place.run(&[&["disk"], arguments].concat()).failed(code);
+        assert!(told.contains("error: "), "{arguments:?}: {told}");
+    }
+    let there = place.run(&["disk", "get", "main", "there"]).fine();
+    assert_eq!(there, "there");
+}
+
+#[test]
+fn no_key_leads_out_of_its_disk() {
+    let place = with_disks();
+    place.write("secret", "secret");
+    for key in ["../secret", "a/../../secret", "/etc/passwd", "a//b", ".", "a/", "a\nb"] {
+        for arguments in [
+            &["get", "main", key][..],
+            &["put", "main", key, "secret"],
+            &["stat", "main", key],
+            &["rm", "main", key],
+            &["rm", "main", "fine", key],
+            &["url", "main", key],
+        ] {
+            let told = place.run(&[&["disk"], arguments].concat()).failed(2);
+            assert!(told.starts_with("error: "), "{arguments:?}: {told}");
+        }
+    }
+    assert_eq!(fs::read(place.path().join("secret")).unwrap(), b"secret");
+    assert_eq!(keys(&place, "main"), [""; 0]);
+}
+
+#[test]
+fn objects_are_removed_by_key_and_by_prefix() {
+    let place = with_disks();
+    for key in ["a/1", "a/2", "ab", "b", "c"] {
+        put(&place, "main", key, "x");
+    }
+    let removed = place.run(&["disk", "rm", "main", "b", "c", "never"]);
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    assert_eq!(removed.errors, "note: nothing is under never\n2 deleted\n");
+
+    let prefix = ["disk", "rm", "main", "--recursive", "--prefix", "a/"];
+    let dry = place.run(&[&prefix[..], &["--dry-run"]].concat());
+    assert_eq!(dry.output, "delete  a/1\ndelete  a/2\n");
+    assert_eq!(keys(&place, "main"), ["a/1", "a/2", "ab"]);
+    assert_eq!(place.run(&[&prefix[..], &["--format", "json"]].concat()).json()["deleted"], 2);
+    assert_eq!(keys(&place, "main"), ["ab"]);
+    assert_eq!(place.run(&["disk", "rm", "main", "--recursive", "--all"]).fine(), "");
+    assert_eq!(keys(&place, "main"), [""; 0]);
+}
+
+#[test]
+fn objects_are_copied_and_moved_with_what_is_said_of_them() {
+    let place = with_disks();
+    let said = ["disk", "put", "main", "a/1", "-", "--metadata", "by=Ada"];
+    assert_eq!(place.run_with_input(&said, b"one").code, Some(0));
+    put(&place, "main", "a/b/2", "two");
+
+    place.run(&["disk", "cp", "main:a/1", "main:c"]).fine();
+    place.run(&["disk", "cp", "main:a/1", "backup:"]).fine();
+    place.run(&["disk", "cp", "-r", "main:a", "backup:all/"]).fine();
+    assert_eq!(keys(&place, "backup"), ["1", "all/1", "all/b/2"]);
+    let copy = place.run(&["disk", "stat", "backup", "all/1", "--format", "json"]).json();
+    assert_eq!(copy["metadata"]["by"], "Ada");
+    place.run(&["disk", "cp", "main:a/b/2", "backup:1", "--if-absent"]).failed(1);
+    assert_eq!(get(&place, "backup", "1"), "one");
+
+    place.run(&["disk", "mv", "main:c", "main:d/"]).fine();
+    assert_eq!(keys(&place, "main"), ["a/1", "a/b/2", "d/c"]);
+    let moved = place.run(&["disk", "mv", "-r", "main:a/", "backup:moved", "--format", "json"]);
+    assert_eq!((&moved.json()["moved"], &moved.json()["bytes"]), (&json!(2), &json!(6)));
+    assert_eq!(keys(&place, "main"), ["d/c"]);
+    assert_eq!(get(&place, "backup", "moved/b/2"), "two");
+}
+
+#[test]
+fn two_names_of_one_folder_lose_nothing() {
+    let place = with_disks();
+    put(&place, "main", "a", "kept");
+    let moved = place.run(&["disk", "mv", "main:a", "twin:a"]);
+    assert_eq!(moved.code, Some(1), "{moved:?}");
+    assert_eq!(get(&place, "main", "a"), "kept");
+}
+
+#[test]
+fn what_fails_of_many_is_listed_and_the_rest_is_done() {
+    let place = with_disks();
+    for (disk, key) in [("main", "a/x"), ("main", "a/y"), ("backup", "a/x/in/the/way")] {
+        put(&place, disk, key, "x");
+    }
+    let copied = place.run(&["disk", "cp", "-r", "main:a", "backup:a", "--format", "json"]);
+    assert_eq!(copied.code, Some(1), "{copied:?}");
+    assert_eq!((&copied.json()["copied"], &copied.json()["failed"]), (&json!(1), &json!(1)));
+    let told: Value = serde_json::from_str(copied.errors.trim()).unwrap();
+    assert_eq!(told["error"]["context"]["key"], "a/x");
+    assert_eq!(get(&place, "backup", "a/y"), "x");
+}
+
+#[test]
+fn an_address_is_signed_for_a_time() {
+    let place = with_disks();
+    let url = ["disk", "url", "signed", "a b.txt"];
+    let signed = place.run(&[&url[..], &["--ttl", "5m"]].concat()).fine();
+    assert!(signed.starts_with("https://files.example.com/a%20b.txt?"), "{signed}");
+    let upload = ["--method", "put", "--content-type", "image/png", "--format", "json"];
+    let upload = place.run(&[&url[..], &upload].concat()).json();
+    assert_eq!(upload["method"], "PUT");
+    assert_eq!(upload["headers"], json!({ "content-type": "image/png" }));
+    place.run(&[&url[..], &["--ttl", "300 days"]].concat()).failed(2);
+    place.run(&["disk", "url", "main", "a"]).failed(1);
+}
+
+#[test]
+fn a_folder_and_a_disk_become_alike_and_then_nothing_is_left_to_do() {
+    let place = with_disks();
+    let folder = place.path().join("photos");
+    fs::create_dir_all(folder.join("2026")).unwrap();
+    fs::write(folder.join("cat"), "cat").unwrap();
+    fs::write(folder.join("2026").join("dog"), "dog").unwrap();
+    let sync = |arguments: &[&str]| {
+        let ran = place.run(&[&["disk", "sync"], arguments, &["--format", "json"]].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let told = ran.json();
+        ["copied", "deleted", "unchanged"].map(|what| told[what].as_u64().unwrap())
+    };
+    let dry = place.run(&["disk", "sync", "photos", "main:p/", "--dry-run"]);
+    assert_eq!(dry.output, "copy    2026/dog\ncopy    cat\n");
+    assert_eq!(dry.errors, "would be: 2 copied, 6 B\n");
+    assert_eq!(keys(&place, "main"), [""; 0]);
+    assert_eq!(sync(&["photos", "main:p/"]), [2, 0, 0]);
+    assert_eq!(sync(&["photos", "main:p/"]), [0, 0, 2]);
+
+    assert_eq!(sync(&["main:p/", "backup:q"]), [2, 0, 0]);
+    assert_eq!(sync(&["main:p/", "backup:q"]), [0, 0, 2]);
+
+    // Of the same size, and older than what it takes the place of.
+    put(&place, "main", "p/cat", "CAT");
+    put(&place, "main", "p/new", "new");
+    place.run(&["disk", "rm", "main", "p/2026/dog"]).fine();
+    fs::write(folder.join("cat"), "cat").unwrap();
+    assert_eq!(sync(&["main:p", "photos"]), [2, 0, 0]);
+    assert_eq!(fs::read(folder.join("cat")).unwrap(), b"CAT");
+    assert_eq!(sync(&["main:p", "photos", "--delete"]), [0, 1, 2]);
+    assert!(!folder.join("2026").exists(), "folders that are empty go too");
+    assert_eq!(sync(&["main:p", "photos", "--delete"]), [0, 0, 2]);
+    assert_eq!(sync(&["main:p", "backup:q", "--delete"]), [2, 1, 0]);
+    assert_eq!(sync(&["main:p", "backup:q", "--delete"]), [0, 0, 2]);
+}
+
+#[test]
+fn from_a_place_with_nothing_in_it_nothing_is_deleted() {
+    let place = with_disks();
+    put(&place, "backup", "a", "kept");
+    let told = place.run(&["disk", "sync", "main:photso/", "backup:", "--delete"]).failed(2);
+    assert!(told.contains("nothing is here"), "{told}");
+    assert_eq!(get(&place, "backup", "a"), "kept");
+}
+
+#[cfg(unix)]
+#[test]
+fn no_symbolic_link_in_a_folder_leads_elsewhere() {
+    let place = with_disks();
+    for folder in ["photos", "elsewhere"] {
+        fs::create_dir(place.path().join(folder)).unwrap();
+    }
+    place.write("elsewhere/secret", "secret");
+    std::os::unix::fs::symlink("../elsewhere", place.path().join("photos").join("link")).unwrap();
+    put(&place, "main", "link/secret", "other!");
+    let synced = place.run(&["disk", "sync", "main:", "photos"]);
+    assert_eq!(synced.code, Some(1), "{synced:?}");
+    assert_eq!(fs::read(place.path().join("elsewhere").join("secret")).unwrap(), b"secret");
+    let synced = place.run(&["disk", "sync", "photos", "backup:"]);
+    assert_eq!((synced.code, synced.errors.as_str()), (Some(0), "1 skipped\n"));
+    assert_eq!(keys(&place, "backup"), [""; 0]);
+}
+
+/// However large an object is, only a few parts of it are in memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_object_streams_through_a_little_memory() {
+    let place = with_disks();
+    let mut put = place.command(&["disk", "put", "main", "large", "-"]);
+    let mut child = put.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::copy(&mut std::io::repeat(7).take(LARGE - 1), &mut input).unwrap();
+    // It waits for the last byte, so that it cannot be done yet.
+    let kilobytes = peak(child.id());
+    std::io::Write::write_all(&mut input, b"8").unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    assert!(kilobytes < 160 * 1024, "put: {kilobytes} kB");
+
+    let mut get = place.command(&["disk", "get", "main", "large"]);
+    let mut child = get.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let most = std::io::copy(&mut (&mut output).take(LARGE - (1 << 20)), &mut std::io::sink());
+    // A pipe holds less than what is left.
+    let kilobytes = peak(child.id());
+    let rest = std::io::copy(&mut output, &mut std::io::sink()).unwrap();
+    assert_eq!(most.unwrap() + rest, LARGE);
+    assert!(child.wait().unwrap().success());
+    assert!(kilobytes < 160 * 1024, "get: {kilobytes} kB");
+}
+
+#[test]
+fn that_the_running_board_has_another_disk_is_told() {
+    let place = with_disks();
+    let up = place.up(&["--no-watch"]);
+    let quiet = place.run(&["disk", "ls", "main"]);
+    assert_eq!((quiet.code, quiet.errors.as_str()), (Some(0), ""));
+    let swap = ["swap", "storage.main", "driver=local", "root=disks/main", "durability=full"];
+    place.run(&swap).fine();
+    let told = place.run(&["disk", "ls", "main"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let note = "note: the running board has another storage.main (durability)";
+    assert!(told.errors.starts_with(note), "{told:?}");
+    let quiet = place.run(&["disk", "ls", "main", "--offline"]);
+    assert_eq!(quiet.errors, "");
+    up.stop();
+}
+
+const LARGE: u64 = 300 << 20;
+
+/// The most memory that a process has had, in kilobytes.
+fn peak(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// A place with some disks in folders.
+fn with_disks() -> Place {
+    let place = Place::new();
+    let disk = |name, root| {
+        format!("[storage.{name}]\ndriver = 'local'\nroot = '{root}'\ndurability = 'none'\n")
+    };
+    let disks =
+        [disk("main", "disks/main"), disk("twin", "disks/main"), disk("backup", "disks/backup")];
+    let keys = "sign_keys = [{ id = 'k', secret = '0123456789abcdef0123456789abcdef' }]";
+    let signed = format!(
+        "{}public_url = 'https://files.example.com'\n{keys}\n",
+        disk("signed", "disks/main")
+    );
+    place.write("switchboard.toml", disks.concat() + &signed);
+    place
+}
+
+#[track_caller]
+fn put(place: &Place, disk: &str, key: &str, text: &str) {
+    let put = place.run_with_input(&["disk", "put", disk, key, "-"], text.as_bytes());
+    assert_eq!((put.code, put.errors.as_str()), (Some(0), ""), "{put:?}");
+}
+
+#[track_caller]
+fn get(place: &Place, disk: &str, key: &str) -> String {
+    place.run(&["disk", "get", disk, key]).fine()
+}
+
+#[track_caller]
+fn keys(place: &Place, disk: &str) -> Vec<String> {
+    let list = place.run(&["disk", "ls", disk, "--format", "json"]).fine();
+    let key = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["key"].as_str().unwrap().to_owned()
+    };
+    list.lines().map(key).collect()
+}
