@@ -14,6 +14,7 @@
 mod bench;
 mod check;
 mod fuzz;
+mod programs;
 mod server;
 mod services;
 mod test;

@@ -1,6 +1,7 @@
 //! Finds, starts or installs one server or tool, and stops what it started.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +12,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::services::{Service, Tool, loopback};
+use crate::programs::{self, is_root};
+use crate::services::{Service, Tool, Value, loopback};
 
 /// A server the tests can talk to. One that was started for them ends with this value.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) url: String,
+    /// What the tests are told, by the variables of the row.
+    pub(crate) values: Vec<(&'static str, OsString)>,
     origin: Origin,
 }
 
@@ -31,23 +34,61 @@ impl Server {
     /// The server in the environment, else the one at the standard address, else a private one. One
     /// that the tests need is installed first where that is possible. The error says what to do.
     pub(crate) fn find(service: &Service) -> Result<Self> {
-        if let Some(url) = env::var_os(service.variable).filter(|url| !url.is_empty()) {
-            let url = url
-                .into_string()
-                .map_err(|url| format!("{} is not text: {}", service.variable, url.display()))?;
-            return Ok(Self { url, origin: Origin::Environment(service.variable) });
+        if let Some(values) = named_in(service, |variable| env::var_os(variable))? {
+            return Ok(Self { values, origin: Origin::Environment(service.variable()) });
         }
-        let address = service.standard_address();
-        if (service.ping)(address).is_ok() {
-            return Ok(Self { url: (service.url)(address), origin: Origin::Standard(address) });
+        if let Some(address) = service.standard_address()
+            && (service.ping)(address).is_ok()
+        {
+            let values = values(service, address, Path::new(""));
+            return Ok(Self { values, origin: Origin::Standard(address) });
         }
-        let program = match find_program(service.program) {
+        Self::start(service)
+    }
+
+    /// One of its own, whatever runs already.
+    pub(crate) fn start(service: &Service) -> Result<Self> {
+        let program = match programs::find(service.program) {
             Some(program) => program,
             None => missing_server(service)?,
         };
         let (address, process) = start(service, &program)?;
-        Ok(Self { url: (service.url)(address), origin: Origin::Private(address, process) })
+        let values = values(service, address, &process.folder);
+        Ok(Self { values, origin: Origin::Private(address, process) })
     }
+
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self.origin {
+            Origin::Standard(address) | Origin::Private(address, _) => address,
+            Origin::Environment(variable) => panic!("only {variable} says where it is"),
+        }
+    }
+}
+
+/// What the environment says of a server, if it names one: all of its variables, or none.
+fn named_in(
+    service: &Service,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Vec<(&'static str, OsString)>>> {
+    let given = |variable| environment(variable).filter(|value| !value.is_empty());
+    if given(service.variable()).is_none() {
+        return Ok(None);
+    }
+    let value = |(variable, _): &(&'static str, Value)| {
+        let value = given(variable)
+            .ok_or_else(|| format!("{} is set, but {variable} is not", service.variable()))?;
+        Ok((*variable, value))
+    };
+    service.variables.iter().map(value).collect::<Result<_>>().map(Some)
+}
+
+fn values(service: &Service, address: SocketAddr, folder: &Path) -> Vec<(&'static str, OsString)> {
+    let value = |(variable, value): &(&'static str, Value)| match value {
+        Value::Url(url) => (*variable, url(address).into()),
+        Value::Folder(name) => (*variable, folder.join(name).into()),
+    };
+    service.variables.iter().map(value).collect()
 }
 
 impl fmt::Display for Server {
@@ -69,6 +110,7 @@ impl fmt::Display for Server {
 struct Process {
     child: Child,
     watchdog: Child,
+    folder: PathBuf,
 }
 
 impl Process {
@@ -86,7 +128,7 @@ impl Process {
             .stdin(Stdio::piped())
             .spawn();
         match watchdog {
-            Ok(watchdog) => Ok(Self { child, watchdog }),
+            Ok(watchdog) => Ok(Self { child, watchdog, folder: folder.to_owned() }),
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
@@ -174,23 +216,13 @@ fn last_lines(log: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    // Servers are often where only root's path leads.
-    let servers = ["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(servers)
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-}
-
 /// The program in the environment, else the one that is installed. It is never installed for anybody,
 /// because tests are complete without it. The error says what to do.
 pub(crate) fn find_tool(tool: &Tool) -> Result<PathBuf> {
     if let Some(path) = env::var_os(tool.variable).filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
-    if let Some(program) = find_program(tool.program) {
+    if let Some(program) = programs::find(tool.program) {
         return Ok(program);
     }
     let Tool { program, package, variable, .. } = tool;
@@ -198,17 +230,19 @@ pub(crate) fn find_tool(tool: &Tool) -> Result<PathBuf> {
 }
 
 fn missing_server(service: &Service) -> Result<PathBuf> {
-    let Service { program, package, variable, .. } = service;
+    let Service { program, package, .. } = service;
     let brought = if service.is_required {
         install(program, package)
     } else {
         Err(not_installed(program, package))
     };
     brought.map_err(|error| {
-        let address = service.standard_address();
-        format!(
-            "nothing answers on {address}, and {error}, or put the URL of a server into {variable}"
-        )
+        let variable = service.variable();
+        let what_to_do = format!("{error}, or put the URL of a server into {variable}");
+        match service.standard_address() {
+            Some(address) => format!("nothing answers on {address}, and {what_to_do}"),
+            None => what_to_do,
+        }
     })
 }
 
@@ -218,9 +252,22 @@ fn install(program: &str, package: &str) -> Result<PathBuf> {
         return Err(not_installed(program, package));
     }
     println!("installing the package {package}, because `{program}` is missing");
+    apt_install(package)?;
+    programs::find(program).ok_or_else(|| format!("the package {package} brought no `{program}`"))
+}
+
+/// A package of the system that a server needs beside its program.
+pub(crate) fn install_package(package: &str) -> Result<()> {
+    if !can_install() {
+        return Err(format!("install it (on Debian: `apt-get install {package}`)"));
+    }
+    println!("installing the package {package}");
+    apt_install(package)
+}
+
+fn apt_install(package: &str) -> Result<()> {
     apt_get(&["update"])?;
-    apt_get(&["install", "--yes", "--no-install-recommends", package])?;
-    find_program(program).ok_or_else(|| format!("the package {package} brought no `{program}`"))
+    apt_get(&["install", "--yes", "--no-install-recommends", package])
 }
 
 fn not_installed(program: &str, package: &str) -> String {
@@ -228,9 +275,7 @@ fn not_installed(program: &str, package: &str) -> String {
 }
 
 fn can_install() -> bool {
-    let user = Command::new("id").arg("-u").output();
-    let is_root = user.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    is_root && find_program("apt-get").is_some()
+    is_root() && programs::find("apt-get").is_some()
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
@@ -276,6 +321,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::SERVICES;
 
     #[test]
     fn a_dropped_server_has_ended_and_left_nothing() {
@@ -296,6 +342,20 @@ mod tests {
         let refuse = |_| Err(io::Error::other("no"));
         let error = process.wait_until_ready(refuse, loopback(1)).unwrap_err();
         assert!(error.contains("ended at once"), "{error}");
+    }
+
+    #[test]
+    fn a_server_is_named_by_all_of_its_variables_or_by_none() {
+        let row = SERVICES.iter().find(|row| row.variables.len() == 2).unwrap();
+        let both = named_in(row, |variable| Some(variable.into())).unwrap().unwrap();
+        assert_eq!(
+            both,
+            row.variables.iter().map(|(name, _)| (*name, name.into())).collect::<Vec<_>>()
+        );
+        assert_eq!(named_in(row, |_| Some(OsString::new())), Ok(None));
+        let only_url = |variable: &str| (variable == row.variable()).then(|| "url".into());
+        let told = named_in(row, only_url).unwrap_err();
+        assert!(told.contains(row.variables[1].0), "{told}");
     }
 
     #[test]

@@ -2,6 +2,12 @@
 //!
 //! A row says how a server is recognised and started; `server` does it. To add a server, add a row here; its tests read the URL from the row's variable.
 
+mod azurite;
+mod certificates;
+mod mariadb;
+mod moto;
+mod postgres;
+
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -9,18 +15,103 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Every server the tests talk to.
-pub(crate) const SERVICES: &[Service] = &[Service {
-    name: "redis",
-    is_required: true,
-    proves: "examples/third-party-driver",
-    variable: "SWITCHBOARD_TEST_REDIS_URL",
-    port: 6379,
-    url: |address| format!("redis://{address}/0"),
-    ping: ping_redis,
-    program: "redis-server",
-    start: start_redis,
-    package: "redis-server",
-}];
+pub(crate) const SERVICES: &[Service] = &[
+    Service {
+        name: "redis",
+        is_required: true,
+        proves: "examples/third-party-driver",
+        variables: &[("SWITCHBOARD_TEST_REDIS_URL", Value::Url(|at| format!("redis://{at}/0")))],
+        standard_port: Some(6379),
+        ping: ping_redis,
+        program: "redis-server",
+        start: start_redis,
+        package: "redis-server",
+    },
+    Service {
+        name: "postgres",
+        is_required: true,
+        proves: "the driver `postgres` of crates/switchboard-database",
+        variables: &[(
+            "SWITCHBOARD_TEST_POSTGRES_URL",
+            Value::Url(|at| format!("postgres://postgres@{at}/postgres")),
+        )],
+        standard_port: Some(5432),
+        ping: postgres::ping,
+        program: "postgres",
+        start: postgres::start,
+        package: "postgresql",
+    },
+    Service {
+        name: "postgres-tls",
+        is_required: true,
+        proves: "encryption in the driver `postgres` of crates/switchboard-database",
+        variables: &[
+            (
+                "SWITCHBOARD_TEST_POSTGRES_TLS_URL",
+                Value::Url(|at| format!("postgres://postgres@localhost:{}/postgres", at.port())),
+            ),
+            ("SWITCHBOARD_TEST_POSTGRES_TLS_FILES", Value::Folder(certificates::FOLDER)),
+        ],
+        standard_port: None,
+        ping: postgres::ping,
+        program: "postgres",
+        start: postgres::start_tls,
+        package: "postgresql",
+    },
+    Service {
+        name: "mariadb",
+        is_required: true,
+        proves: "the driver `mysql` of crates/switchboard-database",
+        variables: &[(
+            "SWITCHBOARD_TEST_MARIADB_URL",
+            Value::Url(|at| format!("mysql://root@{at}/test")),
+        )],
+        standard_port: Some(3306),
+        ping: mariadb::ping,
+        program: "mariadbd",
+        start: mariadb::start,
+        package: "mariadb-server",
+    },
+    Service {
+        name: "mariadb-tls",
+        is_required: true,
+        proves: "encryption in the driver `mysql` of crates/switchboard-database",
+        variables: &[
+            (
+                "SWITCHBOARD_TEST_MARIADB_TLS_URL",
+                Value::Url(|at| format!("mysql://root@localhost:{}/test", at.port())),
+            ),
+            ("SWITCHBOARD_TEST_MARIADB_TLS_FILES", Value::Folder(certificates::FOLDER)),
+        ],
+        standard_port: None,
+        ping: mariadb::ping,
+        program: "mariadbd",
+        start: mariadb::start_tls,
+        package: "mariadb-server",
+    },
+    Service {
+        name: "s3",
+        is_required: true,
+        proves: "the driver `s3` of crates/switchboard-storage",
+        variables: &[("SWITCHBOARD_TEST_S3_URL", Value::Url(|at| format!("http://{at}")))],
+        standard_port: Some(5000),
+        ping: moto::ping,
+        program: "python3",
+        start: moto::start,
+        package: moto::ENVIRONMENTS,
+    },
+    Service {
+        name: "azure",
+        is_required: false,
+        proves: "the driver `azure` of crates/switchboard-storage",
+        variables: &[("SWITCHBOARD_TEST_AZURE_URL", Value::Url(|at| format!("http://{at}")))],
+        standard_port: Some(10_000),
+        ping: azurite::ping,
+        program: "node",
+        start: azurite::start,
+        package: "npm",
+    },
+];
 
 /// Every program that judges what the product writes. Tests are complete without them.
 pub(crate) const TOOLS: &[Tool] = &[Tool {
@@ -50,15 +141,15 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// Whether the tests are incomplete, and so fail, without it.
     pub(crate) is_required: bool,
-    /// The drivers that stay unproven without it. Tests that need it have `name` in their names,
-    /// so that they can be left out where it is missing.
+    /// What stays unproven without it. Tests that need it have `name` in their names, so that they
+    /// can be left out where it is missing.
     pub(crate) proves: &'static str,
-    /// The environment variable with the URL: for us to read, and for the tests.
-    pub(crate) variable: &'static str,
-    /// Where it listens on loopback when nobody says otherwise.
-    pub(crate) port: u16,
-    /// The URL of a server at this address.
-    pub(crate) url: fn(SocketAddr) -> String,
+    /// The environment variables that say where it is: for us to read, and for the tests. The first
+    /// is its URL.
+    pub(crate) variables: &'static [(&'static str, Value)],
+    /// Where it listens on loopback when nobody says otherwise. One that the tests need set up in a
+    /// way of their own listens nowhere until it is started for them.
+    pub(crate) standard_port: Option<u16>,
     /// Speaks enough of its protocol to know that it is this server, ready, and open to us.
     pub(crate) ping: fn(SocketAddr) -> io::Result<()>,
     /// What starts it. Looked for where programs are, and where Debian hides servers.
@@ -70,10 +161,29 @@ pub(crate) struct Service {
     pub(crate) package: &'static str,
 }
 
+/// What a variable says of a server.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// The URL of a server at this address.
+    Url(fn(SocketAddr) -> String),
+    /// A folder beneath that of a server which was started for the tests.
+    Folder(&'static str),
+}
+
 impl Service {
+    /// The variable with its URL.
+    pub(crate) fn variable(&self) -> &'static str {
+        self.variables[0].0
+    }
+
+    /// What its tests have in their names: that of the service, as functions are called.
+    pub(crate) fn name_in_tests(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
     /// Where it is when nobody says otherwise.
-    pub(crate) fn standard_address(&self) -> SocketAddr {
-        loopback(self.port)
+    pub(crate) fn standard_address(&self) -> Option<SocketAddr> {
+        self.standard_port.map(loopback)
     }
 }
 
@@ -100,8 +210,7 @@ fn ping_redis(address: SocketAddr) -> io::Result<()> {
 
 /// Sends a line and expects exactly this answer.
 fn converse(address: SocketAddr, question: &[u8], expected: &[u8]) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, PING_TIME_MAX)?;
-    stream.set_read_timeout(Some(PING_TIME_MAX))?;
+    let mut stream = connect(address)?;
     stream.write_all(question)?;
     let mut answer = vec![0; expected.len()];
     stream.read_exact(&mut answer)?;
@@ -112,31 +221,56 @@ fn converse(address: SocketAddr, question: &[u8], expected: &[u8]) -> io::Result
     Err(io::Error::other(format!("answered {answer:?}")))
 }
 
+/// Nobody is waited for longer than a server of this machine takes.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PING_TIME_MAX)?;
+    stream.set_read_timeout(Some(PING_TIME_MAX))?;
+    Ok(stream)
+}
+
 const PING_TIME_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::collections::BTreeSet;
+    use std::net::{Shutdown, TcpListener};
     use std::thread;
 
     use super::*;
+    use crate::server::Server;
 
     #[test]
     fn names_variables_and_ports_are_unique() {
-        for (position, service) in SERVICES.iter().enumerate() {
-            for other in &SERVICES[..position] {
-                assert_ne!(service.name, other.name);
-                assert_ne!(service.variable, other.variable);
-                assert_ne!(service.port, other.port);
-            }
-        }
+        check_unique(SERVICES.iter().map(|service| service.name));
+        check_unique(SERVICES.iter().filter_map(|service| service.standard_port));
+        check_unique(SERVICES.iter().flat_map(|service| service.variables).map(|(name, _)| *name));
+    }
+
+    fn check_unique<T: Ord>(all: impl Iterator<Item = T>) {
+        let all: Vec<T> = all.collect();
+        let (count, unique) = (all.len(), BTreeSet::from_iter(all));
+        assert_eq!(count, unique.len());
     }
 
     #[test]
     fn variables_are_called_after_their_service() {
         for service in SERVICES {
-            let name = service.name.to_ascii_uppercase();
-            assert_eq!(service.variable, format!("SWITCHBOARD_TEST_{name}_URL"));
+            let prefix = format!("SWITCHBOARD_TEST_{}_", service.name_in_tests().to_uppercase());
+            assert_eq!(service.variable(), format!("{prefix}URL"));
+            for (name, _) in service.variables {
+                assert!(name.starts_with(&prefix), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_variable_is_the_url_and_only_a_private_server_has_a_folder() {
+        for service in SERVICES {
+            let (urls, folders): (Vec<_>, Vec<_>) =
+                service.variables.iter().partition(|(_, value)| matches!(value, Value::Url(_)));
+            assert_eq!(urls.len(), 1);
+            assert!(matches!(service.variables[0].1, Value::Url(_)));
+            assert!(folders.is_empty() || service.standard_port.is_none(), "{}", service.name);
         }
     }
 
@@ -160,15 +294,22 @@ mod tests {
         assert!(ping_redis(address).is_err());
     }
 
-    /// A server that answers one question, whatever it was.
-    fn server_answering(answer: &'static [u8]) -> SocketAddr {
+    /// The server of this row, started for one test.
+    pub(crate) fn private(name: &str) -> Server {
+        let row = SERVICES.iter().find(|service| service.name == name).unwrap();
+        Server::start(row).unwrap()
+    }
+
+    /// A server that says this to whoever comes, whatever they say.
+    pub(crate) fn server_answering(answer: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind(loopback(0)).unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut question = [0; 6];
-            stream.read_exact(&mut question).unwrap();
             stream.write_all(answer).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            // What is closed before all was read is reset, and the answer lost with it.
+            let _ = stream.read_to_end(&mut Vec::new());
         });
         address
     }

@@ -67,9 +67,7 @@ fn test_command(
     tools: &[FoundTool],
 ) -> Command {
     let mut command = cargo(workspace);
-    let missing_tools =
-        tools.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.program);
-    let missing: Vec<_> = missing(services).into_iter().chain(missing_tools).collect();
+    let missing: Vec<_> = missing(services).chain(missing_tools(tools)).collect();
     command.args(cargo_arguments(arguments, &missing));
     for (row, found) in tools {
         match found {
@@ -79,19 +77,27 @@ fn test_command(
     }
     for (row, found) in services {
         match found {
-            Ok(server) => command.env(row.variable, &server.url),
-            Err(_) => command.env_remove(row.variable),
-        };
+            Ok(server) => server.values.iter().for_each(|(variable, value)| {
+                command.env(variable, value);
+            }),
+            Err(_) => row.variables.iter().for_each(|(variable, _)| {
+                command.env_remove(variable);
+            }),
+        }
     }
     command
 }
 
-fn missing(services: &[Found]) -> Vec<&'static str> {
-    services.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.name).collect()
+fn missing(services: &[Found]) -> impl Iterator<Item = String> {
+    services.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.name_in_tests())
+}
+
+fn missing_tools(tools: &[FoundTool]) -> impl Iterator<Item = String> {
+    tools.iter().filter(|(_, found)| found.is_err()).map(|(row, _)| row.program.to_owned())
 }
 
 /// The arguments of cargo, where what the caller says replaces what we would.
-fn cargo_arguments(given: &[String], missing: &[&str]) -> Vec<String> {
+fn cargo_arguments(given: &[String], missing: &[String]) -> Vec<String> {
     let separator = given.iter().position(|argument| argument == "--").unwrap_or(given.len());
     let (for_cargo, for_tests) = given.split_at(separator);
     let is_given = |names: &[&str]| {
@@ -113,7 +119,7 @@ fn cargo_arguments(given: &[String], missing: &[&str]) -> Vec<String> {
     arguments.extend(for_cargo.iter().map(String::as_str));
     arguments.push("--");
     arguments.extend(for_tests.iter().skip(1).map(String::as_str));
-    arguments.extend(missing.iter().flat_map(|name| ["--skip", name]));
+    arguments.extend(missing.iter().flat_map(|name| ["--skip", name.as_str()]));
     arguments.into_iter().map(str::to_owned).collect()
 }
 
@@ -264,6 +270,13 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
     }
 
     #[test]
+    fn the_tests_of_a_missing_server_are_those_with_its_name_as_functions_have_it() {
+        let row = SERVICES.iter().find(|row| row.name == "postgres-tls").unwrap();
+        let found = [(row, Err("nothing answers".to_owned()))];
+        assert_eq!(missing(&found).collect::<Vec<_>>(), ["postgres_tls"]);
+    }
+
+    #[test]
     fn a_missing_server_is_said_with_what_it_leaves_unproven() {
         let row = &SERVICES[0];
         let text = describe(&[(row, Err("nothing answers".to_owned()))]);
@@ -287,6 +300,7 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
 
     fn check(given: &[&str], missing: &[&str], expected: &str) {
         let given: Vec<String> = given.iter().map(|argument| (*argument).to_owned()).collect();
-        assert_eq!(cargo_arguments(&given, missing).join(" "), expected);
+        let missing: Vec<String> = missing.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(cargo_arguments(&given, &missing).join(" "), expected);
     }
 }

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("switchboard-backend", 2),
     ("switchboard-cache", 2),
     ("switchboard-database", 2),
+    ("switchboard-storage", 2),
     ("switchboard-log", 2),
     ("switchboard-mail", 2),
     ("switchboard-notification", 2),
