@@ -16,6 +16,7 @@ use switchboard::{Change, Switchboard};
 use switchboard_console::ConsoleConfig;
 use tokio::runtime::Builder as Runtime;
 
+use crate::folder::Folder;
 use crate::machine::Stamp;
 use crate::stats::Spread;
 
@@ -189,7 +190,7 @@ fn get(address: &str, path: &str) -> String {
 
 fn up(folder: &Folder) -> Vec<Duration> {
     let binary = build_command();
-    let home = folder.0.join("home");
+    let home = folder.path().join("home");
     (0..ROUNDS).map(|_| time_until_ready(&binary, &home)).collect()
 }
 
@@ -236,29 +237,6 @@ impl Drop for Ended {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A folder for this run, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("switchboard-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("can be made");
-        Self(folder)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("can be written");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::rig::Rig;
+use crate::services::Service;
 
 /// What the product's own contender is called in every line.
 pub const OURS: &str = "switchboard";
@@ -21,10 +22,19 @@ pub struct Line {
     pub threads: &'static [usize],
     /// What the number of [`Rig::figure`] is called, where a line has one.
     pub figure: Option<&'static str>,
+    /// The server it is not measured without.
+    pub needs: Option<Service>,
     /// In the order of the table; the product's own stand first.
     pub contenders: Vec<Contender>,
     /// What is promised of the product's own contenders.
     pub goals: Vec<Goal>,
+}
+
+impl Line {
+    /// Why it cannot be measured on this machine, if it cannot.
+    pub fn missing(&self) -> Option<String> {
+        self.needs.and_then(Service::missing)
+    }
 }
 
 /// One way to do the operation of a line.

@@ -6,7 +6,9 @@
 mod allocations;
 mod board;
 mod crew;
+mod databases;
 mod driver;
+mod folder;
 mod line;
 mod lines;
 mod machine;
@@ -14,7 +16,9 @@ mod measure;
 mod ours;
 mod report;
 mod rig;
+mod services;
 mod stats;
+mod stream;
 mod swap;
 mod verdict;
 
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     let lines = lines::all();
     let unknown_flag = flags.iter().find(|flag| !["--quick", "--list"].contains(&flag.as_str()));
     let unknown_name = names.iter().find(|name| {
-        ![swap::NAME, board::NAME].contains(&name.as_str())
+        SECTIONS.iter().all(|section| section.name != **name)
             && lines.iter().all(|line| line.name != **name)
     });
 
@@ -65,19 +69,24 @@ fn main() -> ExitCode {
 
 fn list(lines: &[Line]) {
     for line in lines {
-        println!("{:10} {}", line.name, line.about);
+        println!("{:16} {}", line.name, line.about);
     }
-    println!("{:10} {}", swap::NAME, swap::ABOUT);
-    println!("{:10} {}", board::NAME, board::ABOUT);
+    for section in SECTIONS {
+        println!("{:16} {}", section.name, section.about);
+    }
 }
 
 /// Runs the lines called `names`, or all of them, and writes after each, so that a run that is
 /// stopped keeps what it has.
 fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
-    let order: Vec<&str> =
-        lines.iter().map(|line| line.name).chain([swap::NAME, board::NAME]).collect();
-    let wanted = |line: &&Line| names.is_empty() || names.iter().any(|name| name == line.name);
-    for line in lines.iter().filter(wanted) {
+    let sections = SECTIONS.iter().map(|section| section.name);
+    let order: Vec<&str> = lines.iter().map(|line| line.name).chain(sections).collect();
+    let is_wanted = |own: &str| names.is_empty() || names.iter().any(|name| name == own);
+    for line in lines.iter().filter(|line| is_wanted(line.name)) {
+        if let Some(missing) = line.missing() {
+            eprintln!("not measured: {}, because {missing}", line.name);
+            continue;
+        }
         eprintln!("measuring {} …", line.name);
         let before = Stamp::now();
         let results = measure(line, plan);
@@ -86,15 +95,11 @@ fn run(lines: &[Line], names: &[String], plan: &Plan) -> io::Result<()> {
         println!("{section}");
         write(section, &order, &after)?;
     }
-    for (name, section) in
-        [(swap::NAME, swap::section as fn() -> String), (board::NAME, board::section)]
-    {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            eprintln!("measuring {name} …");
-            let section = section();
-            println!("{section}");
-            write(section, &order, &Stamp::now())?;
-        }
+    for section in SECTIONS.iter().filter(|section| is_wanted(section.name)) {
+        eprintln!("measuring {} …", section.name);
+        let page = (section.run)();
+        println!("{page}");
+        write(page, &order, &Stamp::now())?;
     }
     Ok(())
 }
@@ -108,6 +113,19 @@ fn write(section: String, order: &[&str], stamp: &Stamp) -> io::Result<()> {
     };
     fs::write(path, report::merge(&page, vec![section], order, stamp))
 }
+
+/// What is measured without being a line: it writes its section itself.
+struct Section {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> String,
+}
+
+const SECTIONS: &[Section] = &[
+    Section { name: stream::NAME, about: stream::ABOUT, run: stream::section },
+    Section { name: swap::NAME, about: swap::ABOUT, run: swap::section },
+    Section { name: board::NAME, about: board::ABOUT, run: board::section },
+];
 
 const USAGE: &str = "usage: switchboard-bench [NAME…] [--quick] [--list]
 

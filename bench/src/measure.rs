@@ -174,6 +174,7 @@ mod tests {
             reference: "none",
             threads: &[1, 2],
             figure: None,
+            needs: None,
             contenders: vec![
                 Contender::new("none", |_| |_| each(|turn| turn + 1)),
                 Contender::new("two", |_| |_| each(|turn| (Box::new(turn), Box::new(turn)))),

@@ -4,6 +4,7 @@
 //! calling the worker is spread over all of its repetitions.
 
 use std::hint::black_box;
+use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::unconstrained;
@@ -56,6 +57,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
+/// Runs `future` on a thread and a runtime of its own, from wherever that is wanted.
+pub fn apart<F: Future<Output: Send> + Send>(future: F) -> F::Output {
+    thread::scope(|scope| scope.spawn(|| block_on(future)).join()).expect("nothing fails")
+}
+
 /// Runs `work`, which may start tasks, inside the runtime of this thread.
 pub fn inside_runtime<T>(work: impl FnOnce() -> T) -> T {
     RUNTIME.with(|runtime| {
@@ -66,5 +72,5 @@ pub fn inside_runtime<T>(work: impl FnOnce() -> T) -> T {
 
 thread_local! {
     static RUNTIME: Runtime =
-        Builder::new_current_thread().enable_time().build().expect("a runtime can be built");
+        Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
 }

@@ -22,6 +22,7 @@ pub fn line() -> Line {
         reference: RAW,
         threads: &[1, 4],
         figure: Some("hit ratio"),
+        needs: None,
         contenders: vec![
             Contender::new(OURS, |_| Cached::new(ours(Ttl::Forever))),
             Contender::new(OURS_EXPIRING, |_| {

@@ -16,6 +16,7 @@ pub fn line() -> Line {
         reference: BOXED,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), boxed(), bare()],
         goals: vec![Goal::above(OURS, 50.0, BOXED, 1), Goal::above(OURS, 50.0, BOXED, 4)],
     }

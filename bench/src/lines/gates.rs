@@ -43,6 +43,7 @@ pub fn line() -> Line {
         reference: BY_HAND,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![
             ours(OURS, BreakerWindow::default()),
             ours(OURS_NARROW, BreakerWindow::Calls(10)),

@@ -19,6 +19,7 @@ pub fn line() -> Line {
         reference: LOOKED_UP,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), held(), direct(), locked(), swapped(), looked_up()],
         goals: vec![
             Goal::times(OURS, 0.50, LOOKED_UP, 1),

@@ -20,6 +20,7 @@ pub fn line() -> Line {
         reference: MAPPED,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), concurrent(), mapped()],
         goals: vec![
             Goal::times(OURS, 1.00, MAPPED, 1),

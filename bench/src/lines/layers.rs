@@ -35,6 +35,7 @@ pub fn line() -> Line {
         reference: TOWER,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![
             ours(),
             ours_with_breaker(),

@@ -23,6 +23,7 @@ pub fn line() -> Line {
         reference: COUNTED,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![given(), ours(), counted(), locked(), tower()],
         goals: vec![
             Goal::times(OURS_GIVEN, 1.20, COUNTED, 1),

@@ -19,6 +19,7 @@ pub fn line() -> Line {
         reference: LOCKED,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), locked(), dashed(), swapped(), perfect()],
         goals: vec![
             Goal::times(OURS, 0.40, LOCKED, 1),

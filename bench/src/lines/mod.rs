@@ -1,5 +1,6 @@
 //! The list of all lines. One line is one file here and one entry below.
 
+mod acquire;
 mod cache;
 mod call;
 mod gates;
@@ -8,8 +9,11 @@ mod keyed;
 mod layers;
 mod least_loaded;
 mod lookup;
+mod mysql;
+pub mod postgres;
 mod refusal;
 mod select;
+mod sqlite;
 
 use crate::line::Line;
 
@@ -26,5 +30,14 @@ pub fn all() -> Vec<Line> {
         least_loaded::line(),
         keyed::line(),
         cache::line(),
+        postgres::one(),
+        postgres::one_in_tasks(),
+        postgres::rows(),
+        postgres::rows_in_tasks(),
+        acquire::alone(),
+        acquire::in_tasks(),
+        mysql::line(),
+        sqlite::select(),
+        sqlite::update(),
     ]
 }

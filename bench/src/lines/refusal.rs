@@ -24,6 +24,7 @@ pub fn line() -> Line {
         reference: BARE,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), failsafe(), resilience(), bare()],
         goals: vec![
             Goal::above(OURS, 30.0, BARE, 1),

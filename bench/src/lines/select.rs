@@ -18,6 +18,7 @@ pub fn line() -> Line {
         reference: ASKED,
         threads: &[1, 4],
         figure: None,
+        needs: None,
         contenders: vec![ours(), asked(), counted()],
         goals: vec![
             Goal::times(OURS, 0.08, ASKED, 1),
