@@ -288,6 +288,13 @@ bugs! {
 
     RecoverLies: a_recovery_that_says_idle_is_noticed,
         by a_dropped_query_leaves_the_pool_whole {
+        fn execute<'a>(on: &'a mut Planted<Self>, statement: Statement<'a>) -> Reply<'a, Done> {
+            Reply::run(async move {
+                // So that it is dropped inside of a transaction, however soon the driver answers.
+                tokio::task::yield_now().await;
+                on.inner.execute(statement).await
+            })
+        }
         fn recover(on: &mut Planted<Self>) -> Reply<'_, State> {
             Reply::run(async move {
                 on.inner.recover().await?;
