@@ -1,12 +1,17 @@
 //! `cargo xtask test`: all tests, with the servers they need.
 //!
-//! What could not run is said, and never counted as passed.
+//! What could not run is said, and never counted as passed. What failed is run once more, alone.
+
+mod again;
+mod programs;
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use self::again::Folders;
+use self::programs::{Program, Programs};
 use crate::Result;
 use crate::server::{Server, find_tool};
 use crate::services::{SERVICES, Service, TOOLS, Tool};
@@ -18,8 +23,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
     let tools: Vec<_> = TOOLS.iter().map(|row| (row, find_tool(row))).collect();
     println!("servers:\n{}\ntools:\n{}", describe(&services), describe_tools(&tools));
 
-    let mut command = test_command(workspace, arguments, &services, &tools);
-    let (totals, succeeded) = stream(&mut command)?;
+    let mut command = cargo(workspace);
+    let missing: Vec<_> = missing(&services).chain(missing_tools(&tools)).collect();
+    command.args(cargo_arguments(arguments, &missing));
+    let (mut totals, programs, succeeded) = stream(prepare(command, &services, &tools))?;
+    let failed = if succeeded { None } else { programs.with_failures() };
+    if let Some(failed) = failed {
+        totals.forgive(again(workspace, arguments, &failed, (&services, &tools))?);
+    }
+    let succeeded = succeeded || (totals.failed == 0 && !totals.unsteady.is_empty());
 
     let missing_required = services.iter().any(|(row, found)| row.is_required && found.is_err());
     println!("\nservers:\n{}\ntools:\n{}", describe(&services), describe_tools(&tools));
@@ -60,15 +72,23 @@ fn describe_tools(tools: &[FoundTool]) -> String {
     tools.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn test_command(
+/// Of the tests that failed, those that pass alone.
+fn again(
     workspace: &Workspace,
     arguments: &[String],
-    services: &[Found],
-    tools: &[FoundTool],
-) -> Command {
+    failed: &[&Program],
+    (services, tools): (&[Found], &[FoundTool]),
+) -> Result<Vec<String>> {
     let mut command = cargo(workspace);
-    let missing: Vec<_> = missing(services).chain(missing_tools(tools)).collect();
-    command.args(cargo_arguments(arguments, &missing));
+    command.args(listing_arguments(arguments)).stderr(Stdio::inherit());
+    let listed = command.output().map_err(|error| format!("cargo cannot be asked: {error}"))?;
+    let folders = Folders::read(&String::from_utf8_lossy(&listed.stdout));
+    let prepare = |command: Command| prepare(command, services, tools);
+    Ok(again::unsteady(failed, &workspace.root, &folders, prepare))
+}
+
+/// The same call, told where the servers and tools are.
+fn prepare(mut command: Command, services: &[Found], tools: &[FoundTool]) -> Command {
     for (row, found) in tools {
         match found {
             Ok(path) => command.env(row.variable, path),
@@ -123,26 +143,48 @@ fn cargo_arguments(given: &[String], missing: &[String]) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// Passes the output on while it comes; the totals in it, and whether the command succeeded.
-fn stream(command: &mut Command) -> Result<(Totals, bool)> {
+/// The arguments of cargo that tell where the test programs of [`cargo_arguments`] are.
+fn listing_arguments(given: &[String]) -> Vec<String> {
+    let mut arguments = cargo_arguments(given, &[]);
+    let separator = arguments.iter().position(|argument| argument == "--");
+    arguments.truncate(separator.unwrap_or(arguments.len()));
+    arguments.extend(["--no-run", "--quiet", "--message-format=json"].map(str::to_owned));
+    arguments
+}
+
+/// Passes the output on while it comes; what it says, and whether the command succeeded.
+fn stream(mut command: Command) -> Result<(Totals, Programs, bool)> {
     let text = |error: io::Error| format!("`cargo test` cannot be followed: {error}");
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("`cargo test` could not be started: {error}"))?;
-    let mut totals = Totals::default();
-    if let Some(output) = child.stdout.take() {
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).map_err(text)? > 0 {
-            io::stdout().write_all(&line).map_err(text)?;
-            totals.add(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
+    // One pipe for both, so that what cargo says of a program stays before what the program says.
+    let (output, writer) = io::pipe().map_err(text)?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(text)?).stderr(writer);
+    let mut child =
+        command.spawn().map_err(|error| format!("`cargo test` could not be started: {error}"))?;
+    // It holds the pipe open.
+    drop(command);
+    let (mut totals, mut programs) = (Totals::default(), Programs::default());
+    let mut output = BufReader::new(output);
+    let mut bytes = Vec::new();
+    while output.read_until(b'\n', &mut bytes).map_err(text)? > 0 {
+        io::stdout().write_all(&bytes).map_err(text)?;
+        let line = plain(&String::from_utf8_lossy(&bytes));
+        totals.add(&line);
+        programs.add(&line);
+        bytes.clear();
     }
     let status = child.wait().map_err(text)?;
-    Ok((totals, status.success()))
+    Ok((totals, programs, status.success()))
+}
+
+/// The line without its colours and its end.
+fn plain(line: &str) -> String {
+    let mut parts = line.trim_end().split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let is_of_a_mark = |letter: char| matches!(letter, '[' | ';' | '0'..='9');
+    parts.fold(first, |text, part| {
+        let part = part.trim_start_matches(is_of_a_mark);
+        text + part.strip_prefix('m').unwrap_or(part)
+    })
 }
 
 /// What became of the tests of all test programs.
@@ -150,6 +192,8 @@ fn stream(command: &mut Command) -> Result<(Totals, bool)> {
 struct Totals {
     passed: u64,
     failed: u64,
+    /// Those that failed beside others, and passed alone.
+    unsteady: Vec<String>,
     /// Those that were ignored, with the reason where there is one.
     ignored: Vec<String>,
     /// How many a filter left out, one of the caller or that of a missing server. What they are
@@ -161,12 +205,9 @@ impl Totals {
     /// Counts the closing line of one test program, and remembers which tests were ignored.
     fn add(&mut self, line: &str) {
         self.ignored.extend(ignored(line));
-        let Some(counts) = line.strip_prefix("test result: ") else { return };
-        // `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s`
-        let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
-        for pair in words.windows(2) {
-            let Ok(count) = pair[0].parse::<u64>() else { continue };
-            match pair[1] {
+        let Some(closing) = line.strip_prefix("test result: ") else { return };
+        for (count, of) in counts(closing) {
+            match of {
                 "passed" => self.passed += count,
                 "failed" => self.failed += count,
                 "filtered" => self.filtered += count,
@@ -174,28 +215,39 @@ impl Totals {
             }
         }
     }
+
+    /// Tests that were counted as failed have passed alone.
+    fn forgive(&mut self, unsteady: Vec<String>) {
+        self.failed = self.failed.saturating_sub(unsteady.len() as u64);
+        self.unsteady = unsteady;
+    }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { passed, failed, ignored, filtered } = self;
-        write!(f, "{passed} passed, {failed} failed, {} ignored, ", ignored.len())?;
-        write!(f, "{filtered} left out by a filter")?;
-        ignored.iter().try_for_each(|test| write!(f, "\n  ignored: {test}"))
+        let Self { passed, failed, unsteady, ignored, filtered } = self;
+        write!(f, "{passed} passed, {failed} failed, {} unsteady, ", unsteady.len())?;
+        write!(f, "{} ignored, {filtered} left out by a filter", ignored.len())?;
+        ignored.iter().try_for_each(|test| write!(f, "\n  ignored: {test}"))?;
+        unsteady.iter().try_for_each(|test| {
+            write!(f, "\n  UNSTEADY: {test} (it failed above, and passed alone: mend it first)")
+        })
     }
+}
+
+/// The numbers in `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s`,
+/// each with the word behind it.
+fn counts(closing: &str) -> impl Iterator<Item = (u64, &str)> {
+    let words: Vec<&str> = closing.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+    let pairs: Vec<_> =
+        words.windows(2).filter_map(|pair| Some((pair[0].parse().ok()?, pair[1]))).collect();
+    pairs.into_iter()
 }
 
 /// The test that this line says was ignored, and why: `test a ... ignored, too slow`.
 fn ignored(line: &str) -> Option<String> {
-    let (name, outcome) = line.trim_end().strip_prefix("test ")?.split_once(" ... ")?;
-    // Where the output is coloured, the word stands between two marks.
-    let at = outcome.find("ignored").filter(|at| outcome[..*at].chars().all(is_of_a_mark))?;
-    let reason = outcome[at..].trim_start_matches("ignored").trim_start_matches("\u{1b}[m");
-    Some(format!("{name}{reason}"))
-}
-
-fn is_of_a_mark(letter: char) -> bool {
-    matches!(letter, '\u{1b}' | '[' | ';' | 'm' | '0'..='9')
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    Some(format!("{name}{}", outcome.strip_prefix("ignored")?))
 }
 
 #[cfg(test)]
@@ -229,6 +281,16 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
     }
 
     #[test]
+    fn tests_that_pass_alone_are_told_and_are_no_failures() {
+        let mut totals = totals("test result: FAILED. 5 passed; 3 failed; 0 ignored");
+        totals.forgive(vec!["a::b".to_owned(), "c".to_owned()]);
+        let summary = totals.to_string();
+        assert!(summary.starts_with("5 passed, 1 failed, 2 unsteady, 0 ignored"), "{summary}");
+        assert!(summary.contains("\n  UNSTEADY: a::b "), "{summary}");
+        assert!(summary.contains("\n  UNSTEADY: c "), "{summary}");
+    }
+
+    #[test]
     fn what_a_test_prints_is_not_counted() {
         let output = "it said: test result: ok. 5 passed\ntest a ... ok, not ignored\n5 passed; 1 failed\ntest result";
         assert_eq!(totals(output), Totals::default());
@@ -258,6 +320,31 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
             "test --workspace --all-features --no-fail-fast breaker -- --nocapture -p",
         );
     }
+
+    #[test]
+    fn the_programs_that_are_listed_are_those_that_ran() {
+        let given = ["-p", "x", "--", "--nocapture"].map(str::to_owned);
+        assert_eq!(
+            listing_arguments(&given).join(" "),
+            "test --all-features --no-fail-fast -p x --no-run --quiet --message-format=json",
+        );
+    }
+
+    #[test]
+    fn what_both_streams_say_is_read_in_its_order() {
+        let mut command = Command::new("sh");
+        command.args(["-c", FAILS]);
+        let (totals, programs, succeeded) = stream(command).unwrap();
+        assert_eq!((totals.failed, succeeded), (1, false));
+        let failed = programs.with_failures().unwrap();
+        assert_eq!(failed, [&Program::failed("deps/core-01", vec!["a".to_owned()])]);
+    }
+
+    const FAILS: &str = "echo '     Running unittests src/lib.rs (deps/core-01)' >&2
+        echo 'test a ... FAILED'
+        echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'
+        echo 'error: test failed, to rerun pass `--lib`' >&2
+        exit 101";
 
     #[test]
     fn the_tests_of_a_missing_server_are_skipped() {
@@ -294,7 +381,7 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
 
     fn totals(output: &str) -> Totals {
         let mut totals = Totals::default();
-        output.lines().for_each(|line| totals.add(line));
+        output.lines().for_each(|line| totals.add(&plain(line)));
         totals
     }
 
