@@ -25,7 +25,7 @@ pub(crate) use bucket::{Bucket, Dialect, Sums, Traits};
 pub(crate) use notation::{encoded_path, encoded_query, moment, written_moment};
 pub(crate) use refusal::Refusal;
 pub(crate) use said::written_range;
-pub(crate) use service::{Access, Ask, Service, unsupported};
+pub(crate) use service::{Access, Ask, Service, unsupported, usual_policy};
 pub use wire::HttpConfig;
 pub(crate) use wire::{Wire, credentials_failed};
 pub(crate) use xml::Element;

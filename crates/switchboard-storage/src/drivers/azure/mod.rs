@@ -21,7 +21,7 @@ use switchboard_core::{
     BuildContext, Descriptor, Health, Lifecycle, Registry, Reply, Result, Secret, Support,
 };
 
-use crate::cloud::{Access, Ask, Service, Wire, credentials_failed};
+use crate::cloud::{Access, Ask, Service, Wire, credentials_failed, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -44,6 +44,7 @@ pub struct Azure {
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("azure")
+        .usual_policy(usual_policy())
         .summary("A container of Azure")
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)

@@ -29,6 +29,7 @@ use switchboard_core::{
 
 use crate::cloud::{
     Access, Ask, Bucket, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
+    usual_policy,
 };
 use crate::{
     Condition, Disks, Fetched, HttpConfig, Key, List, Meta, Page, Part, PartTag, Read, Sign,
@@ -75,6 +76,7 @@ pub struct GcsConfig {
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("gcs")
+        .usual_policy(usual_policy())
         .summary("A bucket of Google Cloud Storage")
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)

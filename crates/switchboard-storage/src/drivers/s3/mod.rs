@@ -23,7 +23,9 @@ use switchboard_core::{
     Result, Support,
 };
 
-use crate::cloud::{Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed};
+use crate::cloud::{
+    Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed, usual_policy,
+};
 use crate::{
     Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -44,7 +46,8 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
             Descriptor::new("s3").summary("A bucket of S3, or of a service that speaks like it"),
             |descriptor, capability| descriptor.capability(capability, Support::Native),
         );
-    crate::register(registry, descriptor.proven(), |config: S3Config, build| async move {
+    let descriptor = descriptor.usual_policy(usual_policy()).proven();
+    crate::register(registry, descriptor, |config: S3Config, build| async move {
         S3::new(&config, &build)
     })
 }
