@@ -81,7 +81,7 @@ async fn a_driver_may_come_with_a_policy_for_instances_that_name_none() {
     let mut change = manager.change();
     change.put("chosen", &patient());
     change.retune("usual", &patient());
-    change.prepare().await.unwrap().commit();
+    drop(change.prepare().await.unwrap().commit());
     assert_eq!(attempts(), [Some(4); 3], "what is said no more is in force no more");
 }
 

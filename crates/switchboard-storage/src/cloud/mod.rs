@@ -21,7 +21,7 @@ mod xml;
 
 pub(crate) use answer::{Answer, foreign};
 #[cfg(any(feature = "gcs", feature = "s3"))]
-pub(crate) use bucket::{Bucket, Dialect, Sums, Traits};
+pub(crate) use bucket::{Bucket, Conditions, Dialect, Sums, Traits};
 pub(crate) use notation::{encoded_path, encoded_query, moment, written_moment};
 pub(crate) use refusal::Refusal;
 pub(crate) use said::written_range;

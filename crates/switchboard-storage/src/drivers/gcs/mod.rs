@@ -28,7 +28,7 @@ use switchboard_core::{
 };
 
 use crate::cloud::{
-    Access, Ask, Bucket, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
+    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
     usual_policy,
 };
 use crate::{
@@ -114,7 +114,7 @@ impl Gcs {
             service: Service { wire, access: Arc::new(Known(client)), address },
             name: config.bucket.clone(),
             dialect: &DIALECT,
-            traits: Traits { conditional: true, sums: Sums::Hash, stored: HeaderMap::new() },
+            traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
             clock: build.clock().clone(),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
@@ -268,8 +268,10 @@ static DIALECT: Dialect = Dialect {
     unless_version: "x-goog-if-generation-not-match",
     if_absent: ("x-goog-if-generation-match", "0"),
     if_source_version: "x-goog-copy-source-if-generation-match",
-    ends_on_condition: false,
+    copies_on_condition: true,
     content_type: "application/octet-stream",
 };
 
+/// What ends an upload takes none.
+const CONDITIONS: Conditions = Conditions { complete: false, ..Conditions::ALL };
 const GOOGLE: &str = "https://storage.googleapis.com";

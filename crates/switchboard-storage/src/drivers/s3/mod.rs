@@ -275,8 +275,7 @@ impl Lifecycle for S3 {
     }
 
     fn capabilities(&self) -> Option<Capabilities> {
-        let conditions = [capability::CREATE, capability::REPLACE, capability::DELETE_VERSION];
-        let conditions = conditions.into_iter().filter(|_| self.0.traits.conditional);
+        let conditions = self.0.traits.conditions.capabilities();
         Some(conditions.chain(ALWAYS).fold(Capabilities::new(), |capabilities, capability| {
             capabilities.with(capability, Support::Native)
         }))
@@ -291,7 +290,7 @@ static DIALECT: Dialect = Dialect {
     unless_version: "if-none-match",
     if_absent: ("if-none-match", "*"),
     if_source_version: "x-amz-copy-source-if-match",
-    ends_on_condition: true,
+    copies_on_condition: false,
     content_type: "binary/octet-stream",
 };
 
