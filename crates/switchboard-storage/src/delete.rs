@@ -66,7 +66,9 @@ impl Disk {
 
     /// Removes everything whose key begins with `prefix`, a text and not a directory: `a` begins `ab` as well.
     ///
-    /// An empty prefix is an error, unless [`everything`](DeleteAll::everything) says that it is meant.
+    /// An empty prefix is an error, unless [`everything`](DeleteAll::everything) says that it is meant. So is what
+    /// goes wrong before anything has gone; after that, what has gone is told, with what went wrong
+    /// ([`Deleted::failed`], [`Deleted::stopped`]).
     ///
     /// ```
     /// # use switchboard_core::{Environment, Manager, Registry, Settings};
@@ -111,6 +113,18 @@ pub struct Deleted {
     pub bytes: u64,
     /// Those that did not go, by key, and why.
     pub failed: Vec<(String, Error)>,
+    /// Why it ended before all was asked for, after some of it had gone: there may be more than is told here.
+    pub stopped: Option<Error>,
+}
+
+impl Deleted {
+    /// What is told after `error`, which nobody expects to go away: only that, if nothing was done so far.
+    fn until(self, error: Error) -> Result<Self> {
+        if self.objects == 0 && self.failed.is_empty() {
+            return Err(error);
+        }
+        Ok(Self { stopped: Some(error), ..self })
+    }
 }
 
 impl DeleteAll<'_> {
@@ -139,12 +153,21 @@ impl DeleteAll<'_> {
         let mut deleted = Deleted::default();
         let pages = disk.list(prefix).pages();
         let mut pages = std::pin::pin!(pages);
-        while let Some(page) = pages.try_next().await? {
+        loop {
+            let page = match pages.try_next().await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(deleted),
+                Err(error) if is_dry => return Err(error),
+                Err(error) => return deleted.until(error),
+            };
             let keys: Vec<&str> = page.entries.iter().map(|entry| &*entry.key).collect();
             let answers = if is_dry {
                 keys.iter().map(|_| Ok(true)).collect()
             } else {
-                disk.delete_many(&keys).await?
+                match disk.delete_many(&keys).await {
+                    Ok(answers) => answers,
+                    Err(error) => return deleted.until(error),
+                }
             };
             for (entry, answer) in page.entries.iter().zip(answers) {
                 match answer {
@@ -156,7 +179,6 @@ impl DeleteAll<'_> {
                 }
             }
         }
-        Ok(deleted)
     }
 }
 
