@@ -2,7 +2,7 @@
 
 use std::future::IntoFuture;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use futures_util::future::BoxFuture;
 use switchboard_core::{Error, ErrorKind, Held, Result};
 
@@ -191,7 +191,48 @@ impl<'d> IntoFuture for DeleteAll<'d> {
     }
 }
 
+/// The answers to `requests`, some of which are on their way at the same time, in their order: for services that
+/// delete no more than one object with a request.
+pub(crate) async fn together<F>(requests: Vec<F>) -> Vec<Result<bool>>
+where
+    F: Future<Output = Result<bool>>,
+{
+    futures_util::stream::iter(requests).buffered(AT_ONCE).collect().await
+}
+
+/// How many keys a service that deletes one with a request is given at once: what is answered is not lost when
+/// later requests take too long.
+#[cfg(any(feature = "azure", feature = "gcs"))]
+pub(crate) const FEW: usize = 4 * AT_ONCE;
+const AT_ONCE: usize = 16;
+
 /// The keys of one request, of those that a disk was asked to delete.
 pub(crate) fn keys(places: &[impl AsRef<str>]) -> Result<Vec<Key<'_>>> {
     places.iter().map(|place| Key::parse(place.as_ref())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_for_one_key_each_are_on_their_way_together_and_answered_in_order() {
+        let barrier = Barrier::new(AT_ONCE);
+        let requests = (0..3 * AT_ONCE).map(|number| {
+            let barrier = &barrier;
+            async move {
+                barrier.wait().await;
+                Ok(number % 2 == 0)
+            }
+        });
+        let all = together(requests.collect());
+        let answers = tokio::time::timeout(Duration::from_secs(9), all).await.unwrap();
+        let answers: Vec<bool> = answers.into_iter().map(Result::unwrap).collect();
+        assert!(answers.iter().enumerate().all(|(number, even)| *even == (number % 2 == 0)));
+        assert_eq!(answers.len(), 3 * AT_ONCE);
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Dialect {
     pub(crate) if_source_version: &'static str,
     /// Whether what copies an object takes a condition on what is replaced; else what ends an upload does.
     pub(crate) copies_on_condition: bool,
+    /// Whether one request deletes many objects.
+    pub(crate) deletes_many: bool,
     /// What kind of content the service gives to objects of which nothing was said.
     pub(crate) content_type: &'static str,
 }

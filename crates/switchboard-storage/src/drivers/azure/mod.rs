@@ -22,6 +22,7 @@ use switchboard_core::{
 };
 
 use crate::cloud::{Access, Ask, Service, Wire, credentials_failed, usual_policy};
+use crate::delete::FEW;
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -107,6 +108,7 @@ impl StorageDriver for Azure {
             part_min: 1,
             part_max: 4_000 << 20,
             parts_max: 50_000,
+            delete_max: FEW,
             ..Limits::default()
         }
     }

@@ -31,8 +31,9 @@ use crate::cloud::{
     Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
     usual_policy,
 };
+use crate::delete::FEW;
 use crate::{
-    Condition, Disks, Fetched, HttpConfig, Key, List, Meta, Page, Part, PartTag, Read, Sign,
+    Condition, Disks, Fetched, HttpConfig, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign,
     Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
 };
 
@@ -180,6 +181,10 @@ impl Access for Known {
 }
 
 impl StorageDriver for Gcs {
+    fn limits(&self) -> Limits {
+        Limits { delete_max: FEW, ..Limits::default() }
+    }
+
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {
         Reply::run(self.bucket.head(key))
     }
@@ -269,6 +274,7 @@ static DIALECT: Dialect = Dialect {
     if_absent: ("x-goog-if-generation-match", "0"),
     if_source_version: "x-goog-copy-source-if-generation-match",
     copies_on_condition: true,
+    deletes_many: false,
     content_type: "application/octet-stream",
 };
 

@@ -291,6 +291,7 @@ static DIALECT: Dialect = Dialect {
     if_absent: ("if-none-match", "*"),
     if_source_version: "x-amz-copy-source-if-match",
     copies_on_condition: false,
+    deletes_many: true,
     content_type: "binary/octet-stream",
 };
 

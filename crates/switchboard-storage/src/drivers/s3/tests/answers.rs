@@ -133,6 +133,23 @@ fn each_key_of_many_has_its_own_answer() {
 }
 
 #[test]
+fn many_keys_are_one_request_also_where_the_service_takes_no_sums_of_objects() {
+    beside(async {
+        let (server, asked) = answering(&written("200 OK", "", "<DeleteResult/>")).await;
+        let disk = S3Config { checksums: Some(SumsAt::Metadata), ..config(server) };
+        let deleted = made(&disk).unwrap().delete_many(&[key("a"), key("a&b")]).await.unwrap();
+        assert!(deleted.iter().all(Result::is_ok));
+        let asked = asked.borrow();
+        assert_eq!(asked.len(), 1);
+        let request = asked[0].to_lowercase();
+        assert!(request.starts_with("post /switchboard?delete= http"), "{request}");
+        // What the bytes of the list of keys add up to, worked out elsewhere.
+        assert!(asked[0].contains("k9I46+vwyavfHaWHyXXrPg=="), "{request}");
+        assert!(!request.contains("x-amz-checksum"), "{request}");
+    });
+}
+
+#[test]
 fn keys_that_no_disk_can_have_are_left_out_of_a_list() {
     let object = |key: &str| {
         format!(
