@@ -2,8 +2,8 @@
 
 use std::future::IntoFuture;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use switchboard_core::{Error, ErrorKind, Held, Result};
 
 use crate::disk::{about, op};

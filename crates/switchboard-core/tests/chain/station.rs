@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use switchboard_core::{
-    Backoff, BreakerPolicy, BreakerWindow, BulkheadLimit, Clock, Descriptor, Environment, Erase, Error,
-    ErrorKind, Event, Jitter, Lifecycle, Line, Manager, Op, Policy, RateLimit, Registry, Reply,
-    Result, RetryPolicy, Settings, Subscription, Subsystem,
+    Backoff, BreakerPolicy, BreakerWindow, BulkheadLimit, Clock, Descriptor, Environment, Erase,
+    Error, ErrorKind, Event, Jitter, Lifecycle, Line, Manager, Op, Policy, RateLimit, Registry,
+    Reply, Result, RetryPolicy, Settings, Subscription, Subsystem,
 };
 
 /// The subsystem. Its handle is the bare line.

@@ -11,9 +11,7 @@ use super::{body, nothing_pends};
 use crate::{Disk, DiskConfig, Disks, Limits, capability};
 
 /// The same disk, which asks three times.
-fn retrying(
-    on: (Workbench<Disks>, Disk, Troubles),
-) -> (Workbench<Disks>, Disk, Troubles) {
+fn retrying(on: (Workbench<Disks>, Disk, Troubles)) -> (Workbench<Disks>, Disk, Troubles) {
     let policy = Policy { retry: Some(RetryPolicy::default()), ..Policy::default() };
     on.0.manager().retune("main", policy).unwrap();
     on
@@ -49,7 +47,8 @@ async fn a_part_has_as_many_tries_as_the_policy_of_its_disk_says() {
 async fn a_part_that_is_not_answered_is_sent_again_when_the_time_of_an_attempt_is_over() {
     let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
     let attempt_timeout = Some(Duration::from_secs(1));
-    let policy = Policy { retry: Some(RetryPolicy::default()), attempt_timeout, ..Policy::default() };
+    let policy =
+        Policy { retry: Some(RetryPolicy::default()), attempt_timeout, ..Policy::default() };
     bench.manager().retune("main", policy).unwrap();
     troubles.expect("part 1", &[Trouble::Silence]);
     disk.put("key", body(4000).1).await.unwrap();

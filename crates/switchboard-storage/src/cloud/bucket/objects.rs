@@ -8,9 +8,7 @@ use switchboard_core::Result;
 
 use super::{Bucket, Sums, not_relied_on};
 use crate::cloud::{Answer, Ask, foreign, written_moment, written_range};
-use crate::{
-    Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write, capability,
-};
+use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write, capability};
 
 impl Bucket {
     pub(crate) async fn head(&self, key: Key<'_>) -> Result<Meta> {

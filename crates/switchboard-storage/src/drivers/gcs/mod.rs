@@ -28,13 +28,13 @@ use switchboard_core::{
 };
 
 use crate::cloud::{
-    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
-    usual_policy,
+    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, Wire, credentials_failed,
+    unsupported, usual_policy,
 };
 use crate::delete::FEW;
 use crate::{
-    Condition, Disks, Fetched, HttpConfig, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign,
-    Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
+    Condition, Disks, Fetched, HttpConfig, Key, Limits, List, Meta, Page, Part, PartTag, Read,
+    Sign, Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
 };
 
 /// A bucket of Google Cloud Storage.

@@ -23,9 +23,7 @@ use switchboard_core::{
     Result, Support,
 };
 
-use crate::cloud::{
-    Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed, usual_policy,
-};
+use crate::cloud::{Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,

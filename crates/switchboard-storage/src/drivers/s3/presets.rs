@@ -105,5 +105,4 @@ impl Filled {
 }
 
 /// Those services that take a condition on what is stored leave it out, or know another one, on what is deleted.
-const WRITES: &[Conditional] =
-    &[Conditional::Create, Conditional::Replace, Conditional::Complete];
+const WRITES: &[Conditional] = &[Conditional::Create, Conditional::Replace, Conditional::Complete];

@@ -36,7 +36,10 @@ fn settings(server: SocketAddr) -> Settings {
         .with("endpoint", format!("http://{server}"))
         .with("access_key_id", "testing")
         .with("secret_access_key", "testing")
-        .with("conditional", ["create", "replace", "delete", "complete"].map(str::to_owned).to_vec())
+        .with(
+            "conditional",
+            ["create", "replace", "delete", "complete"].map(str::to_owned).to_vec(),
+        )
 }
 
 /// The server lets everybody make buckets, and does not mind if one is there.
