@@ -15,7 +15,7 @@ use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use object_store::path::Path;
 use object_store::signer::SignedUrlOptions;
-use switchboard_core::{Clock, Error, ErrorKind, Result};
+use switchboard_core::{Error, ErrorKind, Result};
 
 use super::{Ask, Service, unsupported};
 use crate::{Condition, Sign, Signed, Version, capability};
@@ -26,7 +26,6 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) dialect: &'static Dialect,
     pub(crate) traits: Traits,
-    pub(crate) clock: Clock,
 }
 
 /// How services that speak like S3 differ from each other by name.
@@ -178,7 +177,7 @@ impl Bucket {
                 .with_source(error)
                 .not_applied()
         })?;
-        let expires = self.clock.wall() + sign.ttl;
+        let expires = self.service.clock.wall() + sign.ttl;
         Ok(Signed { method: sign.method, url: url.to_string(), headers, expires })
     }
 }

@@ -227,7 +227,7 @@ impl Azure {
             method: sign.method,
             url,
             headers: headers.collect(),
-            expires: self.clock.wall() + sign.ttl,
+            expires: self.service.clock.wall() + sign.ttl,
         })
     }
 }

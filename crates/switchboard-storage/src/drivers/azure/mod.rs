@@ -40,7 +40,6 @@ pub struct Azure {
     service: Service,
     /// What a copy has to show for its source, where an address is all that proves who asks.
     sas_token: Option<String>,
-    clock: switchboard_core::Clock,
 }
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
@@ -71,9 +70,8 @@ impl Azure {
         let access = Arc::new(Known { client, account });
         let token = config.sas_token.as_ref().map(Secret::expose);
         Ok(Self {
-            service: Service { wire, access, address },
+            service: Service { wire, access, address, clock: build.clock().clone() },
             sas_token: token.map(|token| token.trim_start_matches('?').to_owned()),
-            clock: build.clock().clone(),
         })
     }
 }

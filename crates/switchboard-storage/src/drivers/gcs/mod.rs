@@ -111,12 +111,12 @@ impl Gcs {
         let wire = Wire::new(&config.http)?;
         let client = config.client(endpoint, &wire)?;
         let address = format!("{endpoint}/{}", config.bucket);
+        let clock = build.clock().clone();
         let bucket = Bucket {
-            service: Service { wire, access: Arc::new(Known(client)), address },
+            service: Service { wire, access: Arc::new(Known(client)), address, clock },
             name: config.bucket.clone(),
             dialect: &DIALECT,
             traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
-            clock: build.clock().clone(),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
         Ok(Self { bucket, can_sign })

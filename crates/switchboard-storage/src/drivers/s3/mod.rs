@@ -62,11 +62,15 @@ impl S3 {
             signs_content: !target.is_encrypted(),
         };
         Ok(Self(Bucket {
-            service: Service { wire, access: Arc::new(access), address: target.address },
+            service: Service {
+                wire,
+                access: Arc::new(access),
+                address: target.address,
+                clock: build.clock().clone(),
+            },
             name: target.bucket,
             dialect: &DIALECT,
             traits: target.traits,
-            clock: build.clock().clone(),
         }))
     }
 }
@@ -193,6 +197,10 @@ impl Access for Known {
 
     fn signer(&self) -> &dyn Signer {
         &self.client
+    }
+
+    fn region(&self) -> Option<&str> {
+        Some(&self.region)
     }
 }
 

@@ -81,6 +81,61 @@ fn what_a_service_says_becomes_the_error_that_it_means() {
 }
 
 #[test]
+fn what_is_refused_without_bytes_is_told_by_the_head_of_the_answer() {
+    let elsewhere = "x-amz-bucket-region: eu-west-1\r\n";
+    let here = "x-amz-bucket-region: us-east-1\r\n";
+    let long_ago = "Date: Thu, 01 Jan 2015 00:00:00 GMT\r\n";
+    let table = [
+        ("301 Moved Permanently", elsewhere, ErrorKind::Config),
+        ("301 Moved Permanently", here, ErrorKind::Config),
+        ("302 Found", "Location: /k\r\n", ErrorKind::Unavailable),
+        ("400 Bad Request", elsewhere, ErrorKind::Config),
+        ("400 Bad Request", here, ErrorKind::InvalidInput),
+        ("403 Forbidden", elsewhere, ErrorKind::Config),
+        ("403 Forbidden", here, ErrorKind::PermissionDenied),
+        ("403 Forbidden", "", ErrorKind::PermissionDenied),
+        ("403 Forbidden", long_ago, ErrorKind::Unauthenticated),
+        ("503 Service Unavailable", "", ErrorKind::RateLimited),
+        ("500 Internal Server Error", "", ErrorKind::Unavailable),
+    ];
+    beside(async {
+        for (status, headers, kind) in table {
+            let (server, _) = answering(&written(status, headers, "")).await;
+            let error = at(server).head(key("k")).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{status} {headers}");
+        }
+        let (server, _) = answering(&written("400 Bad Request", elsewhere, "")).await;
+        let error = at(server).head(key("k")).await.unwrap_err();
+        assert_eq!(error.context_value("region"), Some("eu-west-1"));
+        let told =
+            "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+        let (server, _) = answering(&written("400 Bad Request", "", told)).await;
+        let error = at(server).get(key("k"), &Read::default()).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context_value("region")),
+            (ErrorKind::Config, Some("eu-west-1"))
+        );
+    });
+}
+
+#[test]
+fn health_tells_a_clock_that_is_wrong_and_a_bucket_that_is_elsewhere() {
+    beside(async {
+        for (headers, state) in [
+            ("Date: Thu, 01 Jan 2015 00:00:00 GMT\r\n", "clock"),
+            ("x-amz-bucket-region: eu-west-1\r\n", "another region"),
+        ] {
+            let (server, _) = answering(&written("403 Forbidden", headers, "")).await;
+            let health = format!("{:?}", at(server).health().await.unwrap());
+            assert!(health.contains(state), "{health}");
+        }
+        let (server, _) = answering(&written("403 Forbidden", "", "")).await;
+        let told = "the service does not tell us whether the bucket is there";
+        assert_eq!(at(server).health().await.unwrap(), Health::degraded(told));
+    });
+}
+
+#[test]
 fn a_condition_that_does_not_hold_is_told_apart_by_what_was_asked() {
     beside(async {
         let version = || Condition::Version(Version::new("\"e\""));
