@@ -114,6 +114,12 @@ impl Refusal {
         self.status == StatusCode::FORBIDDEN && !is_told
     }
 
+    /// The same of a question for the bucket itself.
+    pub(crate) fn of_bucket(mut self) -> Self {
+        "NoSuchBucket".clone_into(&mut self.code);
+        self
+    }
+
     /// The error of a request that was made on `condition`.
     pub(crate) fn under(self, condition: &Condition) -> Error {
         match (self.status, &*self.code, condition) {

@@ -9,6 +9,7 @@ mod objects;
 mod parts;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::Method;
@@ -26,6 +27,8 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) dialect: &'static Dialect,
     pub(crate) traits: Traits,
+    /// Whether somebody has seen that the bucket is there.
+    pub(crate) is_there: AtomicBool,
 }
 
 /// How services that speak like S3 differ from each other by name.

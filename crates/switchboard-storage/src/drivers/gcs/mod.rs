@@ -11,6 +11,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -117,6 +118,7 @@ impl Gcs {
             name: config.bucket.clone(),
             dialect: &DIALECT,
             traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
+            is_there: AtomicBool::new(false),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
         Ok(Self { bucket, can_sign })

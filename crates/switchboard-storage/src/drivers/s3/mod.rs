@@ -9,6 +9,7 @@ mod presets;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,6 +72,7 @@ impl S3 {
             name: target.bucket,
             dialect: &DIALECT,
             traits: target.traits,
+            is_there: AtomicBool::new(false),
         }))
     }
 }

@@ -4,7 +4,7 @@ use switchboard_core::{Outcome, Retry};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cloud::scripted::{answering, beside, written};
+use crate::cloud::scripted::{answering, answering_by, beside, written};
 
 fn saying(status: &str, headers: &str, code: &str) -> String {
     let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
@@ -115,6 +115,36 @@ fn what_is_refused_without_bytes_is_told_by_the_head_of_the_answer() {
             (error.kind(), error.context_value("region")),
             (ErrorKind::Config, Some("eu-west-1"))
         );
+    });
+}
+
+#[test]
+fn whether_the_bucket_is_there_is_asked_once_for_objects_that_are_not() {
+    beside(async {
+        let (server, asked) = answering_by(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("200 OK", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        let disk = at(server);
+        for _ in 0..3 {
+            assert_eq!(disk.head(key("k")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        assert_eq!(asked.borrow().len(), 4);
+
+        let (server, _) = answering_by(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("503 Service Unavailable", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        assert_eq!(at(server).head(key("k")).await.unwrap_err().kind(), ErrorKind::RateLimited);
+
+        let (server, _) = answering_by(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("403 Forbidden", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        assert_eq!(at(server).head(key("k")).await.unwrap_err().kind(), ErrorKind::NotFound);
     });
 }
 

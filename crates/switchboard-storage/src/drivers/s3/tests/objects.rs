@@ -311,4 +311,13 @@ async fn health_tells_a_bucket_that_is_there_from_one_that_is_not() {
     assert_eq!(health, Health::down("there is no such bucket or container"));
 }
 
+#[tokio::test]
+async fn nothing_is_said_of_objects_where_there_is_no_bucket() {
+    let missing = made(&S3Config { bucket: Some(unique("no")), ..config(server()) }).unwrap();
+    assert_eq!(missing.head(key("k")).await.unwrap_err().kind(), ErrorKind::Config);
+    let missing = missing.get(key("k"), &Read::default()).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Config);
+    assert_eq!(ready().head(key("nothing")).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
 const CENTURY: Duration = Duration::from_hours(24 * 365 * 100);
