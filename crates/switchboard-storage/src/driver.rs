@@ -430,6 +430,9 @@ pub struct Page {
     pub prefixes: Vec<String>,
     /// Where the next page begins; `None` if this is the last.
     pub next: Option<String>,
+    /// How many objects and prefixes of others are left out, because their keys are none that a disk can name:
+    /// `a//b`, or `folder/` as some tools mark empty folders.
+    pub skipped: u64,
 }
 
 /// An object in a list.

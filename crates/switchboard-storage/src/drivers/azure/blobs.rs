@@ -114,12 +114,17 @@ impl Azure {
         let mut page =
             Page { next: answer.text("NextMarker").map(str::to_owned), ..Page::default() };
         for blob in blobs.all("Blob") {
-            page.entries.extend(entry(blob)?);
+            match entry(blob)? {
+                Some(entry) => page.entries.push(entry),
+                None => page.skipped += 1,
+            }
         }
         for prefix in blobs.all("BlobPrefix") {
             let prefix = prefix.text("Name").ok_or_else(foreign)?;
             if Key::parse(prefix.trim_end_matches('/')).is_ok() && !prefix.ends_with("//") {
                 page.prefixes.push(prefix.to_owned());
+            } else {
+                page.skipped += 1;
             }
         }
         // The service knows no key to begin after.

@@ -312,6 +312,26 @@ async fn health_tells_a_bucket_that_is_there_from_one_that_is_not() {
 }
 
 #[tokio::test]
+async fn what_stays_because_no_disk_can_name_it_is_told() {
+    let name = unique("foreign");
+    for key in ["a//b", "folder/", "a"] {
+        foreign(http::Method::PUT, &format!("{name}/{key}"), &[]).await;
+    }
+    let disks = manager();
+    let own = settings(server()).with("driver", "s3").with("bucket", BUCKET).with("prefix", &*name);
+    disks.configure("main", &own).unwrap();
+    let disk = disks.get("main").await.unwrap();
+    let page = disk.list("").page(None).await.unwrap();
+    assert_eq!((page.entries.len(), page.skipped), (1, 2));
+    assert_eq!(disk.list("").flat().page(None).await.unwrap().skipped, 0, "`a/` and `folder/`");
+    let deleted = disk.delete_all("").everything().await.unwrap();
+    assert_eq!((deleted.objects, deleted.skipped), (1, 2));
+    for key in ["a//b", "folder/"] {
+        foreign(http::Method::DELETE, &format!("{name}/{key}"), &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_said_of_objects_where_there_is_no_bucket() {
     let missing = made(&S3Config { bucket: Some(unique("no")), ..config(server()) }).unwrap();
     assert_eq!(missing.head(key("k")).await.unwrap_err().kind(), ErrorKind::Config);
