@@ -94,7 +94,7 @@ impl Bucket {
     /// The request, with all that is said of the object that it stores.
     pub(super) fn said<'a>(&self, ask: Ask<'a>, write: &Write) -> Result<Ask<'a>> {
         let is_sum_beside = self.traits.sums == Sums::Metadata;
-        let mut ask = ask.saying(write, "", &self.own("meta-"), is_sum_beside)?;
+        let mut ask = ask.saying(write, "", &self.own("meta-"), str::to_owned, is_sum_beside)?;
         ask.headers.extend(self.traits.stored.clone());
         Ok(ask)
     }
@@ -134,7 +134,8 @@ impl Bucket {
     }
 
     fn meta(&self, answer: &Answer, size: u64) -> Result<Meta> {
-        let mut meta = answer.meta(size, self.version(answer)?, &self.own("meta-"))?;
+        let mut meta =
+            answer.meta(size, self.version(answer)?, &self.own("meta-"), str::to_owned)?;
         meta.attributes.content_type.take_if(|told| told == self.dialect.content_type);
         let name = self.own(HASH);
         let hash = || {

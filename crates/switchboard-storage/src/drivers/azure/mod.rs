@@ -5,6 +5,7 @@
 
 mod blobs;
 mod config;
+mod names;
 #[cfg(test)]
 mod tests;
 

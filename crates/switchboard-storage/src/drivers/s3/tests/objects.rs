@@ -211,6 +211,27 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
 }
 
 #[tokio::test]
+async fn what_other_tools_say_of_an_object_is_carried_to_another_disk() {
+    let name = unique("theirs");
+    let said = [("x-amz-meta-foo-bar", "1"), ("x-amz-meta-7.th", "x"), ("x-amz-meta-empty", "")];
+    foreign(http::Method::PUT, &name, &said).await;
+    let disks = manager();
+    disks
+        .configure("theirs", &settings(server()).with("driver", "s3").with("bucket", BUCKET))
+        .unwrap();
+    disks.configure("ours", &Settings::new().with("driver", "memory")).unwrap();
+    let (theirs, ours) = (disks.get("theirs").await.unwrap(), disks.get("ours").await.unwrap());
+    theirs.copy_to(&name, &ours, "copy").await.unwrap();
+    ours.copy_to("copy", &theirs, &format!("{name}/back")).await.unwrap();
+    let there = theirs.head(&format!("{name}/back")).await.unwrap().attributes.metadata;
+    let expected = [("7.th", "x"), ("empty", ""), ("foo-bar", "1")];
+    assert_eq!(there, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    for key in [name.clone(), format!("{name}/back")] {
+        theirs.delete(&key).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_signed_address_is_good_for_those_without_credentials() {
     let (disk, name) = (ready(), unique("signed ä+"));
     let sign = |method, content_type: Option<&str>| Sign {
