@@ -214,6 +214,9 @@ pub struct Limits {
     pub part_max: u64,
     /// The most parts of an object.
     pub parts_max: u32,
+    /// Whether all parts of an object but the last must be of one length. Where they need not, those of an object
+    /// whose length nobody knows grow, so that it finds room.
+    pub parts_alike: bool,
     /// The most entries of a page.
     pub list_max: usize,
     /// The most keys of one [`delete_many`](StorageDriver::delete_many).
@@ -227,6 +230,7 @@ impl Default for Limits {
             part_min: 5 << 20,
             part_max: 5 << 30,
             parts_max: 10_000,
+            parts_alike: true,
             list_max: 1_000,
             delete_max: 1_000,
         }
@@ -465,7 +469,8 @@ pub struct UploadId(pub String);
 pub struct Part {
     /// Which it is; the first is zero.
     pub number: u32,
-    /// How long all parts are, except for the last.
+    /// How long it is if it is not the last: the same for all parts, where they must be
+    /// [alike](Limits::parts_alike).
     pub size: u64,
     /// What its bytes add up to.
     pub checksum: Checksum,

@@ -258,7 +258,7 @@ impl First {
             return Ok(Self::Whole(body.collect(limit).await?));
         }
         let size = usize::try_from(plan.part_size).unwrap_or(usize::MAX);
-        let mut rest = Cut::new(body, size);
+        let mut rest = Cut::new(body, plan);
         let first = rest.next().await?.unwrap_or_default();
         if first.len() < size {
             return Ok(Self::Whole(first));

@@ -205,6 +205,8 @@ impl Store {
             part_max: limits.part_max,
             parts_at_once: self.config.parts_at_once,
             parts_max: limits.parts_max,
+            parts_alike: limits.parts_alike,
+            is_growing: false,
             whole_max: limits.put_max.min(self.config.read_max.0),
             read_max: self.config.read_max.0,
             has_parts: self.has_parts,

@@ -155,7 +155,7 @@ impl Upload {
             return self.disk.placed(op::PART, Err(ended()));
         };
         let checksum = Checksum::of(&content);
-        let part = Part { number, size: self.plan.part_size, checksum };
+        let part = Part { number, size: self.plan.length_of(number), checksum };
         let size = content.len() as u64;
         let Some(sending) = self.disk.placed(op::PART, self.admit(part, size))? else {
             return Ok(());
@@ -281,7 +281,7 @@ impl Upload {
             let is_same = kept.size == size && kept.checksum == part.checksum;
             return if is_same { Ok(None) } else { Err(other_bytes()) };
         }
-        parts.fits(part, size)?;
+        parts.fits(part, size, |number| self.plan.length_of(number))?;
         parts.sent.insert(part.number, size);
         Ok(Some(Sending { upload: self, number: part.number }))
     }
@@ -306,8 +306,8 @@ impl Parts {
         numbered.take_while(|(at, (number, _))| at == *number).map(|(at, (_, part))| (at, part))
     }
 
-    /// Whether a part of that length can be beside the others: all but the last are of one length.
-    pub(crate) fn fits(&self, part: Part, size: u64) -> Result<()> {
+    /// Whether a part of that length can be beside the others: all but the last are as long as `length_of` says.
+    pub(crate) fn fits(&self, part: Part, size: u64, length_of: impl Fn(u32) -> u64) -> Result<()> {
         if self.sent.contains_key(&part.number) {
             return Err(other_bytes());
         }
@@ -328,7 +328,7 @@ impl Parts {
         if size < part.size && last.is_some_and(|last| last > part.number) {
             return wrong("a part is shorter than all parts are, and not the last");
         }
-        if others.any(|(number, other)| other < part.size && number < part.number) {
+        if others.any(|(number, other)| other < length_of(number) && number < part.number) {
             return wrong("a part comes after one that is shorter than all parts are");
         }
         Ok(())

@@ -59,6 +59,8 @@ pub(crate) struct Dialect {
 pub(crate) struct Traits {
     pub(crate) conditions: Conditions,
     pub(crate) sums: Sums,
+    /// Whether all parts of an object but the last must be of one length.
+    pub(crate) parts_alike: bool,
     /// What is said of every object that is stored: how it is encrypted and where it is kept.
     pub(crate) stored: HeaderMap,
 }

@@ -107,6 +107,7 @@ impl StorageDriver for Azure {
             part_min: 1,
             part_max: 4_000 << 20,
             parts_max: 50_000,
+            parts_alike: false,
             delete_max: FEW,
             ..Limits::default()
         }

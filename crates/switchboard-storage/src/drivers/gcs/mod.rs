@@ -117,7 +117,12 @@ impl Gcs {
             service: Service { wire, access: Arc::new(Known(client)), address, clock },
             name: config.bucket.clone(),
             dialect: &DIALECT,
-            traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
+            traits: Traits {
+                conditions: CONDITIONS,
+                sums: Sums::Hash,
+                parts_alike: false,
+                stored: HeaderMap::new(),
+            },
             is_there: AtomicBool::new(false),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
@@ -184,7 +189,7 @@ impl Access for Known {
 
 impl StorageDriver for Gcs {
     fn limits(&self) -> Limits {
-        Limits { delete_max: FEW, ..Limits::default() }
+        Limits { delete_max: FEW, parts_alike: false, ..Limits::default() }
     }
 
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {

@@ -26,7 +26,7 @@ use switchboard_core::{
 
 use crate::cloud::{Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed, usual_policy};
 use crate::{
-    Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
+    Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
 };
 
@@ -207,6 +207,10 @@ impl Access for Known {
 }
 
 impl StorageDriver for S3 {
+    fn limits(&self) -> Limits {
+        Limits { parts_alike: self.0.traits.parts_alike, ..Limits::default() }
+    }
+
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {
         Reply::run(self.0.head(key))
     }
