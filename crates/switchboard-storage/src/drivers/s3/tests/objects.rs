@@ -189,6 +189,7 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
     let (content, mut write) = always(b"content");
     write.attributes.content_type = Some("text/x-copy".to_owned());
     write.attributes.metadata.insert("owner".to_owned(), "ada".to_owned());
+    write.write_id = WriteId::parse(&"7".repeat(32));
     disk.put(key(&from), content, &write).await.unwrap();
 
     disk.copy(key(&from), key(&at_once), &Condition::Always).await.unwrap();
@@ -197,6 +198,7 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
         let meta = disk.head(key(copied)).await.unwrap();
         assert_eq!((&meta.attributes, meta.size), (&write.attributes, 7), "{copied}");
         assert_eq!(meta.checksum, write.checksum, "{copied}");
+        assert_eq!(meta.write_id, None, "the mark is that of another write");
     }
     assert_eq!(disk.head(key(&created)).await.unwrap().version, stored.version);
     let there = disk.copy(key(&from), key(&created), &Condition::Absent).await.unwrap_err();
