@@ -28,6 +28,7 @@ use crate::{Attributes, Body, Checksum, Key, Meta, Version, WriteId};
 ///   are files) is [`ErrorKind::Conflict`].
 /// - An object is stored whole or not at all: whoever reads sees the one before or the one after, never
 ///   a part or a mix, and what is answered with `Ok` is kept as safely as the service can.
+/// - Two objects that were under one key have the same [`Version`] only if their bytes are the same.
 /// - Nothing is there: [`ErrorKind::NotFound`]. A condition does not hold:
 ///   [`ErrorKind::AlreadyExists`] for [`Condition::Absent`], [`ErrorKind::PreconditionFailed`] for a
 ///   version.
@@ -56,7 +57,7 @@ pub trait StorageDriver: Lifecycle {
     fn put<'a>(&'a self, key: Key<'a>, content: Bytes, write: &'a Write) -> Reply<'a, Stored>;
 
     /// Removes what is under `key`; `false` if nothing was there, where the service tells. With `only`, if it is
-    /// that version and no other.
+    /// that version and no other; that nothing is there is `false` then as well.
     fn delete<'a>(&'a self, key: Key<'a>, only: Option<&'a Version>) -> Reply<'a, bool>;
 
     /// One page of what is there, in the order of the bytes of the keys.

@@ -34,8 +34,9 @@ impl Meta {
     }
 }
 
-/// Which of the objects that are under a key, one after the other, is meant: equal only if the same bytes
-/// were stored by the same write. What it looks like is the driver's affair.
+/// Which of the objects that are under a key, one after the other, is meant: equal only if the bytes are. Where a
+/// service knows objects by their bytes, as S3 does, the same bytes stored again are the same version; elsewhere
+/// every write makes another one. What it looks like is the driver's affair.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Version(Arc<str>);
