@@ -72,8 +72,8 @@ pub use driver::{
 };
 pub use engine::{Engine, Served};
 pub use migrations::{
-    MigrateOptions, Migration, MigrationApplied, MigrationPlanned, MigrationReport, MigrationState,
-    MigrationStatus, Migrations, Repair,
+    Finding, LintOptions, LintRule, MigrateOptions, Migration, MigrationApplied, MigrationPlanned,
+    MigrationReport, MigrationState, MigrationStatus, Migrations, Repair, Severity,
 };
 pub use observe::StatementFigures;
 pub use pool::{CloseReason, Holder, PoolFigures, Spread};

@@ -174,7 +174,7 @@ impl fmt::Debug for MySql {
     }
 }
 
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "mysql",
     placeholder: Placeholder::Question,
     quote: '`',

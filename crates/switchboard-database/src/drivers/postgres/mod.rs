@@ -156,7 +156,7 @@ impl fmt::Debug for Postgres {
 }
 
 /// How SQL is written for the server, and what it can do.
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "postgres",
     placeholder: Placeholder::Dollar,
     lexis: Lexis {

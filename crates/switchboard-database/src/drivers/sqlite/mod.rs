@@ -252,7 +252,7 @@ impl Synchronous {
     }
 }
 
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "sqlite",
     placeholder: Placeholder::NumberedQuestion,
     lexis: Lexis { backticks: true, brackets: true, ..Lexis::STANDARD },
