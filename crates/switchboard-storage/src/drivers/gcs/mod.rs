@@ -28,8 +28,9 @@ use switchboard_core::{
 };
 
 use crate::cloud::{
-    Access, Ask, Bucket, Dialect, Service, Sums, Traits, Wire, credentials_failed, unsupported,
+    Access, Ask, Bucket, Dialect, Service, Sums, Traits, credentials_failed, unsupported,
 };
+use crate::wire::Wire;
 use crate::{
     Condition, Disks, Fetched, HttpConfig, Key, List, Meta, Page, Part, PartTag, Read, Sign,
     Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
