@@ -37,6 +37,7 @@ mod copy;
 mod cut;
 mod delete;
 mod disk;
+mod doubt;
 mod driver;
 pub mod drivers;
 mod files;
