@@ -265,6 +265,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_requires_signing_is_served_by_whatever_disk_has_keys() {
+        let key =
+            Settings::new().with("id", "1").with("secret", "0123456789abcdef0123456789abcdef");
+        let disks = Manager::<Disks>::new(Registry::with_built_ins().unwrap(), &Environment::new())
+            .unwrap();
+        let required = Settings::new().with("driver", "memory").with("require", ["sign"]);
+        let error = disks.configure("without", &required).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let keyed = required.with("public_url", "https://a.example").with("sign_keys", vec![key]);
+        disks.configure("with", &keyed).unwrap();
+        disks.get("with").await.unwrap().sign("cat").get(MINUTE).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_disk_for_reading_signs_nothing_else() {
         let disk = notary(Settings::new().with("read_only", true)).await;
         disk.sign("cat").get(MINUTE).await.unwrap();

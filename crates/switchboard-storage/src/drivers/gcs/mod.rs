@@ -85,6 +85,10 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
         .capability(capability::COPY, Support::Native)
         .capability(capability::PARTS, Support::Native)
         .capability(capability::SIGN, Support::Native)
+        .capability_by(capability::SIGN, |settings| {
+            let has_key = KEYS.iter().any(|key| settings.child(key).is_some());
+            (!has_key).then_some(Support::No)
+        })
         .capability(capability::WRITE, Support::Native)
         .capability(capability::LIST, Support::Native)
         .capability(capability::NESTED, Support::Native);
@@ -271,4 +275,6 @@ static DIALECT: Dialect = Dialect {
     content_type: "application/octet-stream",
 };
 
+/// Where there is a key of our own to sign addresses with.
+const KEYS: [&str; 2] = ["service_account", "service_account_key"];
 const GOOGLE: &str = "https://storage.googleapis.com";
