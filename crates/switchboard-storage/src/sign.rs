@@ -300,7 +300,7 @@ mod tests {
             ),
         ] {
             assert_eq!(attachment(name), header);
-            let mut request = Sign::new(Method::Get, "key".to_owned(), Duration::from_secs(1));
+            let mut request = Sign::new(Method::Get, "key", Duration::from_secs(1));
             request.content_disposition = Some(attachment(name));
             check(&request).unwrap();
         }
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_address_is_good_for_a_second_to_a_week() {
-        let check = |ttl| check(&Sign::new(Method::Get, "key".to_owned(), ttl));
+        let check = |ttl| check(&Sign::new(Method::Get, "key", ttl));
         for ttl in [Duration::from_secs(1), Sign::TTL_MAX] {
             check(ttl).unwrap();
         }
@@ -320,10 +320,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_signed_becomes_another_header() {
-        let mut request = Sign::new(Method::Get, "key".to_owned(), Duration::from_secs(1));
+        let mut request = Sign::new(Method::Get, "key", Duration::from_secs(1));
         request.content_disposition = Some("inline\r\nset-cookie: a".to_owned());
         assert_eq!(check(&request).unwrap_err().kind(), ErrorKind::InvalidInput);
-        let mut request = Sign::new(Method::Put, "key".to_owned(), Duration::from_secs(1));
+        let mut request = Sign::new(Method::Put, "key", Duration::from_secs(1));
         request.content_type = Some("text/plain\n".to_owned());
         assert_eq!(check(&request).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
