@@ -425,6 +425,13 @@ pub struct List {
     pub limit: usize,
 }
 
+impl List {
+    /// The first `limit` of all keys that begin with `prefix`.
+    pub fn new(prefix: impl Into<String>, limit: usize) -> Self {
+        Self { prefix: prefix.into(), is_flat: false, after: None, token: None, limit }
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -498,7 +505,9 @@ impl Sign {
     /// The longest that an address is good for; no service signs for longer.
     pub const TTL_MAX: Duration = Duration::from_hours(7 * 24);
 
-    pub(crate) fn new(method: Method, key: String, ttl: Duration) -> Self {
+    /// The request `method` about the object under `key`.
+    pub fn new(method: Method, key: impl Into<String>, ttl: Duration) -> Self {
+        let key = key.into();
         Self { method, key, ttl, content_type: None, content_disposition: None, size_max: None }
     }
 }

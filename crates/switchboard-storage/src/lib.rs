@@ -37,6 +37,7 @@ mod copy;
 mod cut;
 mod delete;
 mod disk;
+mod doubt;
 mod driver;
 pub mod drivers;
 mod files;
@@ -61,14 +62,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upload;
+#[cfg(feature = "wire")]
+mod wire;
 mod writer;
 
 #[cfg(feature = "object_store")]
 pub use adapter::Mount;
 pub use beneath::Beneath;
 pub use body::Body;
-#[cfg(feature = "cloud")]
-pub use cloud::HttpConfig;
 pub use config::{DiskConfig, SignKey, Verify};
 pub use copy::Copy;
 pub use delete::{DeleteAll, Deleted};
@@ -90,4 +91,6 @@ pub use resume::UploadState;
 pub use sign::{SignGet, SignPut, Signing};
 pub use store::{Served, Store};
 pub use upload::Upload;
+#[cfg(feature = "wire")]
+pub use wire::HttpConfig;
 pub use writer::{Writer, Written};

@@ -11,9 +11,9 @@ use switchboard_core::{Effect, Held, Result};
 
 use crate::cut::{Cut, Plan};
 use crate::disk::{about, op};
+use crate::doubt::Doubt;
 use crate::driver::{Condition, Stored, Write, another_sum};
 use crate::progress::{Progress, Watched};
-use crate::store::Doubt;
 use crate::{Attributes, Body, Checksum, Disk, Disks, Upload, Version, WriteId, guess};
 
 /// An object about to be stored: what is said of it, and on which condition. It is stored when this is
@@ -183,7 +183,7 @@ impl<'d> Put<'d> {
             store.put(place, content.clone(), write, doubt).await
         };
         let stored = match self.disk.line().call(op, put).await {
-            Err(error) => self.disk.resolve(place, write, error).await,
+            Err(error) => self.disk.resolve(place, write, doubt.explained(error)).await,
             stored => stored,
         };
         self.watched.end(stored.as_ref().ok().map(|stored| stored.size));

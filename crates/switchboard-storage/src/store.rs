@@ -4,18 +4,18 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{
     BuildContext, Capabilities, Details, Effect, Erase, Error, ErrorKind, Gates, Health, Lifecycle,
-    Metric, Outcome, Policy, Reply, Result, RetryPolicy, Source, Subsystem as _, Support,
+    Metric, Name, Outcome, Policy, Reply, Result, RetryPolicy, Source, Subsystem as _, Support,
     execute_with_resilience,
 };
 
 use crate::cut::Plan;
 use crate::delete;
+use crate::doubt::Doubt;
 use crate::driver::{
     Condition, Fetched, List, Page, Part, PartTag, Read, Sign, Signed, StorageDriver, Stored,
     UploadId, Write, already_there, another_version, capability,
@@ -33,6 +33,8 @@ pub struct Store {
     has_attributes: bool,
     /// What one part goes through.
     parts: Gates,
+    /// Which instance it is.
+    instance: Name,
     /// What its addresses are signed with, where the service is not to do it.
     addresses: Option<Arc<Addresses>>,
     /// What the driver can do, where it does not know better itself.
@@ -73,8 +75,18 @@ impl<D: StorageDriver> Served<D> {
         let parts = Gates::new(policy, source, build.environment())?;
         let addresses = Addresses::new(&config, build.clock())?.map(Arc::new);
         let (driver, declared) = (Arc::new(driver), declared.clone());
-        let store =
-            Store { driver, config, prefix, has_parts, has_attributes, parts, addresses, declared };
+        let instance = build.instance().clone();
+        let store = Store {
+            driver,
+            config,
+            prefix,
+            has_parts,
+            has_attributes,
+            parts,
+            instance,
+            addresses,
+            declared,
+        };
         Ok(Self { store: Arc::new(store), driver: PhantomData })
     }
 }
@@ -156,7 +168,7 @@ impl Store {
         self.allow_writing()?;
         let place = self.place(key);
         let key = Key::parse(&place)?;
-        let was_in_doubt = doubt.enter();
+        let was_in_doubt = doubt.enter(&self.instance, write)?;
         let stored = self.driver.put(key, content, write).await;
         doubt.leave(was_in_doubt, &stored);
         match stored {
@@ -251,7 +263,7 @@ impl Store {
         let place = self.place(key);
         let key = Key::parse(&place)?;
         execute_with_resilience(&self.parts, Effect::Keyed, || async {
-            let was_in_doubt = doubt.enter();
+            let was_in_doubt = doubt.enter(&self.instance, write)?;
             let stored = self.driver.complete(key, upload, parts, write).await;
             doubt.leave(was_in_doubt, &stored);
             match stored {
@@ -362,27 +374,6 @@ impl Store {
         Err(Error::new(ErrorKind::PermissionDenied, "the disk is only for reading")
             .with_context("setting", "read_only")
             .not_applied())
-    }
-}
-
-/// Whether a write may have happened in an attempt that gave no answer.
-#[derive(Debug, Default)]
-pub(crate) struct Doubt(AtomicBool);
-
-impl Doubt {
-    /// It may have happened before, elsewhere.
-    pub(crate) fn entered() -> Self {
-        Self(AtomicBool::new(true))
-    }
-
-    /// An attempt begins: until it has answered, and if it never does, it may have happened.
-    fn enter(&self) -> bool {
-        self.0.swap(true, Ordering::Relaxed)
-    }
-
-    fn leave<T>(&self, was_in_doubt: bool, answer: &Result<T>) {
-        let is_unknown = answer.as_ref().is_err_and(|error| error.outcome() != Outcome::NotApplied);
-        self.0.store(was_in_doubt || is_unknown, Ordering::Relaxed);
     }
 }
 

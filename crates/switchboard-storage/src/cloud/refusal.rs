@@ -5,9 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use switchboard_core::{Error, ErrorKind};
 
-use super::Answer;
-use super::answer::foreign;
 use super::xml::Element;
+use crate::wire::{Answer, foreign};
 use crate::{Condition, already_there, another_sum, another_version, nothing_there};
 
 /// An answer that is no success.

@@ -10,9 +10,11 @@ use object_store::client::HttpRequest;
 use object_store::signer::Signer;
 use switchboard_core::{Error, ErrorKind, Health, Reply, Result};
 
+use super::Refusal;
+use super::query::encoded_query;
 use super::xml::Element;
-use super::{Answer, Refusal, Wire, encoded_path, encoded_query};
 use crate::Key;
+use crate::wire::{Answer, Wire, encoded_path};
 
 /// A service, and who asks it.
 pub(crate) struct Service {

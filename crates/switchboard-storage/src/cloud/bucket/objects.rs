@@ -7,7 +7,8 @@ use http::Method;
 use switchboard_core::Result;
 
 use super::{Bucket, Sums};
-use crate::cloud::{Answer, Ask, foreign, written_moment, written_range};
+use crate::cloud::Ask;
+use crate::wire::{Answer, foreign, written_moment, written_range};
 use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write};
 
 impl Bucket {

@@ -21,7 +21,8 @@ use switchboard_core::{
     BuildContext, Descriptor, Health, Lifecycle, Registry, Reply, Result, Secret, Support,
 };
 
-use crate::cloud::{Access, Ask, Service, Wire, credentials_failed};
+use crate::cloud::{Access, Ask, Service, credentials_failed};
+use crate::wire::Wire;
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,

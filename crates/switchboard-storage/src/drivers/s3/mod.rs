@@ -23,7 +23,8 @@ use switchboard_core::{
     Result, Support,
 };
 
-use crate::cloud::{Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed};
+use crate::cloud::{Access, Ask, Bucket, Dialect, Service, credentials_failed};
+use crate::wire::Wire;
 use crate::{
     Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,

@@ -4,7 +4,7 @@ use switchboard_core::{Outcome, Retry};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cloud::scripted::{answering, beside, written};
+use crate::wire::scripted::{answering, beside, written};
 
 fn saying(status: &str, headers: &str, code: &str) -> String {
     let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
