@@ -143,7 +143,6 @@ impl StorageDriver for Beneath {
         )
     }
 
-    // What goes wrong with a part is tried again by the store above.
     fn part<'a>(
         &'a self,
         key: Key<'a>,
@@ -154,8 +153,7 @@ impl StorageDriver for Beneath {
         Reply::run(async move {
             let content = &content;
             let keep = |store: Held<Disks>| async move {
-                let place = store.place(key.as_str());
-                store.driver().part(Key::parse(&place)?, upload, part, content.clone()).await
+                store.part(key.as_str(), upload, part, content.clone()).await
             };
             self.ask(op::PART, keep).await
         })
@@ -169,11 +167,13 @@ impl StorageDriver for Beneath {
         write: &'a Write,
     ) -> Reply<'a, Stored> {
         Reply::run(async move {
+            let doubt = &Doubt::default();
             let complete = |store: Held<Disks>| async move {
-                let place = store.place(key.as_str());
-                store.driver().complete(Key::parse(&place)?, upload, parts, write).await
+                store.complete(key.as_str(), upload, parts, write, doubt).await
             };
-            self.ask(op::COMPLETE.with_effect(Effect::Unsafe), complete).await
+            // Completed a second time, an upload is unknown to its service: only the mark tells.
+            let effect = if write.write_id.is_some() { Effect::Keyed } else { Effect::Unsafe };
+            self.ask(op::COMPLETE.with_effect(effect), complete).await
         })
     }
 

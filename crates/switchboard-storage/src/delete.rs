@@ -2,8 +2,8 @@
 
 use std::future::IntoFuture;
 
-use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use switchboard_core::{Error, ErrorKind, Held, Result};
 
 use crate::disk::{about, op};
@@ -66,7 +66,9 @@ impl Disk {
 
     /// Removes everything whose key begins with `prefix`, a text and not a directory: `a` begins `ab` as well.
     ///
-    /// An empty prefix is an error, unless [`everything`](DeleteAll::everything) says that it is meant.
+    /// An empty prefix is an error, unless [`everything`](DeleteAll::everything) says that it is meant. So is what
+    /// goes wrong before anything has gone; after that, what has gone is told, with what went wrong
+    /// ([`Deleted::failed`], [`Deleted::stopped`]).
     ///
     /// ```
     /// # use switchboard_core::{Environment, Manager, Registry, Settings};
@@ -111,6 +113,18 @@ pub struct Deleted {
     pub bytes: u64,
     /// Those that did not go, by key, and why.
     pub failed: Vec<(String, Error)>,
+    /// Why it ended before all was asked for, after some of it had gone: there may be more than is told here.
+    pub stopped: Option<Error>,
+}
+
+impl Deleted {
+    /// What is told after `error`, which nobody expects to go away: only that, if nothing was done so far.
+    fn until(self, error: Error) -> Result<Self> {
+        if self.objects == 0 && self.failed.is_empty() {
+            return Err(error);
+        }
+        Ok(Self { stopped: Some(error), ..self })
+    }
 }
 
 impl DeleteAll<'_> {
@@ -139,12 +153,21 @@ impl DeleteAll<'_> {
         let mut deleted = Deleted::default();
         let pages = disk.list(prefix).pages();
         let mut pages = std::pin::pin!(pages);
-        while let Some(page) = pages.try_next().await? {
+        loop {
+            let page = match pages.try_next().await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(deleted),
+                Err(error) if is_dry => return Err(error),
+                Err(error) => return deleted.until(error),
+            };
             let keys: Vec<&str> = page.entries.iter().map(|entry| &*entry.key).collect();
             let answers = if is_dry {
                 keys.iter().map(|_| Ok(true)).collect()
             } else {
-                disk.delete_many(&keys).await?
+                match disk.delete_many(&keys).await {
+                    Ok(answers) => answers,
+                    Err(error) => return deleted.until(error),
+                }
             };
             for (entry, answer) in page.entries.iter().zip(answers) {
                 match answer {
@@ -156,7 +179,6 @@ impl DeleteAll<'_> {
                 }
             }
         }
-        Ok(deleted)
     }
 }
 
@@ -169,7 +191,48 @@ impl<'d> IntoFuture for DeleteAll<'d> {
     }
 }
 
+/// The answers to `requests`, some of which are on their way at the same time, in their order: for services that
+/// delete no more than one object with a request.
+pub(crate) async fn together<F>(requests: Vec<F>) -> Vec<Result<bool>>
+where
+    F: Future<Output = Result<bool>>,
+{
+    futures_util::stream::iter(requests).buffered(AT_ONCE).collect().await
+}
+
+/// How many keys a service that deletes one with a request is given at once: what is answered is not lost when
+/// later requests take too long.
+#[cfg(any(feature = "azure", feature = "gcs"))]
+pub(crate) const FEW: usize = 4 * AT_ONCE;
+const AT_ONCE: usize = 16;
+
 /// The keys of one request, of those that a disk was asked to delete.
 pub(crate) fn keys(places: &[impl AsRef<str>]) -> Result<Vec<Key<'_>>> {
     places.iter().map(|place| Key::parse(place.as_ref())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_for_one_key_each_are_on_their_way_together_and_answered_in_order() {
+        let barrier = Barrier::new(AT_ONCE);
+        let requests = (0..3 * AT_ONCE).map(|number| {
+            let barrier = &barrier;
+            async move {
+                barrier.wait().await;
+                Ok(number % 2 == 0)
+            }
+        });
+        let all = together(requests.collect());
+        let answers = tokio::time::timeout(Duration::from_secs(9), all).await.unwrap();
+        let answers: Vec<bool> = answers.into_iter().map(Result::unwrap).collect();
+        assert!(answers.iter().enumerate().all(|(number, even)| *even == (number % 2 == 0)));
+        assert_eq!(answers.len(), 3 * AT_ONCE);
+    }
 }

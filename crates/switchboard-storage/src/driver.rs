@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use switchboard_core::{Error, ErrorKind, Lifecycle, Reply, Result};
 
+use crate::delete::together;
 use crate::{Attributes, Body, Checksum, Key, Meta, Version, WriteId};
 
 /// A service that keeps objects under keys.
@@ -62,15 +63,10 @@ pub trait StorageDriver: Lifecycle {
     fn list<'a>(&'a self, list: &'a List) -> Reply<'a, Page>;
 
     /// Removes what is under each of `keys`, and answers for each in their order; no more of them than
-    /// [`Limits::delete_max`].
+    /// [`Limits::delete_max`]. With [`delete`](Self::delete) where nothing else is said, some at the same time.
     fn delete_many<'a>(&'a self, keys: &'a [Key<'a>]) -> Reply<'a, Vec<Result<bool>>> {
-        Reply::run(async move {
-            let mut deleted = Vec::with_capacity(keys.len());
-            for key in keys {
-                deleted.push(self.delete(*key, None).await);
-            }
-            Ok(deleted)
-        })
+        let requests: Vec<_> = keys.iter().map(|key| self.delete(*key, None)).collect();
+        Reply::run(async move { Ok(together(requests).await) })
     }
 
     /// Stores the object under `from` also under `to`, with all that is said of it, where `condition`

@@ -10,7 +10,7 @@ use switchboard_core::{Error, ErrorKind, Held, Result};
 use crate::disk::op;
 use crate::doubt::Doubt;
 use crate::driver::{Condition, Part, PartTag, UploadId, Write};
-use crate::upload::{KeptPart, Parts, Upload};
+use crate::upload::{KeptPart, Parts, Upload, again};
 use crate::{Attributes, Checksum, Disk, Disks, WriteId};
 
 /// What is needed to go on with an [`Upload`] elsewhere: it can be written down with `serde`, and has no secrets.
@@ -88,12 +88,13 @@ impl Disk {
         let plan = self.line().call(op::PREPARE, plan).await?;
         // Nobody is asked: the service tells with the next part whether it still has the others.
         let open = |_: Held<Disks>| async move { Ok(id.clone()) };
-        let begun = Some(self.line().open(op::PREPARE, open).await?);
+        let begun = self.line().open(op::PREPARE, open).await?;
+        let again = self.placed(op::BEGIN, again(self, &begun))?;
         let parts = Mutex::new(self.placed(op::BEGIN, state.parts())?);
         Ok(Upload {
             disk: self.clone(),
             place: place.to_owned(),
-            begun,
+            begun: Some(begun),
             write: Write {
                 condition: state.condition.clone(),
                 attributes: state.attributes.clone(),
@@ -102,6 +103,7 @@ impl Disk {
             },
             plan,
             parts,
+            again,
             // The process before may have finished it, and not lived to tell.
             doubt: Doubt::entered(),
             stays: AtomicBool::new(true),

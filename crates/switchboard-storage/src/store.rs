@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{
-    BuildContext, Capabilities, Details, Effect, Erase, Error, ErrorKind, Gates, Health, Lifecycle,
-    Metric, Name, Outcome, Policy, Reply, Result, RetryPolicy, Source, Subsystem as _, Support,
-    execute_with_resilience,
+    BuildContext, Capabilities, Details, Erase, Error, ErrorKind, Health, Lifecycle, Metric, Name,
+    Outcome, Reply, Result, Support,
 };
 
 use crate::cut::Plan;
@@ -21,7 +20,7 @@ use crate::driver::{
     UploadId, Write, already_there, another_version, capability,
 };
 use crate::signature::Addresses;
-use crate::{Checksum, DiskConfig, Disks, Key, Meta, Verify, Version};
+use crate::{Checksum, DiskConfig, Key, Meta, Verify, Version};
 
 /// A driver of storage at work: what a manager holds.
 pub struct Store {
@@ -31,8 +30,6 @@ pub struct Store {
     prefix: String,
     has_parts: bool,
     has_attributes: bool,
-    /// What one part goes through.
-    parts: Gates,
     /// Which instance it is.
     instance: Name,
     /// What its addresses are signed with, where the service is not to do it.
@@ -70,9 +67,6 @@ impl<D: StorageDriver> Served<D> {
         let can = own.as_ref().unwrap_or(declared);
         let has_parts = can.has(capability::PARTS);
         let has_attributes = can.has(capability::ATTRIBUTES);
-        let policy = Policy { retry: Some(RetryPolicy::default()), ..Policy::default() };
-        let source = Source::new(Disks::NAME, build.instance().as_str());
-        let parts = Gates::new(policy, source, build.environment())?;
         let addresses = Addresses::new(&config, build.clock())?.map(Arc::new);
         let (driver, declared) = (Arc::new(driver), declared.clone());
         let instance = build.instance().clone();
@@ -82,7 +76,6 @@ impl<D: StorageDriver> Served<D> {
             prefix,
             has_parts,
             has_attributes,
-            parts,
             instance,
             addresses,
             declared,
@@ -236,7 +229,6 @@ impl Store {
         self.driver.begin(Key::parse(&place)?, write).await
     }
 
-    /// Keeps one part. What goes wrong with it is tried again here: the line has no part in what was begun.
     pub(crate) async fn part(
         &self,
         key: &str,
@@ -245,11 +237,7 @@ impl Store {
         content: Bytes,
     ) -> Result<PartTag> {
         let place = self.place(key);
-        let place = Key::parse(&place)?;
-        execute_with_resilience(&self.parts, Effect::Idempotent, || {
-            self.driver.part(place, upload, part, content.clone())
-        })
-        .await
+        self.driver.part(Key::parse(&place)?, upload, part, content).await
     }
 
     pub(crate) async fn complete(
@@ -262,16 +250,13 @@ impl Store {
     ) -> Result<Stored> {
         let place = self.place(key);
         let key = Key::parse(&place)?;
-        execute_with_resilience(&self.parts, Effect::Keyed, || async {
-            let was_in_doubt = doubt.enter(&self.instance, write)?;
-            let stored = self.driver.complete(key, upload, parts, write).await;
-            doubt.leave(was_in_doubt, &stored);
-            match stored {
-                Err(error) if was_in_doubt => self.settle(key, write, error).await,
-                stored => stored,
-            }
-        })
-        .await
+        let was_in_doubt = doubt.enter(&self.instance, write)?;
+        let stored = self.driver.complete(key, upload, parts, write).await;
+        doubt.leave(was_in_doubt, &stored);
+        match stored {
+            Err(error) if was_in_doubt => self.settle(key, write, error).await,
+            stored => stored,
+        }
     }
 
     pub(crate) async fn abort(&self, key: &str, upload: &UploadId) -> Result<()> {

@@ -9,7 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::{Error, ErrorKind, Held, Leased, Result};
+use switchboard_core::{
+    Effect, Error, ErrorKind, Gates, Held, Leased, Policy, Result, Source, Subsystem as _,
+    execute_with_resilience,
+};
 
 use crate::cut::Plan;
 use crate::disk::{about, op};
@@ -59,6 +62,8 @@ pub struct Upload {
     pub(crate) write: Write,
     pub(crate) plan: Plan,
     pub(crate) parts: Mutex<Parts>,
+    /// How often each request is made: the line has no part in what was begun.
+    pub(crate) again: Gates,
     /// Whether it may have been finished already.
     pub(crate) doubt: Doubt,
     /// Whether somebody can go on with it who is not here.
@@ -85,10 +90,11 @@ impl Upload {
     pub(crate) async fn begin(disk: Disk, place: String, write: Write, plan: Plan) -> Result<Self> {
         let (asked, at) = (&write, &*place);
         let ask = |store: Held<Disks>| async move { store.begin(at, asked).await };
-        let begun = Some(disk.line().open(op::BEGIN, ask).await?);
-        let parts = Mutex::default();
+        let begun = disk.line().open(op::BEGIN, ask).await?;
+        let again = again(&disk, &begun)?;
+        let (begun, parts) = (Some(begun), Mutex::default());
         let (doubt, stays) = (Doubt::default(), AtomicBool::new(false));
-        Ok(Self { disk, place, begun, write, plan, parts, doubt, stays })
+        Ok(Self { disk, place, begun, write, plan, parts, again, doubt, stays })
     }
 
     /// The key of the object, as this disk writes it.
@@ -111,7 +117,8 @@ impl Upload {
         self.parts().kept.contains_key(&number)
     }
 
-    /// Keeps `content` as the part of that number; the first is zero. It is tried again alone.
+    /// Keeps `content` as the part of that number; the first is zero. It is tried again alone, as often and within
+    /// the time that the policy of the disk says for one attempt.
     ///
     /// All parts but the last must have [`part_size`](Self::part_size): else
     /// [`ErrorKind::InvalidInput`]. A part that is kept already is not sent again; with other bytes it is
@@ -134,7 +141,9 @@ impl Upload {
         };
         let (id, step) = begun.shared();
         let store: &Store = begun.driver();
-        let tag = step.run(op::PART, store.part(&self.place, id, part, content)).await?;
+        let keep = || store.part(&self.place, id, part, content.clone());
+        let keep = execute_with_resilience(&self.again, Effect::Idempotent, keep);
+        let tag = step.run(op::PART, keep).await?;
         self.parts().kept.insert(number, KeptPart { tag, size, checksum });
         drop(sending);
         Ok(())
@@ -185,7 +194,8 @@ impl Upload {
             self.give_up();
             stored
         } else {
-            let complete = store.complete(&self.place, id, &tags, &write, &self.doubt);
+            let complete = || store.complete(&self.place, id, &tags, &write, &self.doubt);
+            let complete = execute_with_resilience(&self.again, Effect::Keyed, complete);
             step.run(op::COMPLETE, complete).await?
         };
         Ok(Stored { size, checksum: Some(checksum), ..stored })
@@ -315,6 +325,15 @@ impl Parts {
         }
         Ok((tags, size, sum))
     }
+}
+
+/// What a request inside of an upload goes through: of the gates of whoever opened it those that try again.
+pub(crate) fn again(disk: &Disk, begun: &Leased<Disks, UploadId>) -> Result<Gates> {
+    let policy = begun.gates().map(|gates| gates.policy().clone()).unwrap_or_default();
+    let Policy { retry, attempt_timeout, .. } = policy;
+    let policy = Policy { retry, attempt_timeout, ..Policy::default() };
+    let source = Source::new(Disks::NAME, disk.line().instance());
+    Gates::new(policy, source, disk.line().environment())
 }
 
 impl Drop for Upload {

@@ -14,7 +14,7 @@ use super::call::{Ask, Kept, Label};
 use super::seat::Held;
 use super::slot::Slot;
 use crate::environment::CLEANUP_LIMIT;
-use crate::gates::{Limit, Limited};
+use crate::gates::{Gates, Limit, Limited};
 use crate::{Deadline, Error, ErrorKind, Op, Result, Subsystem};
 
 /// Something a driver opened, together with what keeps that driver alive.
@@ -178,6 +178,11 @@ impl<S: Subsystem, T> Leased<S, T> {
     /// Who opened it, to answer for it after it was let go.
     pub fn opener(&self) -> Opener<S> {
         Opener { label: self.held.label(), slot: self.slot.clone() }
+    }
+
+    /// The gates of whoever opened it as they are set by now: of the member, where a group was asked.
+    pub fn gates(&self) -> Option<Arc<Gates>> {
+        self.slot.gates()
     }
 
     /// The driver that opened it.

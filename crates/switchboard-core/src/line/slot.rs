@@ -119,6 +119,15 @@ pub(crate) enum Recipe<S: Subsystem> {
     Group(Arc<Group<S>>),
 }
 
+impl<S: Subsystem> Recipe<S> {
+    fn usual_policy(&self) -> Policy {
+        match self {
+            Self::Driver { driver, .. } => driver.usual_policy().clone(),
+            Self::ReadyMade { .. } | Self::Group(_) => Policy::default(),
+        }
+    }
+}
+
 /// Puts something of the application's around a driver that is ready to serve.
 pub(crate) type Wrap<S> = Arc<dyn Fn(Driver<S>) -> Driver<S> + Send + Sync>;
 
@@ -402,6 +411,22 @@ impl<S: Subsystem> Slot<S> {
         writing.put_gates(gates);
         self.publish(&writing);
         Ok(())
+    }
+
+    /// The gates that come with its driver; none if it has no driver of its own.
+    pub(crate) fn usual_policy(&self) -> Policy {
+        self.writing.lock().recipe.usual_policy()
+    }
+
+    /// The gates that come with `driver` where it takes the place of one whose own are in force; `None` where
+    /// somebody has chosen those in force, or they are the same.
+    pub(crate) fn policy_that_comes_with(&self, driver: &Registered<S>) -> Option<Policy> {
+        let writing = self.writing.lock();
+        let before = writing.recipe.usual_policy();
+        let in_force = writing.gates.as_ref().map(|gates| gates.policy().clone());
+        let is_usual = in_force.unwrap_or_default() == before;
+        let after = driver.usual_policy();
+        (is_usual && *after != before).then(|| after.clone())
     }
 
     /// Lets faults happen to the calls of this instance, or stops that.

@@ -135,10 +135,8 @@ impl<S: Subsystem> Change<S> {
         if settings.child("members").is_none() {
             let plan = self.manager.plan(name, settings)?;
             // All that is said, so that a policy that is said no more is in force no more.
-            return Ok(What::Driver(Plan {
-                policy: Some(plan.policy.unwrap_or_default()),
-                ..plan
-            }));
+            let policy = plan.policy.unwrap_or_else(|| plan.driver.usual_policy().clone());
+            return Ok(What::Driver(Plan { policy: Some(policy), ..plan }));
         }
         let plan = self.manager.group_plan(name, settings, after)?;
         refuse_wrong_count(&plan, settings, &full_path::<S>(name))?;
@@ -153,7 +151,7 @@ impl<S: Subsystem> Change<S> {
         } else {
             self.manager.policy_of(own.policy.clone(), &instance, settings)?
         };
-        Ok(What::Retune(policy.unwrap_or_default(), own.limits()))
+        Ok(What::Retune(policy.unwrap_or_else(|| slot.usual_policy()), own.limits()))
     }
 
     fn default_after(&self, after: &After<S>, problems: &mut Vec<Problem>) -> DefaultTo<Name> {

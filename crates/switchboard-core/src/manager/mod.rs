@@ -228,11 +228,10 @@ impl<S: Subsystem> Manager<S> {
         place: &'static Location<'static>,
     ) -> Result<()> {
         let Plan { driver, settings, limits, policy, wrap } = plan;
+        let policy = policy.unwrap_or_else(|| driver.usual_policy().clone());
         let recipe = Recipe::Driver { driver, settings, wrap };
         let slot = Slot::new(name, recipe, limits, &self.0.environment, place);
-        if let Some(policy) = policy {
-            slot.retune(policy)?;
-        }
+        slot.retune(policy)?;
         self.declare(Arc::new(slot), place)
     }
 
@@ -396,7 +395,8 @@ impl<S: Subsystem> Manager<S> {
     ///
     /// The new driver is built, initialised and checked first; until it serves, any failure leaves
     /// everything as it was. Then driver, limits and policy change in one step, and handles follow;
-    /// settings without a policy keep the one in force, and what drivers are wrapped in stays. The
+    /// settings without a policy keep the one in force, unless that came with the driver
+    /// ([`Descriptor::usual_policy`](crate::Descriptor::usual_policy)), and what drivers are wrapped in stays. The
     /// old driver is closed when its last call has ended, or at the drain limit it was declared with.
     /// A group is given the members and the selector of other [`GroupSettings`] in the same way; neither
     /// becomes the other.
@@ -430,7 +430,8 @@ impl<S: Subsystem> Manager<S> {
             return self.swap_group(&slot, settings);
         }
         let plan = self.plan(&slot.name, settings)?;
-        slot.swap(plan).await
+        let policy = plan.policy.clone().or_else(|| slot.policy_that_comes_with(&plan.driver));
+        slot.swap(Plan { policy, ..plan }).await
     }
 
     /// Gives the gates of an instance other settings while calls are running; the driver stays.

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use schemars::Schema;
 
-use crate::{Capabilities, Settings, Support};
+use crate::{Capabilities, Policy, Settings, Support};
 
 /// The name of a driver, and what people and configuration should know about it.
 ///
@@ -26,6 +26,7 @@ pub struct Descriptor {
     pub(super) depending: Vec<(&'static str, Decide)>,
     pub(super) exclusive: bool,
     pub(super) proven: bool,
+    pub(super) usual_policy: Policy,
 }
 
 /// How something is supported with these settings; `None` leaves it to what else was said.
@@ -65,6 +66,7 @@ impl Descriptor {
             depending: Vec::new(),
             exclusive: false,
             proven: false,
+            usual_policy: Policy::default(),
         }
     }
 
@@ -123,6 +125,22 @@ impl Descriptor {
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
+        self
+    }
+
+    /// The gates of instances whose settings say nothing of a `policy`: a driver that speaks to a service over
+    /// a network knows that one lost packet is no outage. Whoever writes a policy, also an empty one, has that
+    /// and nothing of this.
+    ///
+    /// ```
+    /// use switchboard_core::{Descriptor, Policy, RetryPolicy};
+    ///
+    /// let retrying = Policy { retry: Some(RetryPolicy::default()), ..Policy::default() };
+    /// let descriptor = Descriptor::new("dragonfly").usual_policy(retrying);
+    /// ```
+    #[must_use]
+    pub fn usual_policy(mut self, policy: Policy) -> Self {
+        self.usual_policy = policy;
         self
     }
 

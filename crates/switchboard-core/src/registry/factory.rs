@@ -14,7 +14,7 @@ use super::Descriptor;
 use super::address::ADDRESS;
 use crate::name::{Name, interned};
 use crate::{
-    BuildContext, Capabilities, Erase, Result, Settings, ShownSetting, Subsystem, settings,
+    BuildContext, Capabilities, Erase, Policy, Result, Settings, ShownSetting, Subsystem, settings,
 };
 
 pub(super) type Building<D> = Pin<Box<dyn Future<Output = Result<Arc<D>>> + Send>>;
@@ -92,6 +92,11 @@ impl<S: Subsystem> Registered<S> {
 
     pub(crate) fn is_exclusive(&self) -> bool {
         self.descriptor.exclusive
+    }
+
+    /// The gates of an instance whose settings name none.
+    pub(crate) fn usual_policy(&self) -> &Policy {
+        &self.descriptor.usual_policy
     }
 
     pub(crate) fn capabilities(&self) -> &Capabilities {

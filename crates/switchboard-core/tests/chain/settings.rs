@@ -43,6 +43,48 @@ async fn a_policy_is_named_or_written_on_the_spot() {
     ask(&station.manager.get("own").await.unwrap(), op::PEEK).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_driver_may_come_with_a_policy_for_instances_that_name_none() {
+    let station = station();
+    let manager = &station.manager;
+    let patient = || Settings::new().with("driver", "patient").with("service", "main");
+    let policies = [
+        ("usual", patient()),
+        ("chosen", patient().with("policy", "fast")),
+        ("empty", patient().with("policy", Settings::new())),
+    ];
+    for (name, settings) in &policies {
+        manager.configure(name, settings).unwrap();
+        manager.get(name).await.unwrap();
+    }
+    let attempts = || {
+        ["usual", "chosen", "empty"].map(|name| {
+            let gates = manager.handle(name).unwrap().gates()?;
+            gates.policy().retry.as_ref().map(|retry| retry.attempts)
+        })
+    };
+    assert_eq!(attempts(), [Some(4), Some(2), None]);
+
+    for (name, _) in &policies {
+        drop(manager.swap(name, &served_by("other")).await.unwrap());
+    }
+    assert_eq!(attempts(), [None, Some(2), None], "what was chosen stays, what came goes");
+    for (name, _) in &policies {
+        drop(manager.swap(name, &patient()).await.unwrap());
+    }
+    assert_eq!(attempts(), [Some(4), Some(2), Some(4)]);
+
+    manager.retune("usual", Policy::default()).unwrap();
+    drop(manager.swap("usual", &patient()).await.unwrap());
+    assert_eq!(attempts(), [None, Some(2), Some(4)], "no gates can be a choice as well");
+
+    let mut change = manager.change();
+    change.put("chosen", &patient());
+    change.retune("usual", &patient());
+    drop(change.prepare().await.unwrap().commit());
+    assert_eq!(attempts(), [Some(4); 3], "what is said no more is in force no more");
+}
+
 #[test]
 fn an_unknown_policy_is_told_with_the_nearest_one() {
     let told = mistakes("fsat");

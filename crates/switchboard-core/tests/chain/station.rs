@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use switchboard_core::{
-    Backoff, BreakerPolicy, BreakerWindow, BulkheadLimit, Clock, Environment, Erase, Error,
-    ErrorKind, Event, Jitter, Lifecycle, Line, Manager, Op, Policy, RateLimit, Registry, Reply,
-    Result, RetryPolicy, Settings, Subscription, Subsystem,
+    Backoff, BreakerPolicy, BreakerWindow, BulkheadLimit, Clock, Descriptor, Environment, Erase,
+    Error, ErrorKind, Event, Jitter, Lifecycle, Line, Manager, Op, Policy, RateLimit, Registry,
+    Reply, Result, RetryPolicy, Settings, Subscription, Subsystem,
 };
 
 /// The subsystem. Its handle is the bare line.
@@ -165,18 +165,22 @@ impl Station {
         let environment = environment.with_clock(Clock::seeded(7));
         let services: Arc<Mutex<HashMap<String, Arc<Service>>>> = Arc::default();
         let registry = Registry::empty();
-        let known = services.clone();
-        registry
-            .register("scripted", move |config: ScriptedConfig, _| {
-                let service = known.lock().unwrap().entry(config.service).or_default().clone();
-                async move {
-                    if config.hangs_at_start {
-                        pending::<()>().await;
+        let patient = Policy { retry: Some(retry(4)), ..Policy::default() };
+        let patient = Descriptor::new("patient").usual_policy(patient);
+        for descriptor in [Descriptor::new("scripted"), patient] {
+            let known = services.clone();
+            registry
+                .register(descriptor, move |config: ScriptedConfig, _| {
+                    let service = known.lock().unwrap().entry(config.service).or_default().clone();
+                    async move {
+                        if config.hangs_at_start {
+                            pending::<()>().await;
+                        }
+                        Ok(Scripted(service))
                     }
-                    Ok(Scripted(service))
-                }
-            })
-            .unwrap();
+                })
+                .unwrap();
+        }
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
         let ear = heard.clone();
         let listening =

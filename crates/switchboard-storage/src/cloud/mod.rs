@@ -15,7 +15,7 @@ mod service;
 mod xml;
 
 #[cfg(any(feature = "gcs", feature = "s3"))]
-pub(crate) use bucket::{Bucket, Dialect, Sums, Traits};
+pub(crate) use bucket::{Bucket, Conditions, Dialect, Sums, Traits};
 pub(crate) use library::credentials_failed;
 pub(crate) use refusal::Refusal;
 pub(crate) use service::{Access, Ask, Service, unsupported};

@@ -202,3 +202,27 @@ async fn more_objects_go_than_one_page_and_one_request_take() {
     assert!(disk.exists("one").await.unwrap());
     bench.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_went_before_something_went_wrong_is_told() {
+    let limits = Limits { delete_max: 5, list_max: 5, ..small() };
+    let (bench, disk, troubles) = troubled(limits, &[], in_parts_of(1024));
+    for number in 0..12 {
+        disk.put(&format!("many/{number:03}"), "four").await.unwrap();
+    }
+    troubles.expect("many many/005", &[Trouble::Unreached]);
+    let deleted = disk.delete_all("many/").await.unwrap();
+    assert_eq!((deleted.objects, deleted.bytes, deleted.failed.len()), (5, 20, 0));
+    assert_eq!(deleted.stopped.unwrap().kind(), ErrorKind::Unavailable);
+    assert!(disk.exists("many/005").await.unwrap());
+
+    troubles.expect("list", &[Trouble::Unreached]);
+    let error = disk.delete_all("many/").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "nothing has gone");
+    troubles.expect("many many/005", &[Trouble::Unreached]);
+    disk.delete_all("many/").await.unwrap_err();
+
+    let rest = disk.delete_all("many/").await.unwrap();
+    assert_eq!((rest.objects, rest.stopped.is_none()), (7, true));
+    bench.close().await;
+}

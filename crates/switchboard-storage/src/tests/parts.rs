@@ -3,16 +3,23 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use switchboard_core::{ErrorKind, Outcome, Settings};
+use switchboard_core::{ErrorKind, Outcome, Policy, RetryPolicy, Settings};
 use switchboard_testkit::Workbench;
 
 use super::troubled::{Trouble, Troubles, beside, in_parts_of, small, troubled};
 use super::{body, nothing_pends};
 use crate::{Disk, DiskConfig, Disks, Limits, capability};
 
+/// The same disk, which asks three times.
+fn retrying(on: (Workbench<Disks>, Disk, Troubles)) -> (Workbench<Disks>, Disk, Troubles) {
+    let policy = Policy { retry: Some(RetryPolicy::default()), ..Policy::default() };
+    on.0.manager().retune("main", policy).unwrap();
+    on
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_part_that_fails_is_tried_again_alone() {
-    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    let (bench, disk, troubles) = retrying(troubled(small(), &[], in_parts_of(1024)));
     troubles.expect("part 1", &[Trouble::Unreached, Trouble::Unanswered]);
     let (bytes, body) = body(4000);
     disk.put("key", body).await.unwrap();
@@ -24,8 +31,34 @@ async fn a_part_that_fails_is_tried_again_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_whose_last_answer_was_lost_is_stored_and_known_again() {
+async fn a_part_has_as_many_tries_as_the_policy_of_its_disk_says() {
     let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    troubles.expect("part 1", &[Trouble::Unreached; 9]);
+    disk.put("key", body(4000).1).await.unwrap_err();
+    assert_eq!(troubles.asked("part 1"), 1, "a policy without retries");
+    let retry = Some(RetryPolicy { attempts: 2, ..RetryPolicy::default() });
+    bench.manager().retune("main", Policy { retry, ..Policy::default() }).unwrap();
+    disk.put("key", body(4000).1).await.unwrap_err();
+    assert_eq!(troubles.asked("part 1"), 3);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_not_answered_is_sent_again_when_the_time_of_an_attempt_is_over() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    let attempt_timeout = Some(Duration::from_secs(1));
+    let policy =
+        Policy { retry: Some(RetryPolicy::default()), attempt_timeout, ..Policy::default() };
+    bench.manager().retune("main", policy).unwrap();
+    troubles.expect("part 1", &[Trouble::Silence]);
+    disk.put("key", body(4000).1).await.unwrap();
+    assert_eq!(troubles.asked("part 1"), 2);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_last_answer_was_lost_is_stored_and_known_again() {
+    let (bench, disk, troubles) = retrying(troubled(small(), &[], in_parts_of(1024)));
     troubles.expect("complete", &[Trouble::Unanswered]);
     let stored = disk.put("key", body(4000).1).if_absent().await.unwrap();
     assert_eq!(disk.head("key").await.unwrap().version, stored.version);
@@ -50,11 +83,11 @@ async fn a_finish_that_is_given_up_can_be_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_stays_away_costs_one_part_its_tries_and_leaves_nothing() {
-    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    let (bench, disk, troubles) = retrying(troubled(small(), &[], in_parts_of(1024)));
     troubles.expect("part 2", &[Trouble::Unreached; 9]);
     let error = disk.put("key", body(4000).1).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
-    assert_eq!(troubles.asked("complete"), 0);
+    assert_eq!((troubles.asked("part 2"), troubles.asked("complete")), (3, 0));
     nothing_pends(&disk).await;
     assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 0, "the upload is still there");
     assert!(!disk.exists("key").await.unwrap());

@@ -17,3 +17,10 @@ pub use connection::HttpConfig;
 pub(crate) use connection::Wire;
 pub(crate) use notation::{encoded_path, moment, written_moment};
 pub(crate) use said::{content_range, written_range};
+use switchboard_core::{Policy, RetryPolicy};
+
+/// The gates of disks at services over a network, where the settings say nothing of a policy: a connection that
+/// breaks, a limit that is met for a moment, is not worth the attention of an application.
+pub(crate) fn usual_policy() -> Policy {
+    Policy { retry: Some(RetryPolicy::default()), ..Policy::default() }
+}

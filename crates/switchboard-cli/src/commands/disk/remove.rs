@@ -74,7 +74,7 @@ async fn beneath(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exi
     let deleted = delete.await?;
     let mut summary =
         Summary { deleted: deleted.objects, bytes: deleted.bytes, ..Summary::default() };
-    for (_, error) in deleted.failed {
+    for error in deleted.failed.into_iter().map(|(_, error)| error).chain(deleted.stopped) {
         summary.fail(session, &error.into()).await;
     }
     summary.told(session)

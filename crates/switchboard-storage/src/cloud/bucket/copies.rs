@@ -19,7 +19,7 @@ impl Bucket {
     ) -> Result<Stored> {
         let source = self.head(from).await.map_err(Error::not_applied)?;
         let can_at_once = *condition == Condition::Always && source.size <= COPY_MAX;
-        if can_at_once || !self.dialect.ends_on_condition {
+        if can_at_once || self.dialect.copies_on_condition {
             let mut ask = self.copying(Ask::new(Method::PUT, to), from, &source)?;
             ask.headers.extend(self.traits.stored.clone());
             let version = self.made(self.on(ask, condition)?, condition).await?;

@@ -1,11 +1,15 @@
 //! What is there, a page at a time; and deleting many at once.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::Method;
+use md5::{Digest as _, Md5};
 use quick_xml::escape::escape;
 use switchboard_core::{Error, Result};
 
 use super::{Bucket, Sums};
 use crate::cloud::{Ask, Element, Refusal};
+use crate::delete::together;
 use crate::wire::{foreign, moment};
 use crate::{Checksum, Entry, Key, List, Page, Version};
 
@@ -49,15 +53,12 @@ impl Bucket {
         Ok(page)
     }
 
-    /// Deletes all of them in one request where the service takes sums, which such a request must have.
+    /// Deletes all of them in one request, where the service knows such requests.
     pub(crate) async fn delete_many(&self, keys: &[Key<'_>]) -> Result<Vec<Result<bool>>> {
         let is_told_in_xml = |key: &Key<'_>| !key.as_str().contains(NOT_IN_XML);
-        if self.traits.sums != Sums::Native || !keys.iter().all(is_told_in_xml) {
-            let mut deleted = Vec::with_capacity(keys.len());
-            for key in keys {
-                deleted.push(self.delete(*key, None).await);
-            }
-            return Ok(deleted);
+        if !self.dialect.deletes_many || !keys.iter().all(is_told_in_xml) {
+            let requests: Vec<_> = keys.iter().map(|key| self.delete(*key, None)).collect();
+            return Ok(together(requests).await);
         }
         let mut written = String::from("<Delete><Quiet>true</Quiet>");
         for key in keys {
@@ -65,7 +66,14 @@ impl Bucket {
         }
         written.push_str("</Delete>");
         let ask = Ask::new(Method::POST, None).query("delete", "");
-        let ask = self.with_sum(ask, Checksum::of(written.as_bytes()))?.content(written.into());
+        // Such a request must have a sum; this is the one that all services know who know no other.
+        let ask = match self.traits.sums {
+            Sums::Native => self.with_sum(ask, Checksum::of(written.as_bytes()))?,
+            Sums::Hash | Sums::Metadata => {
+                ask.header("content-md5", &BASE64_STANDARD.encode(Md5::digest(&written)))?
+            }
+        };
+        let ask = ask.content(written.into());
         let answer = self.service.ask_xml(ask.header("content-type", "application/xml")?).await??;
         if answer.name != "DeleteResult" {
             return Err(foreign());

@@ -44,8 +44,10 @@ pub(crate) struct Dialect {
     pub(crate) if_absent: (&'static str, &'static str),
     /// The header of a condition that the source of a copy is that version.
     pub(crate) if_source_version: &'static str,
-    /// Whether what ends an upload takes a condition; else what copies an object does.
-    pub(crate) ends_on_condition: bool,
+    /// Whether what copies an object takes a condition on what is replaced; else what ends an upload does.
+    pub(crate) copies_on_condition: bool,
+    /// Whether one request deletes many objects.
+    pub(crate) deletes_many: bool,
     /// What kind of content the service gives to objects of which nothing was said.
     pub(crate) content_type: &'static str,
 }
@@ -53,11 +55,48 @@ pub(crate) struct Dialect {
 /// What a service can do of what S3 can.
 #[derive(Clone, Debug)]
 pub(crate) struct Traits {
-    /// Whether conditions on storing and deleting are held to.
-    pub(crate) conditional: bool,
+    pub(crate) conditions: Conditions,
     pub(crate) sums: Sums,
     /// What is said of every object that is stored: how it is encrypted and where it is kept.
     pub(crate) stored: HeaderMap,
+}
+
+/// Which requests a service does only where their condition holds. One that it does all the same loses what
+/// somebody else stored, so whatever is not known is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Conditions {
+    /// Those that store an object where none is.
+    pub(crate) create: bool,
+    /// Those that store one in the place of a version.
+    pub(crate) replace: bool,
+    /// Those that delete a version.
+    pub(crate) delete: bool,
+    /// Those that end an upload, on either condition that holds for storing.
+    pub(crate) complete: bool,
+}
+
+impl Conditions {
+    pub(crate) const ALL: Self = Self { create: true, replace: true, delete: true, complete: true };
+
+    /// What is lacking for storing on this condition.
+    fn lacking(self, condition: &Condition) -> Option<&'static str> {
+        match condition {
+            Condition::Absent if !self.create => Some(capability::CREATE),
+            Condition::Version(_) if !self.replace => Some(capability::REPLACE),
+            _ => None,
+        }
+    }
+
+    /// What is declared of it.
+    pub(crate) fn capabilities(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.create, capability::CREATE),
+            (self.replace, capability::REPLACE),
+            (self.delete, capability::DELETE_VERSION),
+        ]
+        .into_iter()
+        .filter_map(|(can, name)| can.then_some(name))
+    }
 }
 
 /// Where the sum of an object's bytes is kept.
@@ -78,11 +117,13 @@ impl Bucket {
         format!("{}{name}", self.dialect.prefix)
     }
 
-    /// The request on this condition.
+    /// The request, which stores something, on this condition.
     fn on<'a>(&self, ask: Ask<'a>, condition: &Condition) -> Result<Ask<'a>> {
+        if let Some(lacking) = self.traits.conditions.lacking(condition) {
+            return Err(not_relied_on(lacking));
+        }
         match condition {
             Condition::Always => Ok(ask),
-            _ if !self.traits.conditional => Err(unsupported(capability::CREATE)),
             Condition::Absent => {
                 let (name, value) = self.dialect.if_absent;
                 ask.header(name, value)
@@ -140,6 +181,12 @@ impl Bucket {
         let expires = self.clock.wall() + sign.ttl;
         Ok(Signed { method: sign.method, url: url.to_string(), headers, expires })
     }
+}
+
+/// What is said of a condition that would be left out.
+fn not_relied_on(capability: &'static str) -> Error {
+    unsupported(capability)
+        .with_hint("say in `conditional` what the service does only on a condition, if it does so")
 }
 
 impl fmt::Debug for Bucket {

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::Method;
 use switchboard_core::Result;
 
-use super::{Bucket, Sums};
+use super::{Bucket, Sums, not_relied_on};
 use crate::cloud::Ask;
 use crate::wire::{Answer, foreign, written_moment, written_range};
-use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write};
+use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write, capability};
 
 impl Bucket {
     pub(crate) async fn head(&self, key: Key<'_>) -> Result<Meta> {
@@ -49,9 +49,14 @@ impl Bucket {
     }
 
     pub(crate) async fn delete(&self, key: Key<'_>, only: Option<&Version>) -> Result<bool> {
-        let ask = Ask::new(Method::DELETE, key);
-        let condition = only.cloned().map_or(Condition::Always, Condition::Version);
-        match self.service.ask(self.on(ask, &condition)?).await? {
+        let mut ask = Ask::new(Method::DELETE, key);
+        if let Some(only) = only {
+            if !self.traits.conditions.delete {
+                return Err(not_relied_on(capability::DELETE_VERSION));
+            }
+            ask = self.only(ask, only)?;
+        }
+        match self.service.ask(ask).await? {
             Ok(_) => Ok(true),
             Err(refusal) if refusal.is_missing() => Ok(false),
             Err(refusal) => Err(refusal.into()),

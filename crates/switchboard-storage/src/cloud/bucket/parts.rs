@@ -9,8 +9,8 @@ use quick_xml::escape::escape;
 use switchboard_core::{Error, ErrorKind, Result};
 
 use super::objects::{SUM, written_sum};
-use super::{Bucket, Sums};
-use crate::cloud::{Ask, Element, unsupported};
+use super::{Bucket, Sums, not_relied_on};
+use crate::cloud::{Ask, Element};
 use crate::wire::{foreign, moment};
 use crate::{Condition, Key, Part, PartTag, Stored, UploadId, Write, another_version};
 
@@ -72,8 +72,8 @@ impl Bucket {
     /// The request that ends an upload, on this condition.
     fn ending<'a>(&self, ask: Ask<'a>, condition: &Condition) -> Result<Ask<'a>> {
         match condition {
-            Condition::Absent | Condition::Version(_) if !self.dialect.ends_on_condition => {
-                Err(unsupported("parts on a condition"))
+            Condition::Absent | Condition::Version(_) if !self.traits.conditions.complete => {
+                Err(not_relied_on("parts on a condition"))
             }
             condition => self.on(ask, condition),
         }

@@ -22,7 +22,8 @@ use switchboard_core::{
 };
 
 use crate::cloud::{Access, Ask, Service, credentials_failed};
-use crate::wire::Wire;
+use crate::delete::FEW;
+use crate::wire::{Wire, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -45,6 +46,7 @@ pub struct Azure {
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("azure")
+        .usual_policy(usual_policy())
         .summary("A container of Azure")
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)
@@ -107,6 +109,7 @@ impl StorageDriver for Azure {
             part_min: 1,
             part_max: 4_000 << 20,
             parts_max: 50_000,
+            delete_max: FEW,
             ..Limits::default()
         }
     }

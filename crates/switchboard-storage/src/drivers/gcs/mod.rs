@@ -28,12 +28,14 @@ use switchboard_core::{
 };
 
 use crate::cloud::{
-    Access, Ask, Bucket, Dialect, Service, Sums, Traits, credentials_failed, unsupported,
+    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, credentials_failed,
+    unsupported,
 };
-use crate::wire::Wire;
+use crate::delete::FEW;
+use crate::wire::{Wire, usual_policy};
 use crate::{
-    Condition, Disks, Fetched, HttpConfig, Key, List, Meta, Page, Part, PartTag, Read, Sign,
-    Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
+    Condition, Disks, Fetched, HttpConfig, Key, Limits, List, Meta, Page, Part, PartTag, Read,
+    Sign, Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
 };
 
 /// A bucket of Google Cloud Storage.
@@ -76,6 +78,7 @@ pub struct GcsConfig {
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("gcs")
+        .usual_policy(usual_policy())
         .summary("A bucket of Google Cloud Storage")
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)
@@ -117,7 +120,7 @@ impl Gcs {
             service: Service { wire, access: Arc::new(Known(client)), address },
             name: config.bucket.clone(),
             dialect: &DIALECT,
-            traits: Traits { conditional: true, sums: Sums::Hash, stored: HeaderMap::new() },
+            traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
             clock: build.clock().clone(),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
@@ -183,6 +186,10 @@ impl Access for Known {
 }
 
 impl StorageDriver for Gcs {
+    fn limits(&self) -> Limits {
+        Limits { delete_max: FEW, ..Limits::default() }
+    }
+
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {
         Reply::run(self.bucket.head(key))
     }
@@ -271,10 +278,13 @@ static DIALECT: Dialect = Dialect {
     unless_version: "x-goog-if-generation-not-match",
     if_absent: ("x-goog-if-generation-match", "0"),
     if_source_version: "x-goog-copy-source-if-generation-match",
-    ends_on_condition: false,
+    copies_on_condition: true,
+    deletes_many: false,
     content_type: "application/octet-stream",
 };
 
+/// What ends an upload takes none.
+const CONDITIONS: Conditions = Conditions { complete: false, ..Conditions::ALL };
 /// Where there is a key of our own to sign addresses with.
 const KEYS: [&str; 2] = ["service_account", "service_account_key"];
 const GOOGLE: &str = "https://storage.googleapis.com";

@@ -20,6 +20,7 @@ use switchboard_core::{
 };
 
 use self::site::Site;
+use crate::wire::usual_policy;
 use crate::{
     Disks, Fetched, Key, List, Meta, Page, Read, StorageDriver, Stored, Version, Write, capability,
 };
@@ -44,6 +45,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("http")
         .alias("https")
         .summary("What a web server has under addresses, for reading")
+        .usual_policy(usual_policy())
         .proven();
     crate::register(registry, descriptor, |config: HttpDiskConfig, build| async move {
         Http::new(&config, &build)

@@ -8,7 +8,7 @@ use switchboard_core::{Error, ErrorKind, Result, Secret};
 
 use super::presets::Preset;
 use crate::HttpConfig;
-use crate::cloud::{Sums, Traits};
+use crate::cloud::{Conditions, Sums, Traits};
 
 /// The settings of [`S3`](super::S3).
 ///
@@ -49,8 +49,10 @@ pub struct S3Config {
     pub secret_access_key: Option<Secret>,
     /// What belongs to a key that ends by itself.
     pub session_token: Option<Secret>,
-    /// Whether the service is relied on to store and delete on conditions.
-    pub conditional: Option<Conditional>,
+    /// What the service is relied on to do only where its condition holds: `["create", "replace"]`. All of it
+    /// at Amazon, what is known of a `preset`, and nothing at any other `endpoint`: whatever is not relied on is
+    /// refused with a condition, because a service that leaves it out loses what somebody else stored.
+    pub conditional: Option<Vec<Conditional>>,
     /// Where the sums of objects are kept.
     pub checksums: Option<SumsAt>,
     /// In which class of storage objects are put: `STANDARD_IA`.
@@ -82,15 +84,19 @@ pub enum Credentials {
     Instance,
 }
 
-/// Whether conditions are left to the service.
+/// What can be done on a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Conditional {
-    /// The service holds to them.
-    Native,
-    /// It does not, or nobody knows: what comes with a condition is refused.
-    Off,
+    /// Storing an object where none is: `If-None-Match`.
+    Create,
+    /// Storing one in the place of a version: `If-Match`.
+    Replace,
+    /// Deleting a version: `If-Match`.
+    Delete,
+    /// The same two with the request that ends an object in parts.
+    Complete,
 }
 
 /// Where the sums of objects are kept.
@@ -157,18 +163,22 @@ impl S3Config {
             (None, Some(filled)) => Some(filled.endpoint(&region, self.account.as_deref())?),
             (endpoint, _) => endpoint,
         };
+        let conditions = match (&self.conditional, filled, &endpoint) {
+            (Some(said), ..) => conditions(said),
+            (None, Some(filled), _) => conditions(filled.conditional),
+            (None, None, Some(endpoint)) if !is_amazon(endpoint) => Conditions::default(),
+            (None, None, _) => Conditions::ALL,
+        };
         // A certificate for all buckets of a host is for names of one more part, not of two.
         let usual_style =
             filled.map_or(endpoint.is_some(), |filled| filled.path_style) || bucket.contains('.');
         let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
         let address = address(&endpoint, &bucket, self.path_style.unwrap_or(usual_style))?;
-        let conditional = self.conditional.or(filled.map(|filled| filled.conditional));
         let sums = match self.checksums.or(filled.map(|filled| filled.sums)) {
             None | Some(SumsAt::Service) => Sums::Native,
             Some(SumsAt::Metadata) => Sums::Metadata,
         };
-        let conditional = conditional != Some(Conditional::Off);
-        let traits = Traits { conditional, sums, stored: self.stored()? };
+        let traits = Traits { conditions, sums, stored: self.stored()? };
         Ok(Target { bucket, region, address, traits })
     }
 
@@ -253,6 +263,23 @@ fn only_one(setting: &str, here: Option<&String>, there: Option<String>) -> Resu
         }
         (here, there) => Ok(here.cloned().or(there)),
     }
+}
+
+fn conditions(said: &[Conditional]) -> Conditions {
+    let has = |what| said.contains(&what);
+    Conditions {
+        create: has(Conditional::Create),
+        replace: has(Conditional::Replace),
+        delete: has(Conditional::Delete),
+        complete: has(Conditional::Complete),
+    }
+}
+
+/// Whether this is a way to Amazon's own service, as there are several.
+fn is_amazon(endpoint: &str) -> bool {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|end| host.ends_with(end))
 }
 
 /// Where the objects of a bucket are.

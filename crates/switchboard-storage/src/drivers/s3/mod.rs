@@ -24,7 +24,7 @@ use switchboard_core::{
 };
 
 use crate::cloud::{Access, Ask, Bucket, Dialect, Service, credentials_failed};
-use crate::wire::Wire;
+use crate::wire::{Wire, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -45,7 +45,8 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
             Descriptor::new("s3").summary("A bucket of S3, or of a service that speaks like it"),
             |descriptor, capability| descriptor.capability(capability, Support::Native),
         );
-    crate::register(registry, descriptor.proven(), |config: S3Config, build| async move {
+    let descriptor = descriptor.usual_policy(usual_policy()).proven();
+    crate::register(registry, descriptor, |config: S3Config, build| async move {
         S3::new(&config, &build)
     })
 }
@@ -273,8 +274,7 @@ impl Lifecycle for S3 {
     }
 
     fn capabilities(&self) -> Option<Capabilities> {
-        let conditions = [capability::CREATE, capability::REPLACE, capability::DELETE_VERSION];
-        let conditions = conditions.into_iter().filter(|_| self.0.traits.conditional);
+        let conditions = self.0.traits.conditions.capabilities();
         Some(conditions.chain(ALWAYS).fold(Capabilities::new(), |capabilities, capability| {
             capabilities.with(capability, Support::Native)
         }))
@@ -289,7 +289,8 @@ static DIALECT: Dialect = Dialect {
     unless_version: "if-none-match",
     if_absent: ("if-none-match", "*"),
     if_source_version: "x-amz-copy-source-if-match",
-    ends_on_condition: true,
+    copies_on_condition: false,
+    deletes_many: true,
     content_type: "binary/octet-stream",
 };
 

@@ -33,8 +33,8 @@ pub(super) struct Filled {
     /// The region where none is set.
     pub(super) region: Option<&'static str>,
     pub(super) path_style: bool,
-    /// Whether it is known to hold to conditions.
-    pub(super) conditional: Conditional,
+    /// What it is known to do only on a condition.
+    pub(super) conditional: &'static [Conditional],
     /// Whether it is known to compare CRC-32C.
     pub(super) sums: SumsAt,
 }
@@ -46,42 +46,42 @@ impl Preset {
                 endpoint: "http://127.0.0.1:9000",
                 region: Some("us-east-1"),
                 path_style: true,
-                conditional: Conditional::Native,
+                conditional: WRITES,
                 sums: SumsAt::Service,
             },
             Self::R2 => &Filled {
                 endpoint: "https://{account}.r2.cloudflarestorage.com",
                 region: Some("auto"),
                 path_style: true,
-                conditional: Conditional::Native,
+                conditional: WRITES,
                 sums: SumsAt::Metadata,
             },
             Self::B2 => &Filled {
                 endpoint: "https://s3.{region}.backblazeb2.com",
                 region: None,
                 path_style: true,
-                conditional: Conditional::Off,
+                conditional: &[],
                 sums: SumsAt::Metadata,
             },
             Self::Wasabi => &Filled {
                 endpoint: "https://s3.{region}.wasabisys.com",
                 region: Some("us-east-1"),
                 path_style: true,
-                conditional: Conditional::Off,
+                conditional: &[],
                 sums: SumsAt::Metadata,
             },
             Self::Spaces => &Filled {
                 endpoint: "https://{region}.digitaloceanspaces.com",
                 region: None,
                 path_style: false,
-                conditional: Conditional::Off,
+                conditional: &[],
                 sums: SumsAt::Metadata,
             },
             Self::Lyve => &Filled {
                 endpoint: "https://s3.{region}.lyvecloud.seagate.com",
                 region: None,
                 path_style: true,
-                conditional: Conditional::Off,
+                conditional: &[],
                 sums: SumsAt::Metadata,
             },
         }
@@ -103,3 +103,6 @@ impl Filled {
         Ok(self.endpoint.replace("{region}", region).replace("{account}", account))
     }
 }
+
+/// Those services that take a condition on what is stored leave it out, or know another one, on what is deleted.
+const WRITES: &[Conditional] = &[Conditional::Create, Conditional::Replace, Conditional::Complete];

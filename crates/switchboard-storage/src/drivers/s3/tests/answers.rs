@@ -133,6 +133,23 @@ fn each_key_of_many_has_its_own_answer() {
 }
 
 #[test]
+fn many_keys_are_one_request_also_where_the_service_takes_no_sums_of_objects() {
+    beside(async {
+        let (server, asked) = answering(&written("200 OK", "", "<DeleteResult/>")).await;
+        let disk = S3Config { checksums: Some(SumsAt::Metadata), ..config(server) };
+        let deleted = made(&disk).unwrap().delete_many(&[key("a"), key("a&b")]).await.unwrap();
+        assert!(deleted.iter().all(Result::is_ok));
+        let asked = asked.borrow();
+        assert_eq!(asked.len(), 1);
+        let request = asked[0].to_lowercase();
+        assert!(request.starts_with("post /switchboard?delete= http"), "{request}");
+        // What the bytes of the list of keys add up to, worked out elsewhere.
+        assert!(asked[0].contains("k9I46+vwyavfHaWHyXXrPg=="), "{request}");
+        assert!(!request.contains("x-amz-checksum"), "{request}");
+    });
+}
+
+#[test]
 fn keys_that_no_disk_can_have_are_left_out_of_a_list() {
     let object = |key: &str| {
         format!(
@@ -186,20 +203,52 @@ fn a_server_that_says_nothing_is_not_waited_for() {
 fn a_service_that_is_not_relied_on_refuses_conditions_and_changes_nothing() {
     beside(async {
         let (server, asked) = answering(&written("200 OK", "ETag: \"e\"\r\n", "")).await;
-        let disk = S3Config { conditional: Some(Conditional::Off), ..config(server) };
+        let disk = S3Config { conditional: Some(Vec::new()), ..config(server) };
         let disk = made(&disk).unwrap();
-        let (content, write) = always(b"abc");
-        let write = Write { condition: Condition::Absent, ..write };
         let version = Version::new("\"e\"");
-        let kinds = [
-            disk.put(key("k"), content, &write).await.unwrap_err().kind(),
-            disk.begin(key("k"), &write).await.unwrap_err().kind(),
-            disk.delete(key("k"), Some(&version)).await.unwrap_err().kind(),
-        ];
-        assert_eq!(kinds, [ErrorKind::Unsupported; 3]);
+        for (condition, lacking) in [
+            (Condition::Absent, capability::CREATE),
+            (Condition::Version(version.clone()), capability::REPLACE),
+        ] {
+            let (content, write) = always(b"abc");
+            let write = Write { condition, ..write };
+            refuses(disk.put(key("k"), content, &write).await, lacking);
+            refuses(disk.begin(key("k"), &write).await, "parts on a condition");
+            assert!(!disk.capabilities().unwrap().has(lacking));
+        }
+        refuses(disk.delete(key("k"), Some(&version)).await, capability::DELETE_VERSION);
         assert_eq!(asked.borrow().len(), 0);
-        assert!(!disk.capabilities().unwrap().has(capability::CREATE));
     });
+}
+
+#[test]
+fn each_condition_is_relied_on_by_itself() {
+    beside(async {
+        let (server, asked) = answering(&written("200 OK", "ETag: \"e\"\r\n", "")).await;
+        let conditional = Some(vec![Conditional::Create, Conditional::Replace]);
+        let disk = made(&S3Config { conditional, ..config(server) }).unwrap();
+        let version = Version::new("\"e\"");
+        for condition in [Condition::Absent, Condition::Version(version.clone())] {
+            let (content, write) = always(b"abc");
+            let write = Write { condition, ..write };
+            disk.put(key("k"), content, &write).await.unwrap();
+            refuses(disk.begin(key("k"), &write).await, "parts on a condition");
+        }
+        let asked_before = asked.borrow().len();
+        refuses(disk.delete(key("k"), Some(&version)).await, capability::DELETE_VERSION);
+        assert_eq!((asked_before, asked.borrow().len()), (2, 2));
+        let can = disk.capabilities().unwrap();
+        let told = [capability::CREATE, capability::REPLACE, capability::DELETE_VERSION];
+        assert_eq!(told.map(|name| can.has(name)), [true, true, false]);
+    });
+}
+
+/// What is not done because the service is not relied on to do it on a condition.
+fn refuses<T: std::fmt::Debug>(done: Result<T>, lacking: &str) {
+    let error = done.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsupported, Outcome::NotApplied));
+    assert_eq!(error.context_value("capability"), Some(lacking));
+    assert!(error.hints().any(|hint| hint.contains("`conditional`")), "{error:?}");
 }
 
 const HTML: &str = "Content-Type: text/html\r\n";

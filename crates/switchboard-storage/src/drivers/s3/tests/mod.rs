@@ -36,6 +36,10 @@ fn settings(server: SocketAddr) -> Settings {
         .with("endpoint", format!("http://{server}"))
         .with("access_key_id", "testing")
         .with("secret_access_key", "testing")
+        .with(
+            "conditional",
+            ["create", "replace", "delete", "complete"].map(str::to_owned).to_vec(),
+        )
 }
 
 /// The server lets everybody make buckets, and does not mind if one is there.
@@ -66,6 +70,12 @@ fn config(server: SocketAddr) -> S3Config {
         bucket: Some(BUCKET.to_owned()),
         access_key_id: Some("testing".to_owned()),
         secret_access_key: Some("testing".into()),
+        conditional: Some(vec![
+            Conditional::Create,
+            Conditional::Replace,
+            Conditional::Delete,
+            Conditional::Complete,
+        ]),
         http: HttpConfig { first_byte_timeout: SOON, idle_timeout: SOON, ..HttpConfig::default() },
         ..S3Config::default()
     }

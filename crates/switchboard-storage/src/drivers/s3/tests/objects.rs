@@ -27,6 +27,27 @@ async fn a_put_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_once_is_no_outage_unless_the_policy_says_so() {
+    make_bucket(server(), BUCKET);
+    let wire = Wire::to(server()).await;
+    let disk = disk_at(wire.address()).await;
+    disk.put("note.txt", "mine").await.unwrap();
+    let trap = wire.cut_when(Direction::ToServer, "HEAD /", Moment::Answered);
+    assert_eq!(disk.head("note.txt").await.unwrap().size, 4);
+    trap.sprung().await;
+    disk.delete("note.txt").await.unwrap();
+
+    let manager = manager();
+    let own = settings(wire.address()).with("driver", "s3").with("bucket", BUCKET);
+    manager.configure("main", &own.with("policy", Settings::new())).unwrap();
+    let disk = manager.get("main").await.unwrap();
+    let trap = wire.cut_when(Direction::ToServer, "HEAD /", Moment::Answered);
+    let error = disk.head("note.txt").await.unwrap_err();
+    trap.sprung().await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
 async fn a_large_body_of_unknown_length_travels_in_parts_and_is_known_again_too() {
     make_bucket(server(), BUCKET);
     let wire = Wire::to(server()).await;
@@ -73,10 +94,13 @@ async fn an_object_whose_connection_is_reset_in_the_middle_is_read_to_its_end() 
     disk.delete("note").await.unwrap();
 }
 
+fn manager() -> Manager<Disks> {
+    Manager::new(Registry::with_built_ins().unwrap(), &Environment::new()).unwrap()
+}
+
 /// A disk of its own, over that address of the server.
 async fn disk_at(address: SocketAddr) -> Disk {
-    let registry = Registry::with_built_ins().unwrap();
-    let disks = Manager::<Disks>::new(registry, &Environment::new()).unwrap();
+    let disks = manager();
     let settings =
         settings(address).with("driver", "s3").with("bucket", BUCKET).with("prefix", unique("own"));
     disks.configure("main", &settings).unwrap();

@@ -1,6 +1,7 @@
 //! What settings mean, and which are mistakes.
 
 use super::*;
+use crate::cloud::Conditions;
 
 #[test]
 fn a_preset_says_where_a_service_is_and_what_is_known_of_it() {
@@ -15,17 +16,17 @@ fn a_preset_says_where_a_service_is_and_what_is_known_of_it() {
         config.target().map(|target| (target.address, target.region, target.traits))
     };
     let table = [
-        (Preset::Minio, None, None, "http://127.0.0.1:9000/b", "us-east-1", true),
-        (Preset::R2, None, Some("me"), "https://me.r2.cloudflarestorage.com/b", "auto", true),
-        (Preset::B2, Some("eu-1"), None, "https://s3.eu-1.backblazeb2.com/b", "eu-1", false),
-        (Preset::Wasabi, None, None, "https://s3.us-east-1.wasabisys.com/b", "us-east-1", false),
+        (Preset::Minio, None, None, "http://127.0.0.1:9000/b", "us-east-1", WRITES),
+        (Preset::R2, None, Some("me"), "https://me.r2.cloudflarestorage.com/b", "auto", WRITES),
+        (Preset::B2, Some("eu-1"), None, "https://s3.eu-1.backblazeb2.com/b", "eu-1", NOTHING),
+        (Preset::Wasabi, None, None, "https://s3.us-east-1.wasabisys.com/b", "us-east-1", NOTHING),
         (
             Preset::Spaces,
             Some("fra1"),
             None,
             "https://b.fra1.digitaloceanspaces.com",
             "fra1",
-            false,
+            NOTHING,
         ),
         (
             Preset::Lyve,
@@ -33,12 +34,12 @@ fn a_preset_says_where_a_service_is_and_what_is_known_of_it() {
             None,
             "https://s3.us-1.lyvecloud.seagate.com/b",
             "us-1",
-            false,
+            NOTHING,
         ),
     ];
-    for (preset, region, account, address, in_region, conditional) in table {
+    for (preset, region, account, address, in_region, conditions) in table {
         let (told, told_region, traits) = at(preset, region, account).unwrap();
-        assert_eq!((&*told, &*told_region, traits.conditional), (address, in_region, conditional));
+        assert_eq!((&*told, &*told_region, traits.conditions), (address, in_region, conditions));
     }
     for preset in [Preset::R2, Preset::B2, Preset::Spaces, Preset::Lyve] {
         assert_eq!(at(preset, None, None).unwrap_err().kind(), ErrorKind::Config, "{preset:?}");
@@ -48,11 +49,44 @@ fn a_preset_says_where_a_service_is_and_what_is_known_of_it() {
         bucket: Some("b".to_owned()),
         region: Some("r".to_owned()),
         endpoint: Some("https://mine.example/".to_owned()),
-        conditional: Some(Conditional::Native),
+        conditional: Some(vec![Conditional::Delete]),
         ..S3Config::default()
     };
     let target = own.target().unwrap();
-    assert_eq!((&*target.address, target.traits.conditional), ("https://mine.example/b", true));
+    assert_eq!(target.address, "https://mine.example/b");
+    assert_eq!(target.traits.conditions, Conditions { delete: true, ..NOTHING });
+}
+
+#[test]
+fn of_a_service_that_nobody_knows_nothing_is_relied_on() {
+    let told = |endpoint: &str, conditional| {
+        let endpoint = Some(endpoint.to_owned()).filter(|endpoint| !endpoint.is_empty());
+        let bucket = Some("b".to_owned());
+        S3Config { bucket, endpoint, conditional, ..S3Config::default() }
+            .target()
+            .unwrap()
+            .traits
+            .conditions
+    };
+    for amazon in [
+        "",
+        "https://s3.dualstack.eu-central-1.amazonaws.com",
+        "https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com/",
+        "https://s3.cn-north-1.amazonaws.com.cn:443",
+    ] {
+        assert_eq!(told(amazon, None), Conditions::ALL, "{amazon}");
+    }
+    for unknown in [
+        "http://127.0.0.1:9000",
+        "https://s3.example.com",
+        "https://s3.example.com/x.amazonaws.com",
+        "https://notamazonaws.com",
+    ] {
+        assert_eq!(told(unknown, None), NOTHING, "{unknown}");
+        let said = vec![Conditional::Create, Conditional::Replace, Conditional::Complete];
+        assert_eq!(told(unknown, Some(said)), WRITES, "{unknown}");
+    }
+    assert_eq!(told("", Some(Vec::new())), NOTHING);
 }
 
 #[test]
@@ -98,3 +132,7 @@ fn nobody_is_asked_for_credentials_that_the_settings_do_not_name() {
     let half = S3Config { access_key_id: Some("a".to_owned()), ..config };
     assert_eq!(made(&half).unwrap_err().context_value("setting"), Some("secret_access_key"));
 }
+
+const NOTHING: Conditions =
+    Conditions { create: false, replace: false, delete: false, complete: false };
+const WRITES: Conditions = Conditions { delete: false, ..Conditions::ALL };
