@@ -276,6 +276,17 @@ pub(super) async fn a_dropped_bulk_insert_is_done_or_not(on: &Subject) -> Verdic
     harness.proves(inserts, |rows| rows == 0 || rows == 90).await
 }
 
+pub(super) async fn a_dropped_upsert_is_done_or_not(on: &Subject) -> Verdict {
+    let harness = Harness::new(on).await?;
+    let (db, table) = (&harness.db, &*harness.table);
+    let puts = async |id| {
+        put(db, table, id + 5).await?;
+        let rows = (id..id + 90).map(|id| [Value::from(id), Value::from("put")]);
+        db.bulk_insert(table, &["id", "name"], rows).on_conflict(&["id"]).await
+    };
+    harness.proves(puts, |rows| [0, 1, 90].contains(&rows)).await
+}
+
 pub(super) async fn a_dropped_batch_is_done_or_not(on: &Subject) -> Verdict {
     let harness = Harness::new(on).await?;
     let insert = format!("insert into {} (id, name) values (?, 'batch')", harness.table);
@@ -341,7 +352,7 @@ pub(super) async fn a_dropped_batch_leaves_its_transaction_without_a_part_of_it(
     let survivor = Survivor::default();
     let asks = async |id: i64| {
         let transaction = survivor.keep(db.begin(&TransactionOptions::new()).await?);
-        for (way, id) in WAYS.into_iter().zip((id..).step_by(6)) {
+        for (way, id) in WAYS.into_iter().chain(["upsert"]).zip((id..).step_by(6)) {
             put_all(&*transaction, table, way, [id, id + 1, id + 2]).await?;
             let inside = [id + 3, id + 4, id + 5];
             let asked = |inner| async move { put_all(&inner, table, way, inside).await };

@@ -18,6 +18,7 @@ mod sessions;
 mod statements;
 mod subject;
 mod transactions;
+mod upserts;
 mod values;
 mod violations;
 mod wires;
@@ -257,6 +258,16 @@ macro_rules! __database_rules {
                 two_statements_in_one_call_are_refused
                 what_ends_a_transaction_is_not_taken_as_a_statement
             }
+            upserts {
+                rows_that_are_there_are_updated_and_others_inserted
+                only_the_columns_that_are_named_are_updated
+                rows_that_are_kept_stay_as_they_are
+                the_last_of_several_rows_with_one_key_counts
+                more_rows_than_a_statement_takes_are_put_all_or_none
+                an_upsert_is_all_or_none_inside_of_a_transaction
+                columns_that_make_no_sense_are_refused_before_anything_is_asked
+                what_is_told_of_many_rows_goes_up_to_all_of_them
+            }
             reading {
                 one_row_is_told_from_none_and_from_many
                 one_value_is_told_from_none_and_from_several_columns
@@ -341,6 +352,7 @@ macro_rules! __database_rules {
                 a_dropped_rollback_is_done
                 a_dropped_savepoint_is_taken_back_with_its_transaction
                 a_dropped_bulk_insert_is_done_or_not
+                a_dropped_upsert_is_done_or_not
                 a_dropped_batch_is_done_or_not
                 a_dropped_call_leaves_its_sandbox_whole
                 a_dropped_batch_leaves_its_transaction_without_a_part_of_it

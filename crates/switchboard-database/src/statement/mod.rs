@@ -1,10 +1,13 @@
 //! What can be asked of a database, a connection and a transaction alike.
 
 mod asked;
+mod bulk;
 mod job;
 mod listing;
+mod progress;
 mod stack;
 mod stream;
+mod upsert;
 mod whole;
 
 use std::future::Future;
@@ -13,13 +16,17 @@ use std::panic::Location;
 use switchboard_core::{Error, ErrorKind, Result};
 
 pub(crate) use asked::{Asked, asked_at, with_statement};
+pub use bulk::{BulkInsert, BulkUpsert};
 pub(crate) use job::Job;
-pub(crate) use job::{Bulk, Execute, ExecuteMany, Query, Script, Select};
+pub(crate) use job::{Execute, ExecuteMany, Query, Script, Select};
 pub(crate) use listing::Listed;
 pub use listing::Listing;
+pub use progress::Progress;
+pub(crate) use progress::Watched;
 pub use stack::{OnError, Stack, StackAnswer, StackReport};
 pub use stream::RowStream;
 pub(crate) use stream::{Lent, Source, Spring};
+pub(crate) use upsert::Upsert;
 pub(crate) use whole::{Half, done, failures};
 
 use crate::driver::{BulkTarget, Done};
@@ -235,21 +242,20 @@ pub trait Statements: Asked {
 
     /// Inserts many rows in the fastest way the server has, all or none of them; says how many.
     ///
-    /// Each row has one value for each of `columns`.
+    /// Each row has one value for each of `columns`. What becomes of rows that are there already says
+    /// [`on_conflict`](BulkInsert::on_conflict); they are an error otherwise.
     #[track_caller]
-    fn bulk_insert<V: Into<Value>, R: IntoIterator<Item = V>>(
-        &self,
-        table: &str,
-        columns: &[&str],
+    fn bulk_insert<'b, V: Into<Value>, R: IntoIterator<Item = V>>(
+        &'b self,
+        table: &'b str,
+        columns: &'b [&'b str],
         rows: impl IntoIterator<Item = R>,
-    ) -> impl Future<Output = Result<u64>> + Send {
-        let rows: Vec<Vec<Value>> =
-            rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect();
-        let at = Location::caller();
-        async move {
-            every_row_fits(&rows, columns.len())?;
-            self.ask(Bulk { target: BulkTarget { table, columns }, rows }, at).await
-        }
+    ) -> BulkInsert<'b, Self>
+    where
+        Self: Sized,
+    {
+        let rows = rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect();
+        BulkInsert::new(self, BulkTarget::new(table, columns), rows, Location::caller())
     }
 }
 
@@ -283,16 +289,4 @@ pub(crate) fn one_column(row: &Row) -> Result<()> {
         "there are several columns, and one value was expected",
     )
     .with_context("columns", row.columns().len()))
-}
-
-fn every_row_fits(rows: &[Vec<Value>], columns: usize) -> Result<()> {
-    match rows.iter().position(|row| row.len() != columns) {
-        None => Ok(()),
-        Some(position) => {
-            Err(Error::new(ErrorKind::InvalidInput, "a row has not one value for each column")
-                .with_context("row", position + 1)
-                .with_context("values", rows[position].len())
-                .with_context("columns", columns))
-        }
-    }
 }
