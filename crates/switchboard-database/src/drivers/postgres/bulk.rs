@@ -300,11 +300,10 @@ fn put_escaped(text: &[u8], out: &mut BytesMut) {
 }
 
 fn misfit(index: usize, column: &str, codec: &Codec, value: &Value) -> Error {
-    Error::new(ErrorKind::InvalidInput, "a value does not fit its column")
+    codec
+        .misfit("a value does not fit its column", value)
         .with_context(ROW, index + 1)
         .with_context(crate::context::COLUMN, column)
-        .with_context("kind", value.kind())
-        .with_context("wanted", &codec.name)
 }
 
 /// How much is written before it is sent.

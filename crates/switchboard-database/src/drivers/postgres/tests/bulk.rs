@@ -77,6 +77,13 @@ async fn a_row_that_does_not_fit_is_named_and_none_is_inserted_on_postgres() {
         assert!(!format!("{error:?}").contains("4711"), "{error:?}");
         assert_eq!((connection.state(), table.count(&mut connection).await), (State::Idle, 0));
     }
+    connection.script(&format!("alter table {} add name text", table.0)).await.unwrap();
+    let named = BulkTarget::new(&table.0, &["id", "name"]);
+    let rows = ["good", "a\0b"].map(|name| vec![Value::Int(1), text(name)]);
+    let error = connection.bulk(named, &rows).await.unwrap_err();
+    let told = ["row", "column"].map(|key| error.context_value(key));
+    assert_eq!((error.kind(), told), (ErrorKind::InvalidInput, [Some("2"), Some("name")]));
+    assert!(error.message().contains("NUL"), "{error:?}");
     let missing = BulkTarget::new("no_such_table", &["id"]);
     let error = connection.bulk(missing, &[vec![Value::Int(1)]]).await.unwrap_err();
     assert_eq!(error.context_value("code"), Some("42P01"));
