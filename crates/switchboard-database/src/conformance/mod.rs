@@ -271,6 +271,7 @@ macro_rules! __database_rules {
             reading {
                 one_row_is_told_from_none_and_from_many
                 one_value_is_told_from_none_and_from_several_columns
+                one_value_is_read_by_what_takes_anything
                 a_stream_brings_all_rows_in_order
                 a_stream_without_end_is_read_a_few_rows_at_a_time
                 a_stream_gives_its_connection_back_after_the_last_row

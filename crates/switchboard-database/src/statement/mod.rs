@@ -271,22 +271,18 @@ pub(crate) fn at_most_one(rows: Rows) -> Result<Option<Row>> {
     Ok(rows.rows.into_iter().next())
 }
 
-fn only_value<T: FromRow>(row: Row) -> Result<T> {
-    one_column(&row)?;
-    T::from_row(row)
-}
-
-pub(crate) fn no_row() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no row")
-}
-
-pub(crate) fn one_column(row: &Row) -> Result<()> {
+/// The value of a row that has only one.
+pub(crate) fn only_value<T: FromRow>(row: Row) -> Result<T> {
     if row.columns().len() == 1 {
-        return Ok(());
+        return T::from_value(row);
     }
     Err(Error::new(
         ErrorKind::InvalidInput,
         "there are several columns, and one value was expected",
     )
     .with_context("columns", row.columns().len()))
+}
+
+pub(crate) fn no_row() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no row")
 }
