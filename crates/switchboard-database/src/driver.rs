@@ -127,7 +127,7 @@ pub trait Connection: Send + 'static {
     /// Inserts many rows in the fastest way the server has; says how many.
     ///
     /// All or none of them, except outside of a transaction where the server cannot: it says so in
-    /// [`Dialect::bulk_is_atomic`].
+    /// [`Dialect::bulk_is_atomic`]. On the way it may tell [`BulkTarget::sent`] how many went.
     fn bulk<'a>(&'a mut self, target: BulkTarget<'a>, rows: &'a [Vec<Value>]) -> Reply<'a, u64>;
 
     /// Begins a transaction.

@@ -82,8 +82,8 @@ pub use registration::{DriverContext, register};
 pub use sandbox::Sandbox;
 pub use session::{PooledConnection, Transaction, TransactionOptions};
 pub use statement::{
-    BulkInsert, BulkUpsert, Listing, OnError, Progress, RowStream, Stack, StackAnswer, StackReport,
-    Statements,
+    BulkInsert, BulkUpsert, CsvStream, Listing, OnError, Progress, RowStream, Stack, StackAnswer,
+    StackReport, Statements,
 };
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsMode};

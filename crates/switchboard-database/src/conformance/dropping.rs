@@ -199,6 +199,26 @@ pub(super) async fn a_dropped_stream_leaves_the_pool_whole(on: &Subject) -> Verd
     harness.proves(streams, |rows| rows == 0).await
 }
 
+pub(super) async fn dropped_csv_leaves_the_pool_whole(on: &Subject) -> Verdict {
+    let harness = Harness::new(on).await?;
+    let numbers = on.numbered(&harness.db, 600).await?;
+    let few = format!("select id, name from {numbers}");
+    let many = on.endless(&harness.db).await?;
+    let streams = async |id| {
+        let all: Vec<_> = harness.db.stream_csv(&few, ()).await?.try_collect().await?;
+        let mut left = harness.db.stream_csv(&many, ()).await?;
+        for _ in 0..3 {
+            left.next().await.transpose()?;
+        }
+        drop(left);
+        let transaction = harness.db.begin(&TransactionOptions::new()).await?;
+        put(&transaction, &harness.table, id).await?;
+        let mut inside = transaction.stream_csv(&many, ()).await?;
+        inside.next().await.transpose().map(|_| all.len())
+    };
+    harness.proves(streams, |rows| rows == 0).await
+}
+
 pub(super) async fn a_dropped_commit_is_done_or_not(on: &Subject) -> Verdict {
     let harness = Harness::new(on).await?;
     let by_hand = async |id| {

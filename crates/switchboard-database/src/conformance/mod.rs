@@ -272,6 +272,8 @@ macro_rules! __database_rules {
                 one_row_is_told_from_none_and_from_many
                 one_value_is_told_from_none_and_from_several_columns
                 one_value_is_read_by_what_takes_anything
+                rows_as_csv_are_the_same_from_every_database
+                csv_that_is_left_gives_its_connection_back
                 a_stream_brings_all_rows_in_order
                 a_stream_without_end_is_read_a_few_rows_at_a_time
                 a_stream_gives_its_connection_back_after_the_last_row
@@ -349,6 +351,7 @@ macro_rules! __database_rules {
                 a_dropped_execute_is_done_or_not
                 a_dropped_query_leaves_the_pool_whole
                 a_dropped_stream_leaves_the_pool_whole
+                dropped_csv_leaves_the_pool_whole
                 a_dropped_commit_is_done_or_not
                 a_dropped_rollback_is_done
                 a_dropped_savepoint_is_taken_back_with_its_transaction

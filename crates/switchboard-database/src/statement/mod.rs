@@ -2,6 +2,7 @@
 
 mod asked;
 mod bulk;
+mod csv;
 mod job;
 mod listing;
 mod progress;
@@ -17,6 +18,7 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 pub(crate) use asked::{Asked, asked_at, with_statement};
 pub use bulk::{BulkInsert, BulkUpsert};
+pub use csv::CsvStream;
 pub(crate) use job::Job;
 pub(crate) use job::{Execute, ExecuteMany, Query, Script, Select};
 pub(crate) use listing::Listed;
@@ -192,6 +194,41 @@ pub trait Statements: Asked {
             let source = self.open_rows(Query { sql: sql.into(), params: params? }, at).await?;
             Ok(RowStream::new(source, self.database(), at))
         }
+    }
+
+    /// The rows of a statement as CSV, a piece of it after the other: the names of the columns, then the rows, each
+    /// as [`Row::write_csv`] writes it.
+    ///
+    /// It is the same from every database, however many rows there are. Rows are read as with
+    /// [`stream`](Self::stream), and the connection is given back as with it.
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Error, Manager, Registry, Settings};
+    /// # use switchboard_database::{Databases, Statements as _};
+    /// # #[cfg(feature = "sqlite")] {
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// use futures_util::TryStreamExt as _;
+    ///
+    /// # let databases = Manager::<Databases>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # databases.configure("main", &Settings::new().with("url", "sqlite::memory:"))?;
+    /// # let db = databases.handle("main")?;
+    /// # db.execute("create table users (id integer primary key, name text)", ()).await?;
+    /// db.execute("insert into users (name) values ('Ada'), (null)", ()).await?;
+    /// let pieces = db.stream_csv("select id, name from users order by id", ()).await?;
+    /// let csv: Vec<_> = pieces.try_collect().await?;
+    /// assert_eq!(csv.concat(), b"id,name\r\n1,Ada\r\n2,\r\n");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    fn stream_csv(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<CsvStream>> + Send {
+        let rows = self.stream::<Row>(sql, params);
+        async move { rows.await.map(CsvStream::new) }
     }
 
     /// The rows of a query as a user of the application wants them: filtered, in order, one page.

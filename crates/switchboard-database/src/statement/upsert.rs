@@ -191,6 +191,7 @@ impl<'s> Upsert<'s> {
                 Ok(format!(" on duplicate key update {column} = {column}"))
             }
             OnConflict::OfAnyKey => {
+                // MySQL would rather have an alias of the rows, which MariaDB does not know; both know this.
                 let set = set(|column| format!("values({column})"));
                 Ok(format!(" on duplicate key update {set}"))
             }
