@@ -27,6 +27,7 @@ mod adapter;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod beneath;
+mod blocking;
 mod body;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -48,6 +49,7 @@ mod io;
 mod key;
 mod listing;
 mod object;
+mod page;
 #[cfg(test)]
 mod planted;
 mod progress;
@@ -66,6 +68,7 @@ mod writer;
 #[cfg(feature = "object_store")]
 pub use adapter::Mount;
 pub use beneath::Beneath;
+pub use blocking::{Caller, blocking};
 pub use body::Body;
 #[cfg(feature = "cloud")]
 pub use cloud::HttpConfig;
