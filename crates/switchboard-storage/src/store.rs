@@ -17,7 +17,7 @@ use crate::delete;
 use crate::doubt::Doubt;
 use crate::driver::{
     Condition, Fetched, List, Page, Part, PartTag, Read, Sign, Signed, StorageDriver, Stored,
-    UploadId, Write, already_there, another_version, capability,
+    UploadId, Write, capability,
 };
 use crate::signature::Addresses;
 use crate::{Checksum, DiskConfig, Key, Meta, Verify, Version};
@@ -187,14 +187,9 @@ impl Store {
         );
         let Some(own) = write.write_id.filter(|_| is_refused) else { return Err(refusal) };
         match self.driver.head(key).await {
-            Ok(meta) if meta.write_id == Some(own) => {
-                Ok(Stored::new(meta.version, meta.size, meta.checksum))
-            }
-            Ok(_) => Err(match write.condition {
-                Condition::Always => refusal,
-                Condition::Absent => already_there(),
-                Condition::Version(_) => another_version(),
-            }),
+            Ok(meta) if meta.write_id == Some(own) => Ok(meta.into()),
+            Ok(_) if write.condition == Condition::Always => Err(refusal),
+            Ok(_) => Err(write.condition.refusal()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(refusal),
             Err(error) => Err(Error::new(
                 ErrorKind::Unavailable,
