@@ -19,7 +19,7 @@ pub(crate) const SERVICES: &[Service] = &[
     Service {
         name: "redis",
         is_required: true,
-        proves: "examples/third-party-driver",
+        proves: "examples/third-party-driver and third-party-disk",
         variables: &[("SWITCHBOARD_TEST_REDIS_URL", Value::Url(|at| format!("redis://{at}/0")))],
         standard_port: Some(6379),
         ping: ping_redis,
@@ -92,7 +92,7 @@ pub(crate) const SERVICES: &[Service] = &[
     Service {
         name: "s3",
         is_required: true,
-        proves: "the driver `s3` of crates/switchboard-storage",
+        proves: "the drivers `s3` and `http` of crates/switchboard-storage",
         variables: &[("SWITCHBOARD_TEST_S3_URL", Value::Url(|at| format!("http://{at}")))],
         standard_port: Some(5000),
         ping: moto::ping,

@@ -22,7 +22,7 @@ pub(crate) use disk::{
     Disk, DiskCopy, DiskGet, DiskKey, DiskList, DiskPut, DiskRemove, DiskSync, DiskUrl, OnDisk,
     Side, UrlMethod,
 };
-pub(crate) use migrations::{Migrate, Migrations, Repair};
+pub(crate) use migrations::{Lint, Migrate, Migrations, Repair};
 
 /// One board for every swappable backend of an application.
 ///

@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     NotFound = 3,
     /// Not reached, too late, or not ready.
     Unavailable = 4,
+    /// Ctrl-C was pressed, as shells tell it.
+    Interrupted = 130,
 }
 
 /// Why a command did not work.
@@ -31,6 +33,8 @@ pub(crate) enum Exit {
 pub(crate) enum Failure {
     /// Nobody reads the output any more, which is no mistake of anybody.
     OutputClosed,
+    /// Whoever asked has pressed Ctrl-C, and knows why.
+    Interrupted,
     Told(Box<Told>),
 }
 
@@ -75,6 +79,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OutputClosed => Exit::Fine,
+            Self::Interrupted => Exit::Interrupted,
             Self::Told(told) => exit_of(told.kind),
         }
     }
@@ -229,6 +234,7 @@ impl From<&Error> for Told {
             place: error.place().map(ToString::to_string).unwrap_or_default(),
             context: error
                 .context()
+                .filter(|(_, value)| !is_own_place(value))
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
             hints: error.hints().map(str::to_owned).collect(),
@@ -238,6 +244,17 @@ impl From<&Error> for Told {
             problems: problems_of(error),
         }
     }
+}
+
+/// Whether a value is a place in this command's source, or in that of the libraries beside it: where a
+/// statement was asked from helps who writes the program, and this one is written.
+fn is_own_place(value: &str) -> bool {
+    let own = file!().rsplit_once("switchboard-cli").map_or(file!(), |(before, _)| before);
+    let Some(rest) = value.strip_prefix(own) else { return false };
+    let is_line = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = rest.rsplit(':');
+    let has_line = parts.next().is_some_and(is_line) && parts.next().is_some_and(is_line);
+    rest.starts_with("switchboard") && has_line
 }
 
 /// The mistakes that an error tells, in the form of `check --format json`.

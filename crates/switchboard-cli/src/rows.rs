@@ -2,7 +2,6 @@
 //!
 //! However many there are, only a few are in memory at a time.
 
-mod csv;
 mod grid;
 
 use switchboard_database::{Columns, Row};
@@ -33,7 +32,7 @@ impl<'s> Rows<'s> {
         let form = match screen.format {
             Format::Text => Form::Table(Grid::headed(columns, screen.columns())),
             Format::Csv => {
-                csv::write_heads(&mut text, columns);
+                columns.write_csv(&mut text);
                 Form::Csv
             }
             Format::Json => {
@@ -48,7 +47,7 @@ impl<'s> Rows<'s> {
     pub(crate) fn add(&mut self, row: &Row) -> Result<()> {
         match &mut self.form {
             Form::Table(grid) => grid.add(row, self.screen, &mut self.text),
-            Form::Csv => csv::write_row(&mut self.text, row),
+            Form::Csv => row.write_csv(&mut self.text),
             Form::Json => {
                 if self.count > 0 {
                     self.text.extend(b",\n");

@@ -4,8 +4,8 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 use common::Place;
 use serde_json::{Value, json};
@@ -355,8 +355,9 @@ fn that_a_running_board_has_another_database_by_now_is_told() {
     let told = note(place.run(&count)).unwrap();
     assert!(told.contains("another database.main (driver, path, url)"), "{told}");
     assert!(told.ends_with("this is the one of the configuration"), "{told}");
-    let migrated = place.run(&["db", "new", "notes", "main"]);
-    assert_eq!(note(migrated), Some(told), "it is told whoever asks the database");
+    assert_eq!(note(place.run(&["db", "new", "notes", "main"])), None, "it asks no database");
+    let status = place.run(&["db", "status", "main"]);
+    assert_eq!(note(status), Some(told), "it is told whoever asks the database");
     assert_eq!(note(place.run(&[&count[..], &["--offline"]].concat())), None);
 
     place.run(&["reload"]).fine();
@@ -415,6 +416,28 @@ fn mariadb_is_asked_by_configuration() {
     assert_eq!((shell.code, shell.errors.as_str()), (Some(0), ""), "{shell:?}");
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_what_runs_on_postgres_and_the_command() {
+    let url =
+        switchboard_testkit::service_url("postgres", "postgres://postgres@127.0.0.1:5432/postgres");
+    let server = Server::with_database(&url, "postgres");
+    let running = "select count(*) as n from pg_stat_activity \
+                   where datname = current_database() and query like '%100000%' \
+                   and state = 'active' and pid <> pg_backend_pid()";
+    server.is_interrupted("select pg_sleep(100000)", running);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_what_runs_on_mariadb_and_the_command() {
+    let url = switchboard_testkit::service_url("mariadb", "mysql://root@127.0.0.1:3306/test");
+    let server = Server::with_database(&url, "mysql");
+    let running = "select count(*) as n from information_schema.processlist \
+                   where db = database() and info like '%100000%' and id <> connection_id()";
+    server.is_interrupted("select sleep(100000)", running);
+}
+
 /// A database of a test's own on a server.
 struct Server {
     place: Place,
@@ -442,6 +465,39 @@ impl Server {
     fn tell_server(&self, what: &str) {
         let sql = format!("{what} {}", self.name);
         self.place.run(&["db", "query", "server", &sql]).fine();
+    }
+
+    /// Has what never ends interrupted, as a statement and in what is piped in.
+    #[cfg(unix)]
+    fn is_interrupted(&self, endless: &str, running: &str) {
+        let statement = ["db", "query", "main", endless];
+        let piped = format!("{endless};\nselect 'after';\n");
+        for (arguments, input) in [(&statement[..], ""), (&["db", "shell"], &*piped)] {
+            let mut command = self.place.command(arguments);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut typed = child.stdin.take().unwrap();
+            typed.write_all(input.as_bytes()).unwrap();
+            self.waits_until(running, "1");
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+            let ended = child.wait_with_output().unwrap();
+            assert_eq!(ended.status.code(), Some(130), "{arguments:?}: {ended:?}");
+            assert!(ended.stdout.is_empty() && ended.stderr.is_empty(), "{ended:?}");
+            self.waits_until(running, "0");
+        }
+    }
+
+    /// Asks until the answer is that, for as long as a slow machine takes.
+    fn waits_until(&self, sql: &str, wanted: &str) {
+        let began = std::time::Instant::now();
+        loop {
+            let answer = self.place.run(&["db", "query", "main", sql, "--format", "csv"]).fine();
+            if answer.lines().nth(1) == Some(wanted) {
+                return;
+            }
+            assert!(began.elapsed() < common::PATIENCE * 3, "{answer}");
+        }
     }
 
     /// What is asked of every database alike.

@@ -199,6 +199,57 @@ fn the_greeting_says_what_could_not_be_connected() {
     assert!(told("ready in").contains("shop.toml"), "{greeting}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_shell_that_is_typed_in_goes_on_after_ctrl_c() {
+    let url =
+        switchboard_testkit::service_url("postgres", "postgres://postgres@127.0.0.1:5432/postgres");
+    let shop = || {
+        let main = format!("[database.main]\nurl = '{url}'\n");
+        Switchboard::builder().text("shop.toml", Format::Toml, main)
+    };
+    let mark = switchboard_testkit::unique("typed");
+    let (input, mut typist) = io::pipe().unwrap();
+    let (output, errors) = (Shared::default(), Shared::default());
+    let home = tempfile::tempdir().unwrap();
+    let surroundings = Surroundings {
+        arguments: ["shop", "db", "shell", "main"].map(Into::into).into(),
+        version: None,
+        variables: BTreeMap::from([("SWITCHBOARD_HOME".into(), home.path().into())]),
+        input: Box::new(input),
+        is_typed: true,
+        output: Stream::plain(output.clone()),
+        errors: Stream::plain(errors.clone()),
+    };
+    let builder = shop();
+    let shell = std::thread::spawn(move || switchboard_cli::run(builder, surroundings));
+    writeln!(typist, "select pg_sleep(100000), '{mark}';").unwrap();
+    let running = format!(
+        "select count(*) from pg_stat_activity where query like '%{mark}%' and state = 'active' \
+         and pid <> pg_backend_pid()"
+    );
+    let running = ["db", "query", "main", &running, "--format", "json"];
+    let began = std::time::Instant::now();
+    let waits_until = |wanted: &str| loop {
+        let asked = Said::of(shop(), &[], &running, Stream::plain);
+        assert!(!shell.is_finished() && asked.is_fine, "{asked:?}");
+        if asked.output.contains(wanted) {
+            return;
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "not {wanted}: {asked:?}");
+    };
+    waits_until(":1}");
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    waits_until(":0}");
+    writeln!(typist, "select 'still ' || 'here' as a;\nexit").unwrap();
+    assert_eq!(format!("{:?}", shell.join().unwrap()), format!("{:?}", ExitCode::SUCCESS));
+    let [output, errors] =
+        [output, errors].map(|of| String::from_utf8(of.0.lock().unwrap().clone()).unwrap());
+    assert!(errors.contains("the statement was interrupted"), "{errors}");
+    assert!(output.contains("still here"), "{output} {errors}");
+}
+
 fn far() -> Builder {
     let builder = Switchboard::builder().drivers::<Caches>(|registry| {
         registry.register("far", |_: NoSettings, _| async {

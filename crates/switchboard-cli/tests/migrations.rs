@@ -1,11 +1,17 @@
-//! `db migrate`, `status`, `new`, `baseline` and `repair`, with the embedded database.
+//! `db migrate`, `status`, `new`, `lint`, `baseline` and `repair`, with the embedded database.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod common;
 
-use common::Place;
+use std::process::Stdio;
+
+use common::{Lines, Place};
 use serde_json::json;
+
+/// A database that nobody reaches.
+const FAR: &str = "[database]\ndefault = 'far'\n[database.far]\n\
+                   url = 'postgres://postgres@127.0.0.1:1/x'\nmigrations.path = 'steps'\n";
 
 fn place() -> Place {
     let place = Place::new();
@@ -135,4 +141,123 @@ fn a_folder_that_is_configured_is_used_and_one_that_is_missing_is_named() {
     let file = place.run(&["db", "new", "users", "main", "--format", "json"]).json();
     let file = file["file"].as_str().unwrap();
     assert!(file.starts_with("steps/20") && file.ends_with("_users.sql"), "{file}");
+}
+
+#[test]
+fn a_file_is_made_and_linted_where_no_database_can_be_reached() {
+    let place = Place::new();
+    place.write("switchboard.toml", FAR);
+    let made = place.run(&["db", "new", "add mail"]);
+    assert_eq!(made.errors, "", "nobody was asked");
+    let file = made.fine().trim_end().to_owned();
+    assert!(file.starts_with("steps/20") && file.ends_with("_add_mail.sql"), "{file}");
+    assert_eq!(place.run(&["db", "lint", "far"]).fine(), "nothing found\n");
+    place.run(&["db", "new", "add mail", "near"]).failed(3);
+    place.run(&["db", "lint", "near"]).failed(3);
+}
+
+#[test]
+fn what_is_known_to_go_wrong_is_told_with_its_place_and_what_to_do() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("steps")).unwrap();
+    place.write("switchboard.toml", FAR);
+    place.write(
+        "steps/0001_users.sql",
+        "create table users (id int);\ncreate index a on users (id);",
+    );
+    let limit = "-- switchboard: lock-timeout 5s\n";
+    place.write("steps/0002_fax.sql", format!("{limit}\nalter table users\n  drop column fax;"));
+    let told = place.run(&["db", "lint"]);
+    assert_eq!(
+        told.output,
+        "steps/0002_fax.sql:4:3: warning drop-column: programs of the release before fail if they \
+         still name it, and its data is gone\n    alter table users drop column fax\n    instead: \
+         drop it one release after the last program that names it\n"
+    );
+    assert_eq!((told.errors.as_str(), told.code), ("0 errors, 1 warning\n", Some(0)));
+    assert_eq!(place.run(&["db", "lint", "--strict"]).code, Some(1), "warnings count then");
+    assert_eq!(place.run(&["db", "lint", "--strict", "--since", "2"]).fine(), "nothing found\n");
+
+    place.write("steps/0003_index.sql", format!("{limit}create index b on users (id);"));
+    let told = place.run(&["db", "lint", "far", "--format", "json", "--since", "2"]);
+    assert_eq!((told.code, told.errors.as_str()), (Some(1), ""));
+    let found = &told.json()[0];
+    assert_eq!(
+        (&found["rule"], &found["severity"]),
+        (&json!("index-blocks-writes"), &json!("error"))
+    );
+    assert_eq!(
+        (&found["line"], &found["column"], &found["version"]),
+        (&json!(2), &json!(1), &json!(3))
+    );
+    assert_eq!(found["file"], "steps/0003_index.sql");
+    assert!(found["instead"].as_str().unwrap().contains("concurrently"), "{found}");
+    place.run(&["db", "lint", "--format", "csv"]).failed(2);
+}
+
+#[test]
+fn what_is_configured_for_locks_counts_also_where_nobody_is_asked() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("steps")).unwrap();
+    place.write("steps/0001_mail.sql", "alter table users add column mail text;");
+    let lint = |more: &str| {
+        place.write("switchboard.toml", format!("{FAR}{more}"));
+        place.run(&["db", "lint"]).fine()
+    };
+    assert!(lint("").contains("lock-timeout-missing"));
+    assert!(lint("migrations.lock_timeout = '0s'").contains("lock-timeout-missing"));
+    for said in ["migrations.lock_timeout = '5s'", "session.lock_timeout = '5s'"] {
+        assert_eq!(lint(said), "nothing found\n", "{said}");
+    }
+}
+
+#[test]
+fn a_dry_run_says_beside_its_script_what_is_known_to_go_wrong() {
+    let place = place();
+    place.write("migrations/0003_fax.sql", "drop table faxes;");
+    let dry = ["db", "migrate", "--dry-run"];
+    let ran = place.run(&dry);
+    assert!(ran.errors.contains("migrations/0003_fax.sql:1:1: warning drop-table: "), "{ran:?}");
+    assert!(ran.fine().ends_with("drop table faxes;\n"), "what is written stays a script");
+    let ran = place.run(&[&dry[..], &["--format", "json"]].concat()).json();
+    assert_eq!(
+        (&ran["findings"][0]["rule"], &ran["findings"][1]),
+        (&json!("drop-table"), &json!(null))
+    );
+}
+
+/// The one who has the lock has gone, and nobody can know that but by waiting.
+#[test]
+fn who_is_waited_for_is_told_and_until_when() {
+    let place = place();
+    place.run(&["db", "migrate"]).fine();
+    let set = |what: &str| {
+        let sql = format!("update switchboard_migrations_lock set {what}");
+        place.run(&["db", "query", "main", &sql]).fine();
+    };
+    set("token = 'theirs', holder = 'process 7 since noon', expires_at = 9000000000000");
+    let mut command = place.command(&["db", "repair", "2", "--again"]);
+    let mut repair = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let errors = Lines::of(repair.stderr.take().unwrap());
+    let told = errors.next("another starter applies migrations");
+    for part in ["holder: process 7 since noon", "waiting_at_most: ", "theirs_for_ms: ", "main"] {
+        assert!(told.contains(part), "{told}");
+    }
+    set("expires_at = 1");
+    errors.next("no migration of that version stopped in the middle");
+    assert_eq!(repair.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn where_the_command_asked_from_is_not_told() {
+    let place = place();
+    place.write("migrations/0003_wrong.sql", "create table;");
+    for arguments in [
+        &["db", "query", "main", "select * form users"][..],
+        &["db", "query", "main", "select * form users", "--format", "json"],
+        &["db", "migrate"],
+    ] {
+        let told = place.run(arguments).failed(2);
+        assert!(!told.contains(".rs:"), "{told}");
+    }
 }

@@ -177,6 +177,16 @@ pub struct MigrationsConfig {
     pub lock_ttl: Duration,
     /// Applies one that is older than the newest applied.
     pub out_of_order: bool,
+    /// How long a statement of one may wait for a lock of others, unless its file says; as the session has
+    /// it where nothing is said, without a limit with zero.
+    #[serde(with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub lock_timeout: Option<Duration>,
+    /// How long a statement of one may take, unless its file says; as the session has it where nothing is
+    /// said, without a limit with zero.
+    #[serde(with = "duration::option")]
+    #[schemars(with = "Option<duration::Text>")]
+    pub statement_timeout: Option<Duration>,
 }
 
 impl Default for PoolConfig {
@@ -234,6 +244,8 @@ impl Default for MigrationsConfig {
             table: "switchboard_migrations".to_owned(),
             lock_ttl: Duration::from_secs(30),
             out_of_order: false,
+            lock_timeout: None,
+            statement_timeout: None,
         }
     }
 }

@@ -29,6 +29,8 @@ switchboard_core::operations! {
         /// are known to compute and do nothing else. On an instance that is only for reading, any function.
         SELECT = "select": Unsafe;
         BULK_INSERT = "bulk_insert": Unsafe;
+        /// A bulk insert that says what becomes of rows that are there.
+        BULK_UPSERT = "bulk_upsert": Unsafe;
         STACK = "stack": Unsafe;
         /// Reads where [`SELECT`] does.
         STREAM = "stream": Unsafe;

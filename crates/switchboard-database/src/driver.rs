@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -126,7 +127,7 @@ pub trait Connection: Send + 'static {
     /// Inserts many rows in the fastest way the server has; says how many.
     ///
     /// All or none of them, except outside of a transaction where the server cannot: it says so in
-    /// [`Dialect::bulk_is_atomic`].
+    /// [`Dialect::bulk_is_atomic`]. On the way it may tell [`BulkTarget::sent`] how many went.
     fn bulk<'a>(&'a mut self, target: BulkTarget<'a>, rows: &'a [Vec<Value>]) -> Reply<'a, u64>;
 
     /// Begins a transaction.
@@ -241,11 +242,43 @@ impl Fields for Vec<Value> {
 
 /// Where many rows are inserted.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BulkTarget<'a> {
     /// The table, with its schema where it has one: `app.users`. Not quoted yet.
     pub table: &'a str,
     /// The columns that each row has values for. Not quoted yet.
     pub columns: &'a [&'a str],
+    /// Where it is told how many rows were sent, if anybody wants to know.
+    pub sent: Option<&'a Sent>,
+}
+
+impl<'a> BulkTarget<'a> {
+    /// These columns of that table.
+    pub const fn new(table: &'a str, columns: &'a [&'a str]) -> Self {
+        Self { table, columns, sent: None }
+    }
+
+    /// The same, where `sent` is told how many rows were sent.
+    #[must_use]
+    pub const fn telling(self, sent: &'a Sent) -> Self {
+        Self { sent: Some(sent), ..self }
+    }
+}
+
+/// How many of many rows were sent, told by who sends them.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicU64>);
+
+impl Sent {
+    /// So many of all rows were sent by now.
+    pub fn reached(&self, rows: usize) {
+        self.0.fetch_max(rows as u64, Ordering::Relaxed);
+    }
+
+    /// How many it were.
+    pub fn rows(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How a transaction begins.
@@ -331,6 +364,8 @@ pub struct Dialect {
     pub check_deferred: Option<&'static str>,
     /// Whether inserting many rows is all or nothing outside of a transaction too.
     pub bulk_is_atomic: bool,
+    /// How an insert says what becomes of rows that are there.
+    pub on_conflict: OnConflict,
     /// Functions of its own that compute and do nothing else, beside those that all databases have: a
     /// query that calls any other function is not asked again by itself. Lower case, in order.
     pub functions: &'static [&'static str],
@@ -359,9 +394,22 @@ impl Dialect {
         has_transactional_ddl: false,
         check_deferred: None,
         bulk_is_atomic: false,
+        on_conflict: OnConflict::Fails,
         functions: &[],
         lock_codes: &[],
     };
+}
+
+/// How an insert says what becomes of rows that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnConflict {
+    /// Not at all: it fails.
+    Fails,
+    /// `on conflict (id) do update set name = excluded.name`: of those that have this key.
+    OfKey,
+    /// `on duplicate key update name = values(name)`: of those that have any key of it.
+    OfAnyKey,
 }
 
 /// How a placeholder is written for the server.
@@ -374,6 +422,17 @@ pub enum Placeholder {
     NumberedQuestion,
     /// `$1`, and may be repeated.
     Dollar,
+}
+
+impl Placeholder {
+    /// The one with this number, counted from one.
+    pub(crate) fn number(self, number: usize) -> String {
+        match self {
+            Self::Question => "?".to_owned(),
+            Self::NumberedQuestion => format!("?{number}"),
+            Self::Dollar => format!("${number}"),
+        }
+    }
 }
 
 /// What texts of statements may contain, beyond what all databases share.

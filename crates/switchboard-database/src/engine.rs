@@ -11,13 +11,13 @@ use switchboard_core::{
     Capabilities, Details, Erase, Error, ErrorKind, Health, Lifecycle, Metric, Reply, Result,
 };
 
-use crate::driver::{Begin, BulkTarget, Done, Lane, Lanes, Rows, Savepoint, Statement};
+use crate::driver::{Begin, BulkTarget, Done, Lane, Lanes, Rows, Savepoint, Sent, Statement};
 use crate::known::{Comment, Known, Ready, Texts, keeps_transaction};
-use crate::observe::{Asked, Question, Reading, StatementFigures, Watch, kind_of};
+use crate::observe::{Account, Asked, Question, Reading, StatementFigures, Watch, kind_of};
 use crate::pool::{self, Holder, Pool, PoolFigures, Taken, Taking};
 use crate::queries::{Kept, Meant, Text};
 use crate::sql::{self, Effect};
-use crate::statement::{Job, done, with_statement};
+use crate::statement::{Job, Upsert, Watched, done, with_statement};
 use crate::value::Collected;
 use crate::{
     DatabaseConfig, DatabaseDriver, Dialect, DriverContext, FromRow, Params, Queries, Row, Value,
@@ -348,16 +348,38 @@ impl Engine {
         taken: &mut Taken,
         target: BulkTarget<'_>,
         rows: &[Vec<Value>],
+        watched: &Watched<'_>,
     ) -> Result<u64> {
         self.allow(Effect::Write)?;
-        let table = sql::fingerprint(target.table, self.dialect.lexis);
-        let account = self.watch.ledger().account(&format!("bulk insert into {table}"));
+        let account = self.account_of_bulk("insert", target.table);
         let asked = self.watch.asked(Question::untold(&account, BULK));
+        let (sent, total) = (Sent::default(), rows.len() as u64);
         let mut busy = taken.begin(Some(account.statement()));
-        let inserted = asked.within(busy.connection().bulk(target, rows)).await;
+        let inserting = busy.connection().bulk(target.telling(&sent), rows);
+        let inserted = asked.within(watched.over(&sent, total, inserting)).await;
         busy.end();
+        if inserted.is_ok() {
+            watched.reached(total, total);
+        }
         asked.changed(&inserted);
         inserted
+    }
+
+    /// Inserts many rows, or updates those that are there.
+    pub(crate) async fn bulk_upsert(&self, taken: &mut Taken, upsert: &Upsert<'_>) -> Result<u64> {
+        self.allow(Effect::Write)?;
+        let account = self.account_of_bulk("upsert", upsert.table());
+        let asked = self.watch.asked(Question::untold(&account, BULK));
+        let mut busy = taken.begin(Some(account.statement()));
+        let put = asked.within(upsert.put(busy.connection(), self.dialect)).await;
+        busy.end();
+        asked.changed(&put);
+        put
+    }
+
+    fn account_of_bulk(&self, what: &str, table: &str) -> Arc<Account> {
+        let table = sql::fingerprint(table, self.dialect.lexis);
+        self.watch.ledger().account(&format!("bulk {what} into {table}"))
     }
 
     /// A read-only instance refuses what it can see; the connection refuses the rest.

@@ -67,13 +67,13 @@ pub use config::{
 pub use database::{Database, Databases, Designates, op};
 pub use driver::{
     Begin, BulkTarget, Connection, DatabaseDriver, Dialect, Done, DriverSettings, Fields,
-    Isolation, Lane, Lanes, Lexis, Placeholder, RowReader, Rows, Savepoint, State, Statement,
-    context,
+    Isolation, Lane, Lanes, Lexis, OnConflict, Placeholder, RowReader, Rows, Savepoint, Sent,
+    State, Statement, context,
 };
 pub use engine::{Engine, Served};
 pub use migrations::{
-    MigrateOptions, Migration, MigrationApplied, MigrationPlanned, MigrationReport, MigrationState,
-    MigrationStatus, Migrations, Repair,
+    Finding, LintOptions, LintRule, MigrateOptions, Migration, MigrationApplied, MigrationPlanned,
+    MigrationReport, MigrationState, MigrationStatus, Migrations, Repair, Severity,
 };
 pub use observe::StatementFigures;
 pub use pool::{CloseReason, Holder, PoolFigures, Spread};
@@ -81,7 +81,10 @@ pub use queries::{NamedQuery, Queries, Query, QueryKind, QueryParam, QueryText};
 pub use registration::{DriverContext, register};
 pub use sandbox::Sandbox;
 pub use session::{PooledConnection, Transaction, TransactionOptions};
-pub use statement::{Listing, OnError, RowStream, Stack, StackAnswer, StackReport, Statements};
+pub use statement::{
+    BulkInsert, BulkUpsert, CsvStream, Listing, OnError, Progress, RowStream, Stack, StackAnswer,
+    StackReport, Statements,
+};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsMode};
 pub use value::{

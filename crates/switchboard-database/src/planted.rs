@@ -378,6 +378,37 @@ bugs! {
         }
     }
 
+    SomeArePut: a_half_of_an_upsert_that_is_not_taken_back_is_noticed,
+        by more_rows_than_a_statement_takes_are_put_all_or_none {
+        fn rollback(on: &mut Planted<Self>) -> Reply<'_, ()> {
+            on.inner.commit()
+        }
+    }
+
+    KeepsAll: an_upsert_that_updates_nothing_is_noticed,
+        by rows_that_are_there_are_updated_and_others_inserted {
+        fn execute<'a>(on: &'a mut Planted<Self>, statement: Statement<'a>) -> Reply<'a, Done> {
+            Reply::run(async move {
+                let kept = statement.sql.split(" do update ").next().unwrap_or_default();
+                let ignored = kept.len() < statement.sql.len();
+                let sql = if ignored { format!("{kept} do nothing") } else { kept.to_owned() };
+                on.inner.execute(Statement { sql: &sql.into(), ..statement }).await
+            })
+        }
+    }
+
+    TellsTooMuch: rows_that_are_told_before_they_are_sent_are_noticed,
+        by what_is_told_of_many_rows_goes_up_to_all_of_them {
+        fn bulk<'a>(
+            on: &'a mut Planted<Self>, target: BulkTarget<'a>, rows: &'a [Vec<Value>],
+        ) -> Reply<'a, u64> {
+            if let Some(sent) = target.sent {
+                sent.reached(rows.len());
+            }
+            on.inner.bulk(target, rows)
+        }
+    }
+
     NullIsEmpty: a_null_that_becomes_a_text_is_noticed,
         by nothing_comes_back_from_a_column_of_every_kind {
         fn query<'a>(on: &'a mut Planted<Self>, statement: Statement<'a>) -> Reply<'a, Rows> {

@@ -45,6 +45,30 @@ mod on_sqlite {
     async fn the_end_of_a_transaction_closes_its_rows() {
         ends_close_rows(&settings()).await.unwrap();
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn csv_has_all_rows_before_the_one_that_fails_and_then_the_error() {
+        let databases = databases(&settings());
+        let main = databases.get("main").await.unwrap();
+        let sql =
+            "with recursive n (id) as (select 1 union all select id + 1 from n where id < 900)
+            select abs(case id when 600 then -9223372036854775807 - 1 else id end) as id from n";
+        let mut csv = main.stream_csv(sql, ()).await.unwrap();
+        let mut text = Vec::new();
+        let error = loop {
+            match csv.next().await.unwrap() {
+                Ok(piece) => text.extend(piece),
+                Err(error) => break error,
+            }
+        };
+        assert!(csv.next().await.is_none());
+        assert_eq!(error.place().map(|place| place.operation), Some("fetch"), "{error:?}");
+        assert_eq!(error.context_value("rows read"), Some("512"));
+        let text = String::from_utf8(text).unwrap();
+        let ids = text.strip_prefix("id\r\n").unwrap().split_terminator("\r\n");
+        let ids: Vec<i64> = ids.map(|id| id.parse().unwrap()).collect();
+        assert_eq!(ids, (1..=512).collect::<Vec<_>>());
+    }
 }
 
 #[cfg(feature = "postgres")]

@@ -10,11 +10,12 @@ use switchboard_core::{
 };
 
 use crate::disk::op;
+use crate::doubt::Doubt;
 use crate::driver::{
     Condition, Fetched, Limits, List, Page, Part, PartTag, Read, Sign, Signed, StorageDriver,
     Stored, UploadId, Write,
 };
-use crate::store::{Doubt, Store};
+use crate::store::Store;
 use crate::{Body, Disk, Disks, Key, Meta, Version};
 
 /// A disk as the driver of another one: what layers stand on.

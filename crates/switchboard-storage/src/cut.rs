@@ -20,10 +20,7 @@ pub(crate) struct Plan {
     pub(crate) part_max: u64,
     pub(crate) parts_at_once: NonZeroUsize,
     pub(crate) parts_max: u32,
-    /// Whether all parts but the last must be of one length.
-    pub(crate) parts_alike: bool,
-    /// Whether parts are longer the more there were before them.
-    pub(crate) is_growing: bool,
+    pub(crate) lengths: Lengths,
     /// The most bytes that are stored whole.
     pub(crate) whole_max: u64,
     /// The most bytes that are read into memory at once.
@@ -34,11 +31,26 @@ pub(crate) struct Plan {
     pub(crate) is_guessing: bool,
 }
 
+/// How long the parts of an object are beside each other, the last one apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lengths {
+    /// All of one length, as the service wants them.
+    Alike,
+    /// All of one length, although the service does not mind.
+    Free,
+    /// Longer the more there were before them.
+    Growing,
+}
+
 impl Plan {
     /// The plan for an object of that length; where nobody knows it, the parts grow if they may.
     pub(crate) fn of_length(self, length: Option<u64>) -> Result<Self> {
         let Some(length) = length else {
-            return Ok(Self { is_growing: !self.parts_alike, ..self });
+            let is_free = self.lengths == Lengths::Free;
+            return Ok(Self {
+                lengths: if is_free { Lengths::Growing } else { self.lengths },
+                ..self
+            });
         };
         let least = length.div_ceil(u64::from(self.parts_max.max(1)));
         if least <= self.part_size || !self.has_parts {
@@ -51,7 +63,7 @@ impl Plan {
     /// of as many as there may be, so that what has no end in sight finds room, and most objects small parts.
     pub(crate) fn length_of(self, number: u32) -> u64 {
         let tenths = number / (self.parts_max / 10).max(1);
-        if !self.is_growing || tenths == 0 {
+        if self.lengths != Lengths::Growing || tenths == 0 {
             return self.part_size;
         }
         let times = 1_u64.checked_shl(tenths).unwrap_or(u64::MAX);
@@ -186,8 +198,7 @@ mod tests {
             part_max: 5 << 30,
             parts_at_once: NonZeroUsize::MIN,
             parts_max: 10_000,
-            parts_alike: false,
-            is_growing: false,
+            lengths: Lengths::Free,
             whole_max: 5 << 30,
             read_max: 64 * MEBIBYTE,
             has_parts: true,
@@ -245,7 +256,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 1999, 2000, 9999].map(length), [8, 8, 16, 16, 32, 4096]);
         let all: u64 = (0..plan.parts_max).map(|number| plan.length_of(number)).sum();
         assert!(all > 5 << 40, "{all}");
-        let alike = Plan { parts_alike: true, ..plan }.of_length(None).unwrap();
+        let alike = Plan { lengths: Lengths::Alike, ..plan }.of_length(None).unwrap();
         assert_eq!(alike.length_of(9999), 8 * MEBIBYTE);
         let few = Plan { parts_max: 5, ..plan };
         assert_eq!([0, 1, 2, 4].map(|number| few.length_of(number) / MEBIBYTE), [8, 16, 32, 128]);

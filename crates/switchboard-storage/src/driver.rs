@@ -203,9 +203,8 @@ fn unsupported(capability: &'static str) -> Error {
         .not_applied()
 }
 
-/// How much goes into one request.
+/// How much goes into one request. A driver says what differs: `Limits { put_max: 64 << 20, ..Limits::default() }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// The most bytes that [`put`](StorageDriver::put) takes.
     pub put_max: u64,
@@ -262,6 +261,25 @@ impl Read {
             return Ok(*unless != meta.version);
         }
         Ok(self.since.is_none_or(|since| meta.modified > since))
+    }
+
+    /// What it asks for of the object `meta`, all bytes of which are in hand.
+    pub fn cut(&self, meta: Meta, content: &Bytes) -> Result<Option<Fetched>> {
+        if content.len() as u64 != meta.size {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "the object has another size than is known of it",
+            )
+            .with_context("known_bytes", meta.size)
+            .with_context("there_bytes", content.len()));
+        }
+        if !self.allows(&meta)? {
+            return Ok(None);
+        }
+        let range = self.range.as_ref().map_or(Ok(0..meta.size), |range| range.of(meta.size))?;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let body = content.slice(place(range.start)..place(range.end)).into();
+        Ok(Some(Fetched { meta, range, body }))
     }
 }
 
@@ -367,6 +385,17 @@ pub struct Write {
     pub write_id: Option<WriteId>,
 }
 
+impl Write {
+    /// What is known of an object that is stored so, by a driver that keeps all that is said of it.
+    pub fn meta(&self, size: u64, modified: SystemTime, version: Version) -> Meta {
+        let mut meta = Meta::new(size, modified, version);
+        meta.attributes = self.attributes.clone();
+        meta.checksum = self.checksum;
+        meta.write_id = self.write_id;
+        meta
+    }
+}
+
 /// Whether an object may be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -381,12 +410,21 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it may be stored where `there` is.
-    pub(crate) fn allows(&self, there: &Version) -> Result<()> {
+    /// Whether it may be stored where `there` is, or nothing.
+    pub fn allows(&self, there: Option<&Version>) -> Result<()> {
+        match (self, there) {
+            (Self::Always, _) | (Self::Absent, None) => Ok(()),
+            (Self::Version(wanted), Some(there)) if wanted == there => Ok(()),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// What is said where it does not hold.
+    #[must_use]
+    pub fn refusal(&self) -> Error {
         match self {
-            Self::Absent => Err(already_there()),
-            Self::Version(wanted) if wanted != there => Err(another_version()),
-            Self::Always | Self::Version(_) => Ok(()),
+            Self::Absent => already_there(),
+            Self::Always | Self::Version(_) => another_version(),
         }
     }
 }
@@ -410,6 +448,12 @@ impl Stored {
     }
 }
 
+impl From<Meta> for Stored {
+    fn from(meta: Meta) -> Self {
+        Self::new(meta.version, meta.size, meta.checksum)
+    }
+}
+
 /// What is to be listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -424,6 +468,13 @@ pub struct List {
     pub token: Option<String>,
     /// The most entries and prefixes.
     pub limit: usize,
+}
+
+impl List {
+    /// The first `limit` of all keys that begin with `prefix`.
+    pub fn new(prefix: impl Into<String>, limit: usize) -> Self {
+        Self { prefix: prefix.into(), is_flat: false, after: None, token: None, limit }
+    }
 }
 
 /// One page of a list.
@@ -503,7 +554,9 @@ impl Sign {
     /// The longest that an address is good for; no service signs for longer.
     pub const TTL_MAX: Duration = Duration::from_hours(7 * 24);
 
-    pub(crate) fn new(method: Method, key: String, ttl: Duration) -> Self {
+    /// The request `method` about the object under `key`.
+    pub fn new(method: Method, key: impl Into<String>, ttl: Duration) -> Self {
+        let key = key.into();
         Self { method, key, ttl, content_type: None, content_disposition: None, size_max: None }
     }
 }
@@ -569,5 +622,69 @@ impl fmt::Debug for Signed {
             .field("headers", &self.headers)
             .field("expires", &self.expires)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said() -> Read {
+        Read::default()
+    }
+
+    fn meta(size: u64) -> Meta {
+        Meta::new(size, SystemTime::UNIX_EPOCH, Version::new("1"))
+    }
+
+    #[tokio::test]
+    async fn what_is_in_hand_is_cut_to_what_was_asked_for() {
+        let content = Bytes::from_static(b"forty-two");
+        for (range, expected) in [
+            (None, "forty-two"),
+            (Some(ByteRange::Span(6..100)), "two"),
+            (Some(ByteRange::From(3)), "ty-two"),
+            (Some(ByteRange::Last(2)), "wo"),
+        ] {
+            let fetched = Read { range, ..said() }.cut(meta(9), &content).unwrap().unwrap();
+            assert_eq!(fetched.range.end - fetched.range.start, expected.len() as u64);
+            assert_eq!(fetched.body.collect(100).await.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_in_hand_is_told_only_under_its_conditions() {
+        let content = Bytes::from_static(b"four");
+        let unchanged = Read { unless: Some(Version::new("1")), ..said() };
+        assert!(unchanged.cut(meta(4), &content).unwrap().is_none());
+        let another = Read { only: Some(Version::new("2")), ..said() };
+        let error = another.cut(meta(4), &content).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PreconditionFailed);
+        let beyond = Read { range: Some(ByteRange::From(4)), ..said() };
+        assert_eq!(beyond.cut(meta(4), &content).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn bytes_of_another_size_than_is_known_are_corrupt() {
+        let error = said().cut(meta(5), &Bytes::from_static(b"four")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_condition_looks_at_what_is_there() {
+        let (one, two) = (Version::new("1"), Version::new("2"));
+        let kind = |condition: Condition, there: Option<&Version>| {
+            condition.allows(there).err().map(|error| error.kind())
+        };
+        for there in [None, Some(&one)] {
+            assert_eq!(kind(Condition::Always, there), None);
+        }
+        assert_eq!(kind(Condition::Absent, None), None);
+        assert_eq!(kind(Condition::Absent, Some(&one)), Some(ErrorKind::AlreadyExists));
+        let version = Condition::Version(one.clone());
+        assert_eq!(kind(version.clone(), Some(&one)), None);
+        let refused = Some(ErrorKind::PreconditionFailed);
+        assert_eq!(kind(version.clone(), Some(&two)), refused);
+        assert_eq!(kind(version, None), refused);
     }
 }

@@ -288,6 +288,8 @@ impl Reading {
                     Error::new(ErrorKind::Conflict, "the object was replaced while it was read")
                         .with_source(error)
                 }
+                // Whoever tells no version from another can be read, but not taken up again.
+                ErrorKind::Unsupported => error,
                 _ => again,
             })?;
         Ok(())

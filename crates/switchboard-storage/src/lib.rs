@@ -27,6 +27,7 @@ mod adapter;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod beneath;
+mod blocking;
 mod body;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -37,6 +38,7 @@ mod copy;
 mod cut;
 mod delete;
 mod disk;
+mod doubt;
 mod driver;
 pub mod drivers;
 mod files;
@@ -48,6 +50,7 @@ mod io;
 mod key;
 mod listing;
 mod object;
+mod page;
 #[cfg(test)]
 mod planted;
 mod progress;
@@ -61,14 +64,15 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upload;
+#[cfg(feature = "wire")]
+mod wire;
 mod writer;
 
 #[cfg(feature = "object_store")]
 pub use adapter::Mount;
 pub use beneath::Beneath;
+pub use blocking::{Caller, blocking};
 pub use body::Body;
-#[cfg(feature = "cloud")]
-pub use cloud::HttpConfig;
 pub use config::{DiskConfig, SignKey, Verify};
 pub use copy::Copy;
 pub use delete::{DeleteAll, Deleted};
@@ -90,4 +94,6 @@ pub use resume::UploadState;
 pub use sign::{SignGet, SignPut, Signing};
 pub use store::{Served, Store};
 pub use upload::Upload;
+#[cfg(feature = "wire")]
+pub use wire::HttpConfig;
 pub use writer::{Writer, Written};

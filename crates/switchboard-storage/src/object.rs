@@ -8,8 +8,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use switchboard_core::{Error, ErrorKind, Result};
 
+use crate::Entry;
+
 /// What is known of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Meta {
     /// How many bytes it has.
@@ -19,10 +21,13 @@ pub struct Meta {
     /// Which of the objects that have been under its key it is.
     pub version: Version,
     /// What was said of it when it was stored.
+    #[serde(default)]
     pub attributes: Attributes,
     /// What its bytes add up to, where that is known.
+    #[serde(default)]
     pub checksum: Option<Checksum>,
     /// The mark of whoever stored it on a condition.
+    #[serde(default)]
     pub write_id: Option<WriteId>,
 }
 
@@ -31,6 +36,27 @@ impl Meta {
     pub fn new(size: u64, modified: SystemTime, version: Version) -> Self {
         let attributes = Attributes::default();
         Self { size, modified, version, attributes, checksum: None, write_id: None }
+    }
+
+    /// How a list tells the object, under `key`.
+    pub fn entry(self, key: impl Into<String>) -> Entry {
+        Entry::new(key, self.size, self.modified, self.version)
+    }
+
+    /// All of it as a text, for a driver whose service keeps no more than texts.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, "what is known of the object has no notation")
+                .with_source(error)
+        })
+    }
+
+    /// What was written so.
+    pub fn from_json(written: &str) -> Result<Self> {
+        serde_json::from_str(written).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, "what is known of the object is not what was written")
+                .with_source(error)
+        })
     }
 }
 
@@ -335,6 +361,20 @@ mod tests {
         for name in ["note_7", "no-te", "no.te", "7th", "_a"] {
             assert!(with(name, "x").check().is_ok(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_is_known_is_read_again_as_it_was_written() {
+        let moment = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_789);
+        let mut meta = Meta::new(7, moment, Version::new("1 \"ä\""));
+        let read = |meta: &Meta| Meta::from_json(&meta.to_json().unwrap()).unwrap();
+        assert_eq!(read(&meta), meta);
+        meta.attributes = with("note", "50 % \"off\"");
+        meta.checksum = Some(Checksum::of(b"7 bytes"));
+        meta.write_id = Some(WriteId::from(u128::MAX));
+        assert_eq!(read(&meta), meta);
+        let error = Meta::from_json("{}").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
 
     #[test]

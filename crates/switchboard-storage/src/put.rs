@@ -11,9 +11,9 @@ use switchboard_core::{Effect, Held, Result};
 
 use crate::cut::{Cut, Plan};
 use crate::disk::{about, op};
+use crate::doubt::Doubt;
 use crate::driver::{Condition, Stored, Write, another_sum};
 use crate::progress::{Progress, Watched};
-use crate::store::Doubt;
 use crate::{Attributes, Body, Checksum, Disk, Disks, Upload, Version, WriteId, guess};
 
 /// An object about to be stored: what is said of it, and on which condition. It is stored when this is
@@ -158,7 +158,7 @@ impl<'d> Put<'d> {
         };
         let stored = match disk.placed(op::PUT, first) {
             Ok((First::Whole(content), plan)) => self.put_whole(place, content, plan).await,
-            Ok((First::Part(first, rest), plan)) => self.put_parts(place, first, rest, plan).await,
+            Ok((First::Part(first, rest), plan)) => self.put_parts(place, first, *rest, plan).await,
             Err(error) => Err(error),
         };
         stored.map_err(|error| about(error, key))
@@ -183,7 +183,7 @@ impl<'d> Put<'d> {
             store.put(place, content.clone(), write, doubt).await
         };
         let stored = match self.disk.line().call(op, put).await {
-            Err(error) => self.disk.resolve(place, write, error).await,
+            Err(error) => self.disk.resolve(place, write, doubt.explained(error)).await,
             stored => stored,
         };
         self.watched.end(stored.as_ref().ok().map(|stored| stored.size));
@@ -248,7 +248,7 @@ enum First {
     /// All of it.
     Whole(Bytes),
     /// The first part, and what follows.
-    Part(Bytes, Cut),
+    Part(Bytes, Box<Cut>),
 }
 
 impl First {
@@ -265,7 +265,7 @@ impl First {
         }
         // A body that ends with its first part is stored whole.
         let has_more = rest.peek().await?;
-        Ok(if has_more { Self::Part(first, rest) } else { Self::Whole(first) })
+        Ok(if has_more { Self::Part(first, rest.into()) } else { Self::Whole(first) })
     }
 }
 

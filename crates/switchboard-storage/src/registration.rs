@@ -8,10 +8,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use switchboard_core::{BuildContext, Descriptor, Registry, Result};
+use switchboard_core::{BuildContext, Descriptor, Registry, Result, Settings, Support};
 
 use crate::store::Served;
-use crate::{DiskConfig, Disks, StorageDriver};
+use crate::{DiskConfig, Disks, StorageDriver, capability};
 
 /// Adds a driver, which `make` makes from its own settings.
 ///
@@ -44,13 +44,19 @@ where
     F: Fn(C, &DiskConfig, BuildContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<D>> + Send + 'static,
 {
-    let descriptor = descriptor.into();
+    let descriptor = descriptor.into().capability_by(capability::SIGN, signs_itself);
     let declared = Arc::new(descriptor.capabilities().clone());
     registry.register(descriptor, move |settings: Configured<C>, build| {
         let driver = make(settings.own, &settings.disk, build.clone());
         let declared = declared.clone();
         async move { Served::new(driver.await?, &declared, settings.disk, &build) }
     })
+}
+
+/// A disk with keys of its own signs for a handler, whatever its driver can do.
+fn signs_itself(settings: &Settings) -> Option<Support> {
+    let disk: DiskConfig = settings.decode().ok()?;
+    (!disk.sign_keys.is_empty()).then_some(Support::Emulated)
 }
 
 /// The settings of one driver together with those that every disk has.

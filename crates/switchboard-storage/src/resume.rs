@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use switchboard_core::{Error, ErrorKind, Held, Result};
 
 use crate::disk::op;
+use crate::doubt::Doubt;
 use crate::driver::{Condition, Part, PartTag, UploadId, Write};
-use crate::store::Doubt;
 use crate::upload::{KeptPart, Parts, Upload, again};
 use crate::{Attributes, Checksum, Disk, Disks, WriteId};
 

@@ -265,6 +265,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_requires_signing_is_served_by_whatever_disk_has_keys() {
+        let key =
+            Settings::new().with("id", "1").with("secret", "0123456789abcdef0123456789abcdef");
+        let disks = Manager::<Disks>::new(Registry::with_built_ins().unwrap(), &Environment::new())
+            .unwrap();
+        let required = Settings::new().with("driver", "memory").with("require", ["sign"]);
+        let error = disks.configure("without", &required).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let keyed = required.with("public_url", "https://a.example").with("sign_keys", vec![key]);
+        disks.configure("with", &keyed).unwrap();
+        disks.get("with").await.unwrap().sign("cat").get(MINUTE).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_disk_for_reading_signs_nothing_else() {
         let disk = notary(Settings::new().with("read_only", true)).await;
         disk.sign("cat").get(MINUTE).await.unwrap();
@@ -286,7 +300,7 @@ mod tests {
             ),
         ] {
             assert_eq!(attachment(name), header);
-            let mut request = Sign::new(Method::Get, "key".to_owned(), Duration::from_secs(1));
+            let mut request = Sign::new(Method::Get, "key", Duration::from_secs(1));
             request.content_disposition = Some(attachment(name));
             check(&request).unwrap();
         }
@@ -294,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_address_is_good_for_a_second_to_a_week() {
-        let check = |ttl| check(&Sign::new(Method::Get, "key".to_owned(), ttl));
+        let check = |ttl| check(&Sign::new(Method::Get, "key", ttl));
         for ttl in [Duration::from_secs(1), Sign::TTL_MAX] {
             check(ttl).unwrap();
         }
@@ -306,10 +320,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_signed_becomes_another_header() {
-        let mut request = Sign::new(Method::Get, "key".to_owned(), Duration::from_secs(1));
+        let mut request = Sign::new(Method::Get, "key", Duration::from_secs(1));
         request.content_disposition = Some("inline\r\nset-cookie: a".to_owned());
         assert_eq!(check(&request).unwrap_err().kind(), ErrorKind::InvalidInput);
-        let mut request = Sign::new(Method::Put, "key".to_owned(), Duration::from_secs(1));
+        let mut request = Sign::new(Method::Put, "key", Duration::from_secs(1));
         request.content_type = Some("text/plain\n".to_owned());
         assert_eq!(check(&request).unwrap_err().kind(), ErrorKind::InvalidInput);
     }

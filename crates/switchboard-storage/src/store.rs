@@ -4,20 +4,20 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{
-    BuildContext, Capabilities, Details, Erase, Error, ErrorKind, Health, Lifecycle, Metric,
+    BuildContext, Capabilities, Details, Erase, Error, ErrorKind, Health, Lifecycle, Metric, Name,
     Outcome, Reply, Result, Support,
 };
 
-use crate::cut::Plan;
+use crate::cut::{Lengths, Plan};
 use crate::delete;
+use crate::doubt::Doubt;
 use crate::driver::{
     Condition, Fetched, List, Page, Part, PartTag, Read, Sign, Signed, StorageDriver, Stored,
-    UploadId, Write, already_there, another_version, capability,
+    UploadId, Write, capability,
 };
 use crate::signature::Addresses;
 use crate::{Checksum, DiskConfig, Key, Meta, Verify, Version};
@@ -30,6 +30,8 @@ pub struct Store {
     prefix: String,
     has_parts: bool,
     has_attributes: bool,
+    /// Which instance it is.
+    instance: Name,
     /// What its addresses are signed with, where the service is not to do it.
     addresses: Option<Arc<Addresses>>,
     /// What the driver can do, where it does not know better itself.
@@ -67,8 +69,17 @@ impl<D: StorageDriver> Served<D> {
         let has_attributes = can.has(capability::ATTRIBUTES);
         let addresses = Addresses::new(&config, build.clock())?.map(Arc::new);
         let (driver, declared) = (Arc::new(driver), declared.clone());
-        let store =
-            Store { driver, config, prefix, has_parts, has_attributes, addresses, declared };
+        let instance = build.instance().clone();
+        let store = Store {
+            driver,
+            config,
+            prefix,
+            has_parts,
+            has_attributes,
+            instance,
+            addresses,
+            declared,
+        };
         Ok(Self { store: Arc::new(store), driver: PhantomData })
     }
 }
@@ -150,7 +161,7 @@ impl Store {
         self.allow_writing()?;
         let place = self.place(key);
         let key = Key::parse(&place)?;
-        let was_in_doubt = doubt.enter();
+        let was_in_doubt = doubt.enter(&self.instance, write)?;
         let stored = self.driver.put(key, content, write).await;
         doubt.leave(was_in_doubt, &stored);
         match stored {
@@ -176,14 +187,9 @@ impl Store {
         );
         let Some(own) = write.write_id.filter(|_| is_refused) else { return Err(refusal) };
         match self.driver.head(key).await {
-            Ok(meta) if meta.write_id == Some(own) => {
-                Ok(Stored::new(meta.version, meta.size, meta.checksum))
-            }
-            Ok(_) => Err(match write.condition {
-                Condition::Always => refusal,
-                Condition::Absent => already_there(),
-                Condition::Version(_) => another_version(),
-            }),
+            Ok(meta) if meta.write_id == Some(own) => Ok(meta.into()),
+            Ok(_) if write.condition == Condition::Always => Err(refusal),
+            Ok(_) => Err(write.condition.refusal()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(refusal),
             Err(error) => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -205,8 +211,7 @@ impl Store {
             part_max: limits.part_max,
             parts_at_once: self.config.parts_at_once,
             parts_max: limits.parts_max,
-            parts_alike: limits.parts_alike,
-            is_growing: false,
+            lengths: if limits.parts_alike { Lengths::Alike } else { Lengths::Free },
             whole_max: limits.put_max.min(self.config.read_max.0),
             read_max: self.config.read_max.0,
             has_parts: self.has_parts,
@@ -241,7 +246,7 @@ impl Store {
     ) -> Result<Stored> {
         let place = self.place(key);
         let key = Key::parse(&place)?;
-        let was_in_doubt = doubt.enter();
+        let was_in_doubt = doubt.enter(&self.instance, write)?;
         let stored = self.driver.complete(key, upload, parts, write).await;
         doubt.leave(was_in_doubt, &stored);
         match stored {
@@ -350,27 +355,6 @@ impl Store {
         Err(Error::new(ErrorKind::PermissionDenied, "the disk is only for reading")
             .with_context("setting", "read_only")
             .not_applied())
-    }
-}
-
-/// Whether a write may have happened in an attempt that gave no answer.
-#[derive(Debug, Default)]
-pub(crate) struct Doubt(AtomicBool);
-
-impl Doubt {
-    /// It may have happened before, elsewhere.
-    pub(crate) fn entered() -> Self {
-        Self(AtomicBool::new(true))
-    }
-
-    /// An attempt begins: until it has answered, and if it never does, it may have happened.
-    fn enter(&self) -> bool {
-        self.0.swap(true, Ordering::Relaxed)
-    }
-
-    fn leave<T>(&self, was_in_doubt: bool, answer: &Result<T>) {
-        let is_unknown = answer.as_ref().is_err_and(|error| error.outcome() != Outcome::NotApplied);
-        self.0.store(was_in_doubt || is_unknown, Ordering::Relaxed);
     }
 }
 

@@ -16,9 +16,10 @@ use switchboard_core::{
 
 use crate::cut::Plan;
 use crate::disk::{about, op};
+use crate::doubt::Doubt;
 use crate::driver::{Part, PartTag, Stored, UploadId, Write, another_sum};
 use crate::resume::UploadState;
-use crate::store::{Doubt, Store};
+use crate::store::Store;
 use crate::{Checksum, Disk, Disks};
 
 /// An object that comes part by part, in any order and some at the same time. It is there once it is

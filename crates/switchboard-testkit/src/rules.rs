@@ -18,18 +18,41 @@ pub type Verdict = std::result::Result<(), Failure>;
 
 /// What a driver did against a rule, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(String);
+pub struct Failure {
+    what: String,
+    kind: Option<ErrorKind>,
+}
 
 impl Failure {
     /// What was wrong.
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { what: what.into(), kind: None }
+    }
+
+    /// The same, and what it is about.
+    #[must_use]
+    pub fn about(self, subject: impl fmt::Display) -> Self {
+        Self { what: format!("{subject}: {}", self.what), ..self }
+    }
+
+    /// The kind of the error, where a call failed that was not to.
+    ///
+    /// ```
+    /// use switchboard_core::{Error, ErrorKind};
+    /// use switchboard_testkit::rules::Failure;
+    ///
+    /// let failure = Failure::from(Error::new(ErrorKind::NotFound, "there is no such key"));
+    /// assert_eq!(failure.kind(), Some(ErrorKind::NotFound));
+    /// assert_eq!(Failure::new("the sum is wrong").kind(), None);
+    /// ```
+    pub fn kind(&self) -> Option<ErrorKind> {
+        self.kind
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -37,7 +60,7 @@ impl std::error::Error for Failure {}
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(format!("a call failed: {error:?}"))
+        Self { what: format!("a call failed: {error:?}"), kind: Some(error.kind()) }
     }
 }
 
@@ -59,9 +82,11 @@ pub async fn judged(limit: Duration, rule: impl Future<Output = Verdict>) -> Ver
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| rule.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(verdict)) => Poll::Ready(verdict),
-            Err(panic) => Poll::Ready(Err(Failure(format!("it panicked: {}", words_of(&*panic))))),
+            Err(panic) => {
+                Poll::Ready(Err(Failure::new(format!("it panicked: {}", words_of(&*panic)))))
+            }
         });
-    let late = |_| Err(Failure(format!("it took longer than {limit:?}")));
+    let late = |_| Err(Failure::new(format!("it took longer than {limit:?}")));
     tokio::time::timeout(limit, caught).await.unwrap_or_else(late)
 }
 
@@ -72,7 +97,7 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 
 /// That something holds; `otherwise` says what is wrong if it does not.
 pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
-    if holds { Ok(()) } else { Err(Failure(otherwise())) }
+    if holds { Ok(()) } else { Err(Failure::new(otherwise())) }
 }
 
 /// That two values are equal; `what` they are.
@@ -84,7 +109,7 @@ pub fn equal<T: PartialEq + fmt::Debug + ?Sized>(found: &T, expected: &T, what: 
 pub fn failed<T: fmt::Debug>(answer: Result<T>, what: &str) -> std::result::Result<Error, Failure> {
     match answer {
         Err(error) => Ok(error),
-        Ok(answer) => Err(Failure(format!("{what} answered {answer:?}"))),
+        Ok(answer) => Err(Failure::new(format!("{what} answered {answer:?}"))),
     }
 }
 

@@ -24,6 +24,11 @@ pub(crate) enum Migrations {
         #[command(flatten)]
         of: OfDatabase,
     },
+    /// Tell what is known to go wrong with migrations: exit code 1 if something does
+    ///
+    /// Their files are read, and no database is asked. A comment allows what a rule finds in its file:
+    /// `-- lint: allow drop-column because nobody has read it since May`.
+    Lint(Lint),
     /// Take all migrations up to a version for applied, without running them
     Baseline {
         /// The version of the last one
@@ -61,6 +66,21 @@ pub(crate) struct Migrate {
     /// How long another may take that applies them at the moment, like 30s [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Lint {
+    #[command(flatten)]
+    pub(crate) of: OfDatabase,
+
+    /// Only those that are newer than this version, taken for one release: a table that one of them
+    /// makes is new to all of them
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) since: Option<u64>,
+
+    /// Exit code 1 also for warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args, Debug)]

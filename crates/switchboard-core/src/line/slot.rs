@@ -645,7 +645,7 @@ impl<S: Subsystem> Slot<S> {
 
     pub(crate) fn declared_capabilities(&self) -> Capabilities {
         match &self.writing.lock().recipe {
-            Recipe::Driver { driver, .. } => driver.capabilities().clone(),
+            Recipe::Driver { driver, settings, .. } => driver.capabilities_with(settings),
             Recipe::ReadyMade { .. } | Recipe::Group(_) => Capabilities::new(),
         }
     }

@@ -14,7 +14,7 @@ use crate::registry::{Registered, listed};
 use crate::settings::{
     Node, Problem, ProblemKind, Problems, Value, duration, mistakes_of, origin_within,
 };
-use crate::{Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
+use crate::{Capabilities, Error, ErrorKind, Name, Policy, Result, Settings, Subsystem};
 
 /// The keys that every instance has, whatever its driver. They are taken off before the driver sees
 /// its settings, so no driver may use them for something else.
@@ -186,9 +186,12 @@ impl<S: Subsystem> Manager<S> {
             Err(_) => settings.child("policy").and_then(choice_of),
         };
         let policy = self.policy_of(choice, &full_name, settings);
+        let can = driver.capabilities_with(&rest);
         let required = match &taken {
-            Ok((own, _)) => self.check_required(&own.require, settings, &driver, &full_name),
-            Err(_) => self.check_required(&required_in(settings), settings, &driver, &full_name),
+            Ok((own, _)) => self.check_required(&own.require, settings, &driver, &can, &full_name),
+            Err(_) => {
+                self.check_required(&required_in(settings), settings, &driver, &can, &full_name)
+            }
         };
         let checked = both(addressed, checked);
         let (((taken, _), policy), ()) = both(both(both(taken, checked), policy), required)?;
@@ -243,13 +246,11 @@ impl<S: Subsystem> Manager<S> {
         required: &[String],
         settings: &Settings,
         driver: &Registered<S>,
+        can: &Capabilities,
         instance: &str,
     ) -> Result<()> {
-        let lacking: Vec<(usize, &String)> = required
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !driver.capabilities().has(name))
-            .collect();
+        let lacking: Vec<(usize, &String)> =
+            required.iter().enumerate().filter(|(_, name)| !can.has(name)).collect();
         let Some((_, first)) = lacking.first() else { return Ok(()) };
         let error = self.incapable(instance, driver, first);
         let problems = lacking.iter().map(|(position, name)| {

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use schemars::Schema;
 
-use crate::{Capabilities, Policy, Support};
+use crate::{Capabilities, Policy, Settings, Support};
 
 /// The name of a driver, and what people and configuration should know about it.
 ///
@@ -22,10 +22,15 @@ pub struct Descriptor {
     pub(super) aliases: Vec<String>,
     pub(super) summary: String,
     pub(super) capabilities: Capabilities,
+    /// What depends on settings, and what decides it; what was said last decides last.
+    pub(super) depending: Vec<(&'static str, Decide)>,
     pub(super) exclusive: bool,
     pub(super) proven: bool,
     pub(super) usual_policy: Policy,
 }
+
+/// How something is supported with these settings; `None` leaves it to what else was said.
+type Decide = fn(&Settings) -> Option<Support>;
 
 /// A registered driver, as [`Registry::describe`](super::Registry::describe) shows it.
 #[derive(Clone, Debug)]
@@ -58,6 +63,7 @@ impl Descriptor {
             aliases: Vec::new(),
             summary: String::new(),
             capabilities: Capabilities::new(),
+            depending: Vec::new(),
             exclusive: false,
             proven: false,
             usual_policy: Policy::default(),
@@ -82,6 +88,23 @@ impl Descriptor {
     #[must_use]
     pub fn capability(mut self, name: &'static str, support: Support) -> Self {
         self.capabilities = self.capabilities.with(name, support);
+        self
+    }
+
+    /// How an instance with certain settings supports something optional, where that depends on them. `decide`
+    /// says `None` where what was said before holds; nothing is built to ask it.
+    ///
+    /// ```
+    /// use switchboard_core::{Descriptor, Settings, Support};
+    ///
+    /// let descriptor = Descriptor::new("printer").capability_by("colour", |settings: &Settings| {
+    ///     settings.child("cartridge").map(|_| Support::Native)
+    /// });
+    /// # let _ = descriptor;
+    /// ```
+    #[must_use]
+    pub fn capability_by(mut self, name: &'static str, decide: Decide) -> Self {
+        self.depending.push((name, decide));
         self
     }
 

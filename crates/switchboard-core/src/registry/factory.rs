@@ -103,6 +103,15 @@ impl<S: Subsystem> Registered<S> {
         &self.descriptor.capabilities
     }
 
+    /// What an instance with these settings can do.
+    pub(crate) fn capabilities_with(&self, settings: &Settings) -> Capabilities {
+        let Descriptor { capabilities, depending, .. } = &self.descriptor;
+        depending.iter().fold(capabilities.clone(), |can, (name, decide)| match decide(settings) {
+            Some(support) => can.with(name, support),
+            None => can,
+        })
+    }
+
     /// All mistakes of `settings`, which stand under `prefix`; nothing is built.
     pub(crate) fn check(&self, settings: &Settings, prefix: &str) -> Result<()> {
         self.factory.check(settings, prefix)

@@ -243,6 +243,31 @@ async fn a_required_capability_that_the_driver_lacks_is_an_error_that_lists_who_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_instance_can_do_may_depend_on_its_settings() {
+    use switchboard_core::{Descriptor, Support};
+    let world = World::new();
+    let decided = Descriptor::new("decided")
+        .capability("drawer", Support::Native)
+        .capability_by("drawer", |_| None)
+        .capability_by("drawer", |settings| settings.child("label").map(|_| Support::No))
+        .capability_by("lamp", |settings| settings.child("label").map(|_| Support::Emulated));
+    Script::new().register(world.desks.registry(), decided).unwrap();
+    let with = |required: &str| {
+        Settings::new().with("driver", "decided").with("require", vec![required.to_owned()])
+    };
+    for (name, required, is_refused) in [("a", "drawer", false), ("b", "lamp", true)] {
+        let configured = world.desks.configure(name, &with(required));
+        assert_eq!(configured.is_err(), is_refused, "{required}");
+    }
+    let other = |required| with(required).with("label", "front");
+    for (name, required, is_refused) in [("c", "drawer", true), ("d", "lamp", false)] {
+        let configured = world.desks.configure(name, &other(required));
+        assert_eq!(configured.is_err(), is_refused, "{required}");
+    }
+    world.desks.handle("a").unwrap().ask("?").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_says_what_serves_it_and_what_would() {
     let world = World::with(&["a"]);
     world.desks.group("both", &["a"], Priority).unwrap();

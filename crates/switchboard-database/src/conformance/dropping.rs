@@ -199,6 +199,26 @@ pub(super) async fn a_dropped_stream_leaves_the_pool_whole(on: &Subject) -> Verd
     harness.proves(streams, |rows| rows == 0).await
 }
 
+pub(super) async fn dropped_csv_leaves_the_pool_whole(on: &Subject) -> Verdict {
+    let harness = Harness::new(on).await?;
+    let numbers = on.numbered(&harness.db, 600).await?;
+    let few = format!("select id, name from {numbers}");
+    let many = on.endless(&harness.db).await?;
+    let streams = async |id| {
+        let all: Vec<_> = harness.db.stream_csv(&few, ()).await?.try_collect().await?;
+        let mut left = harness.db.stream_csv(&many, ()).await?;
+        for _ in 0..3 {
+            left.next().await.transpose()?;
+        }
+        drop(left);
+        let transaction = harness.db.begin(&TransactionOptions::new()).await?;
+        put(&transaction, &harness.table, id).await?;
+        let mut inside = transaction.stream_csv(&many, ()).await?;
+        inside.next().await.transpose().map(|_| all.len())
+    };
+    harness.proves(streams, |rows| rows == 0).await
+}
+
 pub(super) async fn a_dropped_commit_is_done_or_not(on: &Subject) -> Verdict {
     let harness = Harness::new(on).await?;
     let by_hand = async |id| {
@@ -276,6 +296,17 @@ pub(super) async fn a_dropped_bulk_insert_is_done_or_not(on: &Subject) -> Verdic
     harness.proves(inserts, |rows| rows == 0 || rows == 90).await
 }
 
+pub(super) async fn a_dropped_upsert_is_done_or_not(on: &Subject) -> Verdict {
+    let harness = Harness::new(on).await?;
+    let (db, table) = (&harness.db, &*harness.table);
+    let puts = async |id| {
+        put(db, table, id + 5).await?;
+        let rows = (id..id + 90).map(|id| [Value::from(id), Value::from("put")]);
+        db.bulk_insert(table, &["id", "name"], rows).on_conflict(&["id"]).await
+    };
+    harness.proves(puts, |rows| [0, 1, 90].contains(&rows)).await
+}
+
 pub(super) async fn a_dropped_batch_is_done_or_not(on: &Subject) -> Verdict {
     let harness = Harness::new(on).await?;
     let insert = format!("insert into {} (id, name) values (?, 'batch')", harness.table);
@@ -341,7 +372,7 @@ pub(super) async fn a_dropped_batch_leaves_its_transaction_without_a_part_of_it(
     let survivor = Survivor::default();
     let asks = async |id: i64| {
         let transaction = survivor.keep(db.begin(&TransactionOptions::new()).await?);
-        for (way, id) in WAYS.into_iter().zip((id..).step_by(6)) {
+        for (way, id) in WAYS.into_iter().chain(["upsert"]).zip((id..).step_by(6)) {
             put_all(&*transaction, table, way, [id, id + 1, id + 2]).await?;
             let inside = [id + 3, id + 4, id + 5];
             let asked = |inner| async move { put_all(&inner, table, way, inside).await };

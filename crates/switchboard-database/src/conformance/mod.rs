@@ -18,6 +18,7 @@ mod sessions;
 mod statements;
 mod subject;
 mod transactions;
+mod upserts;
 mod values;
 mod violations;
 mod wires;
@@ -257,9 +258,22 @@ macro_rules! __database_rules {
                 two_statements_in_one_call_are_refused
                 what_ends_a_transaction_is_not_taken_as_a_statement
             }
+            upserts {
+                rows_that_are_there_are_updated_and_others_inserted
+                only_the_columns_that_are_named_are_updated
+                rows_that_are_kept_stay_as_they_are
+                the_last_of_several_rows_with_one_key_counts
+                more_rows_than_a_statement_takes_are_put_all_or_none
+                an_upsert_is_all_or_none_inside_of_a_transaction
+                columns_that_make_no_sense_are_refused_before_anything_is_asked
+                what_is_told_of_many_rows_goes_up_to_all_of_them
+            }
             reading {
                 one_row_is_told_from_none_and_from_many
                 one_value_is_told_from_none_and_from_several_columns
+                one_value_is_read_by_what_takes_anything
+                rows_as_csv_are_the_same_from_every_database
+                csv_that_is_left_gives_its_connection_back
                 a_stream_brings_all_rows_in_order
                 a_stream_without_end_is_read_a_few_rows_at_a_time
                 a_stream_gives_its_connection_back_after_the_last_row
@@ -337,10 +351,12 @@ macro_rules! __database_rules {
                 a_dropped_execute_is_done_or_not
                 a_dropped_query_leaves_the_pool_whole
                 a_dropped_stream_leaves_the_pool_whole
+                dropped_csv_leaves_the_pool_whole
                 a_dropped_commit_is_done_or_not
                 a_dropped_rollback_is_done
                 a_dropped_savepoint_is_taken_back_with_its_transaction
                 a_dropped_bulk_insert_is_done_or_not
+                a_dropped_upsert_is_done_or_not
                 a_dropped_batch_is_done_or_not
                 a_dropped_call_leaves_its_sandbox_whole
                 a_dropped_batch_leaves_its_transaction_without_a_part_of_it

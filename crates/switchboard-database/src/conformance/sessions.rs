@@ -104,7 +104,9 @@ pub(super) async fn a_read_only_database_refuses_to_write_in_every_form(on: &Sub
     denied(db.select::<Row>(&insert, ()).await.map(drop), "a question that writes")?;
     denied(db.stream::<Row>(&insert, ()).await.map(drop), "a stream that writes")?;
     let row = [[Value::from(2), Value::from("a")]];
-    denied(db.bulk_insert(&table, &["id", "name"], row).await.map(drop), "a bulk insert")?;
+    let insert_of = || db.bulk_insert(&table, &["id", "name"], row.clone());
+    denied(insert_of().await.map(drop), "a bulk insert")?;
+    denied(insert_of().on_conflict(&["id"]).await.map(drop), "an upsert")?;
     denied(db.execute(&format!("drop table {table}"), ()).await.map(drop), "a drop")?;
     denied(db.execute(&format!("create table no{table} ({ROW})"), ()).await.map(drop), "a create")?;
     let update = format!("select id from {table} for update");

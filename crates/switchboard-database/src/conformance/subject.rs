@@ -229,16 +229,18 @@ pub(super) async fn put(on: &impl Statements, table: &str, id: i64) -> Result<()
     on.execute(&insert, (id, format!("row {id}"))).await.map(drop)
 }
 
-/// Puts rows with these numbers into a table in one of the [`WAYS`]: all of them or none.
+/// Puts rows with these numbers into a table in one of the [`WAYS`], or as an `upsert`: all of them or none.
 pub(super) async fn put_all(
     on: &impl Statements,
     table: &str,
     way: &str,
     ids: [i64; 3],
 ) -> Result<()> {
-    if way == "bulk_insert" {
+    if way == "bulk_insert" || way == "upsert" {
         let rows = ids.map(|id| [Value::from(id), Value::from("a")]);
-        return on.bulk_insert(table, &["id", "name"], rows).await.map(drop);
+        let insert = on.bulk_insert(table, &["id", "name"], rows);
+        let is_upsert = way == "upsert";
+        return if is_upsert { insert.on_conflict(&["id"]).await } else { insert.await }.map(drop);
     }
     let insert = format!("insert into {table} (id, name) values (?, 'a')");
     if way == "execute_many" {

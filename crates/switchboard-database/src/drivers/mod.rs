@@ -5,3 +5,17 @@ switchboard_core::drivers! { for crate::Databases:
     postgres if "postgres";
     mysql if "mysql";
 }
+
+/// How the SQL of a driver that comes with the crate is written, by the name of the driver. `None` for
+/// others, and for those that are not built in.
+pub fn dialect(driver: &str) -> Option<&'static crate::Dialect> {
+    match driver {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => Some(&sqlite::DIALECT),
+        #[cfg(feature = "postgres")]
+        "postgres" => Some(&postgres::DIALECT),
+        #[cfg(feature = "mysql")]
+        "mysql" => Some(&mysql::DIALECT),
+        _ => None,
+    }
+}

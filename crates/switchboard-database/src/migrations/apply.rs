@@ -7,17 +7,21 @@ use switchboard_core::{Clock, Error, ErrorKind, Outcome, Result};
 
 use super::journal::Journal;
 use super::lease::Lease;
+use super::limits::Limits;
 use super::plan::Planned;
 use super::report::MigrationApplied;
 use super::statements::Part;
 use crate::session::{Occupied, Opening};
-use crate::{Isolation, PooledConnection, Statements as _, Transaction, TransactionOptions};
+use crate::{
+    Isolation, MigrationsConfig, PooledConnection, Statements as _, Transaction, TransactionOptions,
+};
 
 /// Applies migrations for as long as the lease is its own.
 #[derive(Debug)]
 pub(super) struct Applying<'a> {
     pub(super) journal: &'a Journal,
     pub(super) lease: &'a Lease,
+    pub(super) config: &'a MigrationsConfig,
 }
 
 impl Applying<'_> {
@@ -41,7 +45,7 @@ impl Applying<'_> {
         // What others commit has to be seen, or renewing the lease would be a conflict.
         let options = TransactionOptions::new().isolation(Isolation::ReadCommitted).expect_long();
         // What is configured is for what users wait for, and this takes as long as the tables are large.
-        let options = options.timeout(Duration::MAX);
+        let options = self.limits(planned).around(options.timeout(Duration::MAX));
         let transaction = self.journal.database.begin(&options).await?;
         if let Err(error) = self.in_transaction(&transaction, planned, began).await {
             // What matters is why it was given up; a connection that cannot roll back is closed.
@@ -60,7 +64,7 @@ impl Applying<'_> {
         self.lease.renew(transaction).await?;
         for part in &planned.parts {
             let done = transaction.execute_script(part.sql).await;
-            done.map_err(|error| part.tell(error, planned.migration))?;
+            done.map_err(|error| self.tell(error, planned, part))?;
         }
         self.journal.applied(transaction, planned.migration, Some(self.since(began))).await?;
         // It may have taken longer than a lease lasts: the next one begins with all of it.
@@ -71,11 +75,14 @@ impl Applying<'_> {
     async fn step_by_step(&self, planned: &Planned<'_>, began: Instant) -> Result<()> {
         self.has_one_to_spare()?;
         let connection = self.connection().await?;
+        if let Some(limits) = self.limits(planned).set(self.journal.server) {
+            connection.execute_script(&limits).await?;
+        }
         let alive = self.lease.keep_alive()?;
         for part in &planned.parts {
             self.mark(&connection, planned, part).await?;
             if let Err(error) = connection.execute_script(part.sql).await {
-                let error = part.tell(error, planned.migration);
+                let error = self.tell(error, planned, part);
                 return Err(self.stopped(&connection, planned, error).await);
             }
         }
@@ -139,6 +146,14 @@ impl Applying<'_> {
         let mut occupied = Occupied::waiting(opening);
         occupied.opened().await?;
         Ok(PooledConnection::new(occupied, database))
+    }
+
+    fn limits(&self, planned: &Planned<'_>) -> Limits {
+        Limits::of(planned.migration, self.config)
+    }
+
+    fn tell(&self, error: Error, planned: &Planned<'_>, part: &Part<'_>) -> Error {
+        self.limits(planned).tell(part.tell(error, planned.migration))
     }
 
     fn since(&self, began: Instant) -> Duration {

@@ -86,6 +86,9 @@ fn first_text(name: &str) -> String {
 --
 -- For what the server refuses in a transaction, this is the first line:
 --   -- switchboard: no-transaction
+-- How long a statement may wait for locks of others, and how long it may take, is said like this:
+--   -- switchboard: lock-timeout 5s
+--   -- switchboard: statement-timeout 10m
 
 "
     )

@@ -8,8 +8,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use switchboard_core::settings::DurationText;
 use switchboard_core::{Error, ErrorKind, Result};
 
 /// The migrations that there are, ordered by version.
@@ -21,6 +23,9 @@ use switchboard_core::{Error, ErrorKind, Result};
 /// Comments at the beginning of a file say how it is applied: `-- switchboard: no-transaction` is for
 /// what a server refuses in a transaction, such as `create index concurrently`. Such a file is applied
 /// statement by statement, as all are where the server has no transactions for changes of tables.
+/// `-- switchboard: lock-timeout 5s` says how long a statement may wait for a lock of others, and
+/// `-- switchboard: statement-timeout 10m` how long it may take, whatever is configured; `0s` is without a
+/// limit.
 ///
 /// A file in which no statement stands yet is one of them, [`Empty`](super::MigrationState::Empty) until
 /// it is written, and refused when it would be applied.
@@ -45,6 +50,10 @@ pub struct Migration {
     pub checksum: String,
     /// Whether it wants to be one transaction, where the server can do that.
     pub is_transactional: bool,
+    /// How long a statement of it may wait for a lock, where the file says so; zero is without a limit.
+    pub lock_timeout: Option<Duration>,
+    /// How long a statement of it may take, where the file says so; zero is without a limit.
+    pub statement_timeout: Option<Duration>,
 }
 
 impl Migrations {
@@ -104,7 +113,8 @@ impl Migrations {
 impl Migration {
     fn new(file: &str, title: &Title<'_>, text: &str) -> Result<Self> {
         let text = with_unix_line_ends(text);
-        let is_transactional = Directives::of(&text, file)?.is_transactional;
+        let Directives { is_transactional, lock_timeout, statement_timeout } =
+            Directives::of(&text, file)?;
         Ok(Self {
             version: title.version,
             name: title.name.to_owned(),
@@ -112,6 +122,8 @@ impl Migration {
             checksum: checksum(&text),
             text: text.into(),
             is_transactional,
+            lock_timeout,
+            statement_timeout,
         })
     }
 }
@@ -213,11 +225,14 @@ impl<'f> Title<'f> {
 /// How a migration is applied, as the comments at its beginning say.
 struct Directives {
     is_transactional: bool,
+    lock_timeout: Option<Duration>,
+    statement_timeout: Option<Duration>,
 }
 
 impl Directives {
     fn of(text: &str, file: &str) -> Result<Self> {
-        let mut found = Self { is_transactional: true };
+        let mut found =
+            Self { is_transactional: true, lock_timeout: None, statement_timeout: None };
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() {
@@ -232,14 +247,31 @@ impl Directives {
     }
 
     fn follow(&mut self, said: &str) -> Result<()> {
-        if said == NO_TRANSACTION {
-            self.is_transactional = false;
-            return Ok(());
+        let (what, value) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+        match (what, value.trim()) {
+            ("no-transaction", "") => self.is_transactional = false,
+            ("lock-timeout", limit) => self.lock_timeout = Some(time(said, limit)?),
+            ("statement-timeout", limit) => self.statement_timeout = Some(time(said, limit)?),
+            _ => {
+                return Err(not_understood(said).with_hint(
+                    "what can be said is `-- switchboard: no-transaction`, `lock-timeout 5s` and \
+                     `statement-timeout 10m`",
+                ));
+            }
         }
-        let unknown = Error::new(ErrorKind::Config, "the comment says what nobody understands")
-            .with_context("said", said);
-        Err(unknown.with_hint("what can be said is `-- switchboard: no-transaction`"))
+        Ok(())
     }
+}
+
+fn time(said: &str, limit: &str) -> Result<Duration> {
+    let read = limit.parse::<DurationText>();
+    let wrong = |_| not_understood(said).with_hint("a time is written like `5s`, `500ms` or `10m`");
+    read.map(|DurationText(time)| time).map_err(wrong)
+}
+
+fn not_understood(said: &str) -> Error {
+    Error::new(ErrorKind::Config, "the comment says what nobody understands")
+        .with_context("said", said)
 }
 
 /// Nothing if nothing is wrong, the one error, or all of them as one.
@@ -317,8 +349,6 @@ fn unreadable(folder: &Path, error: io::Error) -> Error {
         .with_hint("say where it is in the setting `migrations.path`")
         .not_applied()
 }
-
-const NO_TRANSACTION: &str = "no-transaction";
 
 const NAME_HINT: &str = "a migration is called like 0001_create_users.sql";
 

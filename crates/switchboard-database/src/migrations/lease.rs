@@ -4,8 +4,10 @@
 //! here and the server hand on. It ends by itself when its holder says nothing for a while; what time it
 //! is, only the server says.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use switchboard_core::{Clock, Deadline, Error, ErrorKind, Result, Running};
 
 use super::journal::Journal;
@@ -100,7 +102,22 @@ impl Drop for Lease {
 }
 
 impl Row {
-    async fn taken_by(&self, clock: &Clock, end: std::time::Instant) -> Result<()> {
+    /// Takes it for as long as it takes, and says who is in the way if that is for longer than a moment.
+    async fn taken_by(&self, clock: &Clock, end: Instant) -> Result<()> {
+        let taking = pin!(self.try_until(clock, end));
+        let telling = pin!(clock.sleep(TELL_AFTER));
+        let taking = match select(taking, telling).await {
+            Either::Left((taken, _)) => return taken,
+            Either::Right(((), taking)) => taking,
+        };
+        // Who cannot be looked at is told by the try, which asks the same.
+        if let Ok(seen) = self.look().await {
+            seen.tell(&self.journal, end.saturating_duration_since(clock.now()));
+        }
+        taking.await
+    }
+
+    async fn try_until(&self, clock: &Clock, end: Instant) -> Result<()> {
         loop {
             let seen = self.look().await?;
             if seen.left <= 0 && self.try_take(clock, end).await? {
@@ -125,14 +142,14 @@ impl Row {
     }
 
     /// Whether it is ours now. Who holds the row in a transaction makes this wait for its end.
-    async fn try_take(&self, clock: &Clock, end: std::time::Instant) -> Result<bool> {
+    async fn try_take(&self, clock: &Clock, end: Instant) -> Result<bool> {
         let Journal { database, server, lock, .. } = &self.journal;
         let sql = format!(
             "update {lock} set token = ?, holder = ?, expires_at = {now} + ?, beats = beats + 1 \
              where id = 1 and expires_at <= {now}",
             now = server.now()
         );
-        let values = (self.token.as_str(), holder(), milliseconds(self.ttl));
+        let values = (self.token.as_str(), holder(clock), milliseconds(self.ttl));
         // One that is dropped before its commit never happens: given back first, and taken by what was
         // under way after that, it would be nobody's until its time is over.
         let taking = async {
@@ -181,6 +198,17 @@ impl Row {
 }
 
 impl Seen {
+    /// Says for whom it is waited, and for how long.
+    fn tell(&self, journal: &Journal, wait: Duration) {
+        tracing::warn!(
+            instance = journal.instance(),
+            holder = self.holder,
+            theirs_for_ms = self.left.max(0),
+            waiting_at_most = ?whole_seconds(wait),
+            "another starter applies migrations, which is waited for; its lock ends by itself when it has gone"
+        );
+    }
+
     fn refusal(self, journal: &Journal) -> Error {
         let error = Error::new(ErrorKind::Timeout, "another starter still applies migrations")
             .with_context("lock", &journal.lock)
@@ -195,9 +223,17 @@ fn options() -> TransactionOptions {
     TransactionOptions::new().isolation(Isolation::ReadCommitted)
 }
 
-/// Who we are, for people.
-fn holder() -> String {
-    format!("process {}", std::process::id())
+/// Who we are, and since when, for people.
+fn holder(clock: &Clock) -> String {
+    let process = std::process::id();
+    match jiff::Timestamp::try_from(clock.wall()) {
+        Ok(now) => format!("process {process} since {now:.0}"),
+        Err(_) => format!("process {process}"),
+    }
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs((time + Duration::from_millis(500)).as_secs())
 }
 
 fn milliseconds(time: Duration) -> i64 {
@@ -209,6 +245,9 @@ const BEATS_IN_A_LIFE: u32 = 3;
 
 /// How often who waits looks whether it is free.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long it is waited without a word, which is longer than most starters have it.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// How long one try may take, even at the end of the time.
 const TRY_AT_LEAST: Duration = Duration::from_secs(1);

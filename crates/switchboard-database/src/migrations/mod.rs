@@ -1,13 +1,16 @@
 //! Migrations: files that bring a database from one shape to the next, each applied once.
 //!
 //! Read in this order: [`Migrations`], the files; `journal.rs`, what the database says of them;
-//! `plan.rs`, one against the other; `lease.rs`, who may apply them; `apply.rs`, how one is applied.
+//! `plan.rs`, one against the other; `lease.rs`, who may apply them; `apply.rs`, how one is applied;
+//! `lint`, what is known to go wrong with them.
 
 mod apply;
 mod create;
 mod files;
 mod journal;
 mod lease;
+mod limits;
+mod lint;
 mod plan;
 mod report;
 mod server;
@@ -23,6 +26,7 @@ use std::time::Duration;
 use switchboard_core::{Error, ErrorKind, Held, Result};
 
 pub use files::{Migration, Migrations};
+pub use lint::{Finding, LintOptions, LintRule, Severity};
 pub use report::{
     MigrateOptions, MigrationApplied, MigrationPlanned, MigrationReport, MigrationState,
     MigrationStatus, Repair,
@@ -93,9 +97,10 @@ impl Database {
         };
         let plan = |records: &[Record]| Plan::new(migrations, records, dialect, &options);
         if options.is_dry {
-            let planned = plan(&journal.read().await?)?.steps;
-            let planned = planned.iter().map(plan::Planned::shown).collect();
-            return Ok(MigrationReport { planned, ..MigrationReport::default() });
+            let steps = plan(&journal.read().await?)?.steps;
+            let findings = self.findings(migrations, &steps, dialect, &config).await?;
+            let planned = steps.iter().map(plan::Planned::shown).collect();
+            return Ok(MigrationReport { planned, findings, ..MigrationReport::default() });
         }
         // Most starts find nothing to do, and need no lease for that.
         if journal.is_complete(migrations, &options, dialect).await? {
@@ -105,7 +110,8 @@ impl Database {
         let applied = async {
             // Whoever had the lease before may have done all of it.
             let steps = plan(&journal.read().await?)?.steps;
-            apply_all(&Applying { journal: &journal, lease: &lease }, &steps).await
+            let applying = Applying { journal: &journal, lease: &lease, config: &config };
+            apply_all(&applying, &steps).await
         };
         // The callers' futures stay small.
         let applied = Box::pin(applied).await;
@@ -148,6 +154,24 @@ impl Database {
         let lease = journal.lease(&config, &MigrateOptions::new()).await?;
         let repaired = journal.repair(&lease, version, repair).await;
         lease.ended(repaired).await
+    }
+
+    /// What is known to go wrong with those that would be applied, together.
+    async fn findings(
+        &self,
+        migrations: &Migrations,
+        steps: &[plan::Planned<'_>],
+        dialect: &'static Dialect,
+        config: &MigrationsConfig,
+    ) -> Result<Vec<Finding>> {
+        let has_lock_timeout = match config.lock_timeout {
+            Some(limit) => !limit.is_zero(),
+            None => Server::of(dialect)?.waits_with_limit(self).await?,
+        };
+        let is_step = |migration: &Migration| {
+            steps.binary_search_by_key(&migration.version, |step| step.migration.version).is_ok()
+        };
+        Ok(migrations.lint_those(dialect, is_step, true, has_lock_timeout))
     }
 
     /// How the database writes its SQL, and how its migrations are configured.

@@ -6,7 +6,9 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 use super::files::{Migration, Migrations, all_or};
 use super::journal::{Mark, Record};
+use super::limits;
 use super::report::{MigrateOptions, MigrationPlanned, MigrationState, MigrationStatus};
+use super::server::Server;
 use super::statements::{Part, is_empty, parts};
 use crate::Dialect;
 
@@ -32,6 +34,7 @@ impl<'m> Plan<'m> {
         dialect: &Dialect,
         options: &MigrateOptions,
     ) -> Result<Self> {
+        let server = Server::of(dialect)?;
         let mut mistakes = history_mistakes(migrations, records);
         let done: BTreeSet<_> = records.iter().map(Record::version).collect();
         let newest = done.last().copied().unwrap_or(0);
@@ -49,6 +52,7 @@ impl<'m> Plan<'m> {
                 mistakes.push(unwritten(migration));
             }
             let is_transactional = migration.is_transactional && dialect.has_transactional_ddl;
+            mistakes.extend(limits::kept(migration, is_transactional, server).err());
             steps.push(Planned { migration, parts, is_transactional });
         }
         all_or("the migrations cannot be applied", mistakes)?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::lint::Finding;
+
 /// What is asked of [`Database::migrate`](crate::Database::migrate); what is not said is as the instance
 /// is configured.
 ///
@@ -32,6 +34,8 @@ pub struct MigrationReport {
     pub applied: Vec<MigrationApplied>,
     /// Those that would be, in order: of a dry run only.
     pub planned: Vec<MigrationPlanned>,
+    /// What is known to go wrong with those: of a dry run only.
+    pub findings: Vec<Finding>,
 }
 
 /// A migration that was applied.

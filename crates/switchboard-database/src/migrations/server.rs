@@ -2,6 +2,8 @@
 //!
 //! Everything else that migrations need is understood by all of them.
 
+use std::time::Duration;
+
 use switchboard_core::{Error, ErrorKind, Result};
 
 use crate::{Database, Dialect, Statements as _};
@@ -51,6 +53,41 @@ impl Server {
         match self {
             Self::Mysql => "mediumtext",
             Self::Postgres | Self::Sqlite => "text",
+        }
+    }
+
+    /// Whether it has limits that last for a session.
+    pub(super) fn limits_sessions(self) -> bool {
+        self != Self::Sqlite
+    }
+
+    /// Whether its sessions wait for locks of tables with a limit that is no matter of days.
+    pub(super) async fn waits_with_limit(self, database: &Database) -> Result<bool> {
+        let sql = match self {
+            Self::Postgres => {
+                "select case current_setting('lock_timeout') when '0' then 0 else 1 end as is_said"
+            }
+            Self::Mysql => "select @@lock_wait_timeout < 86400 as is_said",
+            Self::Sqlite => return Ok(true),
+        };
+        Ok(database.select_value::<i64>(sql, ()).await? != 0)
+    }
+
+    /// What gives a session limits for locks and for statements. `None` where it has no such limits.
+    pub(super) fn limited(
+        self,
+        lock: Option<Duration>,
+        statement: Option<Duration>,
+    ) -> Option<String> {
+        match self {
+            Self::Postgres => {
+                let limits = [("lock_timeout", lock), ("statement_timeout", statement)];
+                let said = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+                let set = |(name, limit)| format!("set {name} = {}", milliseconds(limit));
+                Some(said.map(set).collect::<Vec<_>>().join("; "))
+            }
+            Self::Mysql => Some(format!("set {}{}", mysql_lock(lock), mysql_statement(statement))),
+            Self::Sqlite => None,
         }
     }
 
@@ -128,6 +165,28 @@ impl std::fmt::Display for Table {
         }
         f.write_str(&quoted(&self.name))
     }
+}
+
+/// It is two locks there, each counted in seconds.
+fn mysql_lock(limit: Option<Duration>) -> String {
+    let [tables, rows] = ["lock_wait_timeout", "innodb_lock_wait_timeout"].map(|name| {
+        let seconds = limit.map(|limit| milliseconds(limit).div_ceil(1_000).to_string());
+        format!("{name} = {}", seconds.unwrap_or_else(|| format!("@@{name}")))
+    });
+    format!("{tables}, {rows}")
+}
+
+/// Both servers have their own name for it, and read what is written for them alone.
+fn mysql_statement(limit: Option<Duration>) -> String {
+    let Some(count) = limit.map(milliseconds) else { return String::new() };
+    let seconds = format!("{}.{:03}", count / 1_000, count % 1_000);
+    format!(
+        " /*M!100101 , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {count} */"
+    )
+}
+
+fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().max(1)
 }
 
 /// Room for the ending of the lock's table in what servers allow.

@@ -10,7 +10,7 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 use super::{Kept, Queries, Query, QueryKind, QueryText};
 use crate::driver::Done;
-use crate::statement::{self, Execute, Script, Select, at_most_one, no_row, one_column};
+use crate::statement::{self, Execute, Script, Select, at_most_one, no_row, only_value};
 use crate::value::{FromRow, IntoParams};
 use crate::{Dialect, RowStream, Rows, Statements, op};
 
@@ -114,8 +114,7 @@ impl<S: Statements> NamedQuery<'_, S> {
         let rows = self.rows(QueryKind::Value, params, at);
         async move {
             let row = at_most_one(rows.await?).and_then(|row| row.ok_or_else(no_row));
-            let row = row.and_then(|row| one_column(&row).map(|()| row));
-            row.and_then(T::from_row).map_err(|error| self.read_wrongly(at, error))
+            row.and_then(only_value).map_err(|error| self.read_wrongly(at, error))
         }
     }
 

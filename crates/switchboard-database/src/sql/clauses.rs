@@ -7,7 +7,7 @@ use switchboard_core::{Error, ErrorKind, Result};
 use super::lexer::{Kind, Token};
 use super::query::outside;
 use super::split::statements;
-use super::{Bound, Filter, OrderBy, Page};
+use super::{Bound, Filter, OrderBy, Page, quoted_path};
 use crate::{Dialect, Placeholder, Value};
 
 impl Bound {
@@ -114,25 +114,12 @@ impl<'d> Clause<'d> {
     pub(super) fn value(&mut self, value: Value) {
         self.values.push(value);
         let number = self.before + self.values.len();
-        let placeholder = match self.dialect.placeholder {
-            Placeholder::Question => "?".to_owned(),
-            Placeholder::NumberedQuestion => format!("?{number}"),
-            Placeholder::Dollar => format!("${number}"),
-        };
-        self.text.push_str(&placeholder);
+        self.text.push_str(&self.dialect.placeholder.number(number));
     }
 
     /// A column with its table, each in quotes.
     pub(super) fn column(&mut self, column: &str) {
-        let quote = self.dialect.quote;
-        for (at, name) in column.split('.').enumerate() {
-            if at > 0 {
-                self.text.push('.');
-            }
-            self.text.push(quote);
-            self.text.push_str(&name.replace(quote, &format!("{quote}{quote}")));
-            self.text.push(quote);
-        }
+        self.text.push_str(&quoted_path(column, self.dialect));
     }
 }
 

@@ -12,6 +12,7 @@ mod comment;
 mod filter;
 mod fingerprint;
 pub(crate) mod functions;
+mod insert;
 mod keywords;
 pub mod lexer;
 mod page;
@@ -33,6 +34,7 @@ pub use filter::Filter;
 pub use fingerprint::fingerprint;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub(crate) use fingerprint::without_values;
+pub(crate) use insert::{insert_of, quoted, quoted_list, quoted_path};
 pub use page::{Allowed, OrderBy, Page};
 pub use parameters::{Bound, Template};
 #[cfg(feature = "postgres")]

@@ -13,6 +13,8 @@ pub struct Part<'s> {
     pub sql: &'s str,
     /// The line it begins in, counted from one.
     pub line: usize,
+    /// The byte of the script it begins at.
+    pub start: usize,
 }
 
 /// The statements of `script`, in order. What is only comments is none.
@@ -214,7 +216,7 @@ impl<'s> Splitter<'s> {
         let (line, counted) = self.counted;
         let line = line + self.script[counted..start].matches('\n').count();
         self.counted = (line, start);
-        self.parts.push(Part { sql: &self.script[start..end], line });
+        self.parts.push(Part { sql: &self.script[start..end], line, start });
     }
 
     fn jump(&mut self, at: usize) {

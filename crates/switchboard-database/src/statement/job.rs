@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 
 use switchboard_core::{Error, Op, Result};
 
-use crate::driver::{BulkTarget, Done, Rows};
+use crate::driver::{Done, Rows};
 use crate::engine::Engine;
 use crate::pool::Taken;
 use crate::queries::Meant;
 use crate::sql::Effect;
-use crate::{FromRow, Params, Value, op};
+use crate::{FromRow, Params, op};
 
 /// Something to do on one connection.
 ///
@@ -87,12 +87,6 @@ pub(crate) struct ExecuteMany<'s> {
 /// Statements without parameters.
 pub(crate) struct Script<'s> {
     pub(crate) sql: Meant<'s>,
-}
-
-/// Many rows for one table.
-pub(crate) struct Bulk<'s> {
-    pub(crate) target: BulkTarget<'s>,
-    pub(crate) rows: Vec<Vec<Value>>,
 }
 
 impl Job for Execute<'_> {
@@ -208,25 +202,5 @@ impl Job for Script<'_> {
 
     async fn run(&self, engine: &Engine, taken: &mut Taken) -> Result<()> {
         engine.script(taken, self.sql).await
-    }
-}
-
-impl Job for Bulk<'_> {
-    type Answer = u64;
-    const OP: Op = op::BULK_INSERT;
-
-    fn effect(&self, _: &Engine) -> Result<Effect> {
-        Ok(Effect::Write)
-    }
-
-    async fn run(&self, engine: &Engine, taken: &mut Taken) -> Result<u64> {
-        if self.rows.is_empty() {
-            return Ok(0);
-        }
-        engine.bulk(taken, self.target, &self.rows).await
-    }
-
-    fn is_whole(&self) -> bool {
-        !self.rows.is_empty()
     }
 }

@@ -1,10 +1,14 @@
 //! What can be asked of a database, a connection and a transaction alike.
 
 mod asked;
+mod bulk;
+mod csv;
 mod job;
 mod listing;
+mod progress;
 mod stack;
 mod stream;
+mod upsert;
 mod whole;
 
 use std::future::Future;
@@ -13,13 +17,18 @@ use std::panic::Location;
 use switchboard_core::{Error, ErrorKind, Result};
 
 pub(crate) use asked::{Asked, asked_at, with_statement};
+pub use bulk::{BulkInsert, BulkUpsert};
+pub use csv::CsvStream;
 pub(crate) use job::Job;
-pub(crate) use job::{Bulk, Execute, ExecuteMany, Query, Script, Select};
+pub(crate) use job::{Execute, ExecuteMany, Query, Script, Select};
 pub(crate) use listing::Listed;
 pub use listing::Listing;
+pub use progress::Progress;
+pub(crate) use progress::Watched;
 pub use stack::{OnError, Stack, StackAnswer, StackReport};
 pub use stream::RowStream;
 pub(crate) use stream::{Lent, Source, Spring};
+pub(crate) use upsert::Upsert;
 pub(crate) use whole::{Half, done, failures};
 
 use crate::driver::{BulkTarget, Done};
@@ -187,6 +196,41 @@ pub trait Statements: Asked {
         }
     }
 
+    /// The rows of a statement as CSV, a piece of it after the other: the names of the columns, then the rows, each
+    /// as [`Row::write_csv`] writes it.
+    ///
+    /// It is the same from every database, however many rows there are. Rows are read as with
+    /// [`stream`](Self::stream), and the connection is given back as with it.
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Error, Manager, Registry, Settings};
+    /// # use switchboard_database::{Databases, Statements as _};
+    /// # #[cfg(feature = "sqlite")] {
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// use futures_util::TryStreamExt as _;
+    ///
+    /// # let databases = Manager::<Databases>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # databases.configure("main", &Settings::new().with("url", "sqlite::memory:"))?;
+    /// # let db = databases.handle("main")?;
+    /// # db.execute("create table users (id integer primary key, name text)", ()).await?;
+    /// db.execute("insert into users (name) values ('Ada'), (null)", ()).await?;
+    /// let pieces = db.stream_csv("select id, name from users order by id", ()).await?;
+    /// let csv: Vec<_> = pieces.try_collect().await?;
+    /// assert_eq!(csv.concat(), b"id,name\r\n1,Ada\r\n2,\r\n");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    fn stream_csv(
+        &self,
+        sql: &str,
+        params: impl IntoParams,
+    ) -> impl Future<Output = Result<CsvStream>> + Send {
+        let rows = self.stream::<Row>(sql, params);
+        async move { rows.await.map(CsvStream::new) }
+    }
+
     /// The rows of a query as a user of the application wants them: filtered, in order, one page.
     #[track_caller]
     fn select_listed<T: FromRow>(
@@ -235,21 +279,20 @@ pub trait Statements: Asked {
 
     /// Inserts many rows in the fastest way the server has, all or none of them; says how many.
     ///
-    /// Each row has one value for each of `columns`.
+    /// Each row has one value for each of `columns`. What becomes of rows that are there already says
+    /// [`on_conflict`](BulkInsert::on_conflict); they are an error otherwise.
     #[track_caller]
-    fn bulk_insert<V: Into<Value>, R: IntoIterator<Item = V>>(
-        &self,
-        table: &str,
-        columns: &[&str],
+    fn bulk_insert<'b, V: Into<Value>, R: IntoIterator<Item = V>>(
+        &'b self,
+        table: &'b str,
+        columns: &'b [&'b str],
         rows: impl IntoIterator<Item = R>,
-    ) -> impl Future<Output = Result<u64>> + Send {
-        let rows: Vec<Vec<Value>> =
-            rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect();
-        let at = Location::caller();
-        async move {
-            every_row_fits(&rows, columns.len())?;
-            self.ask(Bulk { target: BulkTarget { table, columns }, rows }, at).await
-        }
+    ) -> BulkInsert<'b, Self>
+    where
+        Self: Sized,
+    {
+        let rows = rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect();
+        BulkInsert::new(self, BulkTarget::new(table, columns), rows, Location::caller())
     }
 }
 
@@ -265,18 +308,10 @@ pub(crate) fn at_most_one(rows: Rows) -> Result<Option<Row>> {
     Ok(rows.rows.into_iter().next())
 }
 
-fn only_value<T: FromRow>(row: Row) -> Result<T> {
-    one_column(&row)?;
-    T::from_row(row)
-}
-
-pub(crate) fn no_row() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no row")
-}
-
-pub(crate) fn one_column(row: &Row) -> Result<()> {
+/// The value of a row that has only one.
+pub(crate) fn only_value<T: FromRow>(row: Row) -> Result<T> {
     if row.columns().len() == 1 {
-        return Ok(());
+        return T::from_value(row);
     }
     Err(Error::new(
         ErrorKind::InvalidInput,
@@ -285,14 +320,6 @@ pub(crate) fn one_column(row: &Row) -> Result<()> {
     .with_context("columns", row.columns().len()))
 }
 
-fn every_row_fits(rows: &[Vec<Value>], columns: usize) -> Result<()> {
-    match rows.iter().position(|row| row.len() != columns) {
-        None => Ok(()),
-        Some(position) => {
-            Err(Error::new(ErrorKind::InvalidInput, "a row has not one value for each column")
-                .with_context("row", position + 1)
-                .with_context("values", rows[position].len())
-                .with_context("columns", columns))
-        }
-    }
+pub(crate) fn no_row() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no row")
 }

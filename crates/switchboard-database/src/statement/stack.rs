@@ -3,7 +3,7 @@
 use switchboard_core::{Error, Op, Result};
 
 use super::Job;
-use super::whole::{Half, Whole};
+use super::whole::{Half, INNERMOST, Whole};
 use crate::driver::{Done, Rows, State};
 use crate::engine::Engine;
 use crate::pool::Taken;
@@ -215,7 +215,7 @@ impl Step {
 
     /// As part of a transaction, which goes on when this fails.
     async fn run_inside(&self, engine: &Engine, taken: &mut Taken) -> Result<StackAnswer> {
-        let part = Whole::part(engine, taken, ONE).await?;
+        let part = Whole::part(engine, taken, INNERMOST).await?;
         let answer = self.run(engine, taken).await;
         part.end(engine, taken, answer, |_| Vec::new()).await
     }
@@ -225,6 +225,3 @@ impl Step {
 fn told(answer: Result<StackAnswer>, index: usize) -> Result<StackAnswer> {
     answer.map_err(|error| error.with_context("position", index + 1))
 }
-
-/// A savepoint far from those that scopes count from one.
-const ONE: u32 = u32::MAX;

@@ -134,3 +134,6 @@ impl Whole {
         Ok(())
     }
 }
+
+/// The number of a savepoint inside of all others, far from those that scopes count from one.
+pub(super) const INNERMOST: u32 = u32::MAX;

@@ -18,8 +18,11 @@ use crate::{Fields, RowReader, Rows};
 ///   and no field, it has the fields.
 /// - A map by the names of the columns, and so `serde_json::Value`.
 /// - A tuple by position; it has as many members as there are columns.
-/// - Everything else is the value of the only column: numbers, texts, options, vectors, newtypes, and
-///   enums by the text of their variants.
+/// - Everything else is the value of the only column: numbers, texts, options, vectors, newtypes, enums by
+///   the text of their variants, and types that take whatever they are given but no map.
+///
+/// Where one value is asked for, as by [`select_value`](crate::Statements::select_value), a map too is read
+/// from the value of the only column, and so `serde_json::Value`.
 ///
 /// A value is read strictly: a text is no number, and a number no text. What databases write in
 /// different ways is taken as any of them: truth as 0 or 1; lists and structures as JSON, or as a text
@@ -53,6 +56,11 @@ pub trait FromRow: Sized {
     /// Reads one row.
     fn from_row(row: Row) -> Result<Self>;
 
+    /// Reads the value of a row that has only one.
+    fn from_value(row: Row) -> Result<Self> {
+        Self::from_row(row)
+    }
+
     /// Reads one of several rows while it is there; `plan` is what was found out about those before.
     fn from_fields(columns: &Columns, fields: &mut dyn Fields, _plan: &mut Plan) -> Result<Self> {
         let values: Option<_> = (0..columns.len()).map(|index| fields.take(index)).collect();
@@ -73,11 +81,36 @@ impl<T: DeserializeOwned> FromRow for T {
         Self::from_fields(&columns, &mut values, &mut Plan::default())
     }
 
+    fn from_value(row: Row) -> Result<Self> {
+        let (columns, mut values) = row.into_parts();
+        Self::from_fields(&columns, &mut values, &mut Plan::of_values())
+    }
+
     fn from_fields(columns: &Columns, fields: &mut dyn Fields, plan: &mut Plan) -> Result<Self> {
-        let Plan { keys, values } = plan;
-        values.resize(columns.len(), Value::Null);
-        let reader = Reader { columns, fields: Some(fields), values, keys };
-        T::deserialize(reader).map_err(|mismatch| mismatch.into_error(columns))
+        plan.values.resize(columns.len(), Value::Null);
+        let read = if columns.len() == 1 {
+            only_of(columns, fields, plan)
+        } else {
+            T::deserialize(plan.reader(columns, Some(fields)))
+        };
+        read.map_err(|mismatch| mismatch.into_error(columns))
+    }
+}
+
+/// Reads a row of one value: as a row, or as that value if `T` takes no map.
+fn only_of<T: DeserializeOwned>(
+    columns: &Columns,
+    fields: &mut dyn Fields,
+    plan: &mut Plan,
+) -> Read<T> {
+    plan.values[0] = fields.take(0).ok_or_else(Mismatch::unreadable)?;
+    match T::deserialize(plan.reader(columns, None)) {
+        // It has taken nothing of the row.
+        Err(mismatch) if mismatch.is_about_a_map() && !plan.wants_value => {
+            plan.wants_value = true;
+            T::deserialize(plan.reader(columns, None))
+        }
+        read => read,
     }
 }
 
@@ -180,6 +213,25 @@ pub struct Plan {
     keys: Keys,
     /// Where values lie while they are taken apart.
     values: Vec<Value>,
+    /// What may be a map is the value of the only column, and not the row.
+    wants_value: bool,
+}
+
+impl Plan {
+    /// One for values, and not for rows.
+    fn of_values() -> Self {
+        Self { wants_value: true, ..Self::default() }
+    }
+
+    /// One row, whose values are in their places unless they come from `fields`.
+    fn reader<'r>(
+        &'r mut self,
+        columns: &'r Columns,
+        fields: Option<&'r mut dyn Fields>,
+    ) -> Reader<'r, 'r> {
+        let Self { keys, values, wants_value } = self;
+        Reader { columns, fields, values, keys, wants_value: *wants_value }
+    }
 }
 
 /// Which column goes into which field.
@@ -241,6 +293,8 @@ struct Reader<'v, 'p> {
     /// Their places.
     values: &'v mut [Value],
     keys: &'p mut Keys,
+    /// What may be a map is the only value, and not the row.
+    wants_value: bool,
 }
 
 type Read<T> = std::result::Result<T, Mismatch>;
@@ -330,11 +384,19 @@ impl<'v> Deserializer<'v> for Reader<'v, '_> {
     }
 
     fn deserialize_any<V: Visitor<'v>>(self, visitor: V) -> Read<V::Value> {
-        self.by_name(&[], visitor)
+        if !self.wants_value {
+            return self.by_name(&[], visitor);
+        }
+        let cell = self.only(&visitor)?;
+        cell.deserialize_any(visitor).map_err(|mismatch| mismatch.in_column(0))
     }
 
     fn deserialize_map<V: Visitor<'v>>(self, visitor: V) -> Read<V::Value> {
-        self.by_name(&[], visitor)
+        if !self.wants_value {
+            return self.by_name(&[], visitor);
+        }
+        let cell = self.only(&visitor)?;
+        cell.deserialize_map(visitor).map_err(|mismatch| mismatch.in_column(0))
     }
 
     fn deserialize_struct<V: Visitor<'v>>(

@@ -19,6 +19,8 @@ struct Inner {
     expected: Cow<'static, str>,
     found: Cow<'static, str>,
     place: Place,
+    /// A type was given a map, and takes none.
+    is_about_a_map: bool,
 }
 
 /// What of a row it is about.
@@ -35,8 +37,8 @@ impl Mismatch {
         expected: impl Into<Cow<'static, str>>,
         found: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let inner = Inner { expected: expected.into(), found: found.into(), place: Place::Row };
-        Self(Box::new(inner))
+        let (expected, found) = (expected.into(), found.into());
+        Self(Box::new(Inner { expected, found, place: Place::Row, is_about_a_map: false }))
     }
 
     /// There is no column of that name.
@@ -49,6 +51,11 @@ impl Mismatch {
     /// The driver cannot read a value, and says why itself.
     pub(super) fn unreadable() -> Self {
         Self::new("a value", "one that the driver does not read")
+    }
+
+    /// Whether the type that the row is read into takes no map.
+    pub(super) fn is_about_a_map(&self) -> bool {
+        self.0.is_about_a_map && matches!(self.0.place, Place::Row)
     }
 
     /// The same about the column that stands there, unless it is about one already.
@@ -66,7 +73,7 @@ impl Mismatch {
     /// type is, and not `InvalidInput`, which would put the blame on whoever sent the parameters.
     /// The statement itself has run, so its effect was applied.
     pub(super) fn into_error(self, columns: &Columns) -> Error {
-        let Inner { expected, found, place } = *self.0;
+        let Inner { expected, found, place, .. } = *self.0;
         let mut error = Error::new(ErrorKind::Corrupt, MESSAGE).with_outcome(Outcome::Applied);
         let column = if let Place::Column(index) = place { columns.get(index) } else { None };
         if let Some(column) = column {
@@ -92,7 +99,9 @@ impl de::Error for Mismatch {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(expected.to_string(), kind(&found))
+        let mut mismatch = Self::new(expected.to_string(), kind(&found));
+        mismatch.0.is_about_a_map = found == Unexpected::Map;
+        mismatch
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {

@@ -5,6 +5,7 @@ use std::fmt;
 mod calendar;
 mod cell;
 mod convert;
+mod csv;
 mod decimal;
 mod decode;
 mod encode;

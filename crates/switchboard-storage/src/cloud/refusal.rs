@@ -5,10 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use switchboard_core::{Error, ErrorKind};
 
-use super::Answer;
-use super::answer::foreign;
-use super::notation::moment;
 use super::xml::Element;
+use crate::wire::{Answer, foreign, moment};
 use crate::{Condition, already_there, another_sum, another_version, nothing_there};
 
 /// An answer that is no success.

@@ -8,11 +8,13 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use object_store::client::HttpRequest;
 use object_store::signer::Signer;
-use switchboard_core::{Clock, Error, ErrorKind, Health, Policy, Reply, Result, RetryPolicy};
+use switchboard_core::{Clock, Error, ErrorKind, Health, Reply, Result};
 
+use super::Refusal;
+use super::query::encoded_query;
 use super::xml::Element;
-use super::{Answer, Refusal, Wire, encoded_path, encoded_query};
 use crate::Key;
+use crate::wire::{Answer, Wire, encoded_path};
 
 /// A service, and who asks it.
 pub(crate) struct Service {
@@ -158,12 +160,6 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("address", &self.address).finish_non_exhaustive()
     }
-}
-
-/// The gates of disks at services over a network, where the settings say nothing of a policy: a connection that
-/// breaks, a limit that is met for a moment, is not worth the attention of an application.
-pub(crate) fn usual_policy() -> Policy {
-    Policy { retry: Some(RetryPolicy::default()), ..Policy::default() }
 }
 
 /// What is said of what a service cannot do.

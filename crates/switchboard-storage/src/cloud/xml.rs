@@ -5,6 +5,9 @@
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
+use switchboard_core::Result;
+
+use crate::wire::{Answer, foreign};
 
 /// An element, with its text and the elements in it.
 #[derive(Debug, Default)]
@@ -12,6 +15,13 @@ pub(crate) struct Element {
     pub(crate) name: String,
     text: String,
     elements: Vec<Self>,
+}
+
+impl Answer {
+    /// The answer as XML. What is none is not from the service, but from somebody in between.
+    pub(crate) async fn xml(self) -> Result<Element> {
+        Element::parse(&self.bytes().await?).ok_or_else(foreign)
+    }
 }
 
 impl Element {

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use switchboard_core::{Clock, Error, ErrorKind, Result};
 use switchboard_testkit::rules::{Verdict, ensure};
 use switchboard_testkit::{drop_at_every_await, inject, slowed};
@@ -16,7 +16,7 @@ use switchboard_testkit::{drop_at_every_await, inject, slowed};
 use super::content::in_pieces;
 use super::subject::{at_once, ensure_content, filled, keys};
 use super::{Failure, Subject};
-use crate::Disk;
+use crate::{Body, Disk};
 
 /// A disk whose calls are dropped, and what was found wrong after them.
 struct Harness<'s> {
@@ -120,10 +120,20 @@ pub(super) async fn a_dropped_put_of_pieces_is_done_or_not(on: &Subject) -> Verd
     let (old, new) = (filled(1_000, 1), filled(LARGE, 2));
     let (disk, body) = (on.disk(), new.clone());
     dropped_put(on, &old, &new, move |key| {
-        let body = in_pieces(&body);
+        let body = with_a_late_end(&body);
         Box::pin(async move { disk.put(&key, body).await.map(drop) })
     })
     .await
+}
+
+/// Pieces, of which the last lets its caller go away in the middle, whatever the driver does.
+fn with_a_late_end(bytes: &Bytes) -> Body {
+    let (first, last) = (bytes.slice(..bytes.len() - 1), bytes.slice(bytes.len() - 1..));
+    let last = async move {
+        tokio::task::yield_now().await;
+        Ok(last)
+    };
+    Body::stream(in_pieces(&first).chain(futures_util::stream::once(last)))
 }
 
 async fn dropped_put<'a>(

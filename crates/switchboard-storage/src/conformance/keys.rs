@@ -38,8 +38,8 @@ pub(super) async fn a_key_comes_back_as_it_was_written(on: &Subject) -> Verdict 
 
 /// Through every method, or it is refused by the first, where it may be.
 async fn comes_back(disk: &Disk, key: &str, is_ordinary: bool) -> Verdict {
-    let in_words = |failure: Failure| Failure::new(format!("{key:?}: {failure}"));
-    came_back(disk, key, is_ordinary).await.map_err(in_words)
+    let about = |failure: Failure| failure.about(format_args!("{key:?}"));
+    came_back(disk, key, is_ordinary).await.map_err(about)
 }
 
 async fn came_back(disk: &Disk, key: &str, is_ordinary: bool) -> Verdict {
@@ -110,9 +110,7 @@ pub(super) async fn the_longest_keys_are_kept_or_refused(on: &Subject) -> Verdic
 pub(super) async fn what_is_no_key_is_refused_by_every_method(on: &Subject) -> Verdict {
     on.disk().put("there", "as it was").await?;
     for key in NO_KEYS {
-        refused_by_all(on, key)
-            .await
-            .map_err(|failure| Failure::new(format!("{key:?}: {failure}")))?;
+        refused_by_all(on, key).await.map_err(|failure| failure.about(format_args!("{key:?}")))?;
     }
     ensure_keys(on.disk(), &["there"], "after refusals").await?;
     ensure_content(on.disk(), "there", b"as it was", "after refusals").await

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use switchboard_core::{Registry, Result, Settings};
+use switchboard_core::{ErrorKind, Registry, Result, Settings};
 use switchboard_testkit::rules::judged;
 pub use switchboard_testkit::rules::{Failure, Verdict};
 
@@ -79,6 +79,18 @@ pub struct Rule {
     run: for<'s> fn(&'s Subject) -> LocalBoxFuture<'s, Verdict>,
 }
 
+/// A rule that cannot be kept with the server of the tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// Its name.
+    pub rule: &'static str,
+    /// The kind of error with which a call fails in it; `None` where the calls succeed, and what they answer is not
+    /// what the rule asks for.
+    pub kind: Option<ErrorKind>,
+    /// Why.
+    pub why: &'static str,
+}
+
 /// How to make disks of the driver under test.
 ///
 /// ```no_run
@@ -105,7 +117,7 @@ pub struct Fixture {
     server: Option<Server>,
     stock: Option<Stock>,
     damage: Option<Damage>,
-    excepted: &'static [(&'static str, &'static str)],
+    excepted: &'static [Exception],
     over: Option<Over>,
 }
 
@@ -195,10 +207,10 @@ impl Fixture {
         self
     }
 
-    /// Rules that cannot be kept with the server of the tests, each with the reason. One that is kept all the same
-    /// is a failure: then it is no exception any more.
+    /// Rules that cannot be kept with the server of the tests. One that is kept all the same is a failure, and so is
+    /// one that fails in another way: then it is no exception any more.
     #[must_use]
-    pub fn except(mut self, excepted: &'static [(&'static str, &'static str)]) -> Self {
+    pub fn except(mut self, excepted: &'static [Exception]) -> Self {
         self.excepted = excepted;
         self
     }
@@ -236,11 +248,14 @@ pub fn check(fixture: &Fixture, rule: &str) -> Verdict {
 #[track_caller]
 #[expect(clippy::panic, reason = "a test fails by a panic")]
 pub fn prove(fixture: &Fixture, rule: &str) {
-    let why = fixture.excepted.iter().find(|(excepted, _)| *excepted == rule).map(|(_, why)| why);
-    match (check(fixture, rule), why) {
-        (Ok(()), None) | (Err(_), Some(_)) => {}
-        (Err(failure), None) => panic!("{rule}: {failure}"),
-        (Ok(()), Some(why)) => panic!("{rule} is kept, and no exception any more: {why}"),
+    let excepted = fixture.excepted.iter().find(|excepted| excepted.rule == rule);
+    match (check(fixture, rule), excepted) {
+        (Ok(()), None) => {}
+        (Err(failure), Some(excepted)) if failure.kind() == excepted.kind => {}
+        (Err(failure), _) => panic!("{rule}: {failure}"),
+        (Ok(()), Some(Exception { why, .. })) => {
+            panic!("{rule} is kept, and no exception any more: {why}")
+        }
     }
 }
 

@@ -18,9 +18,7 @@ pub(super) async fn what_is_not_declared_is_unsupported_and_changes_nothing(
     on.stock("from", "another").await?;
     for declared in ALL {
         if !on.can(declared) {
-            refuses(on, declared)
-                .await
-                .map_err(|failure| Failure::new(format!("{declared}: {failure}")))?;
+            refuses(on, declared).await.map_err(|failure| failure.about(declared))?;
             ensure_content(on.disk(), "there", b"as it was", declared).await?;
             ensure(!on.disk().exists("new").await?, || format!("{declared} made something"))?;
         }

@@ -9,4 +9,5 @@ switchboard_core::drivers! { for crate::Disks:
     s3 if "s3";
     azure if "azure";
     gcs if "gcs";
+    http if "http";
 }

@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 use tokio::task::yield_now;
 
-use crate::conformance::{Fixture, OF_ALL, UNTIDY, check};
+use crate::conformance::{Exception, Fixture, OF_ALL, UNTIDY, check, prove};
 use crate::drivers::memory::{Memory, MemoryConfig};
 use crate::{
     Attributes, Body, ByteRange, Checksum, Condition, Disks, Entry, Fetched, Key, Limits, List,
@@ -246,6 +246,41 @@ fn notices<B: Bug>(rule: &str) {
     assert_eq!(check(&fixture::<Sound>(), rule), Ok(()), "without the bug");
     let failure = check(&fixture::<B>(), rule).expect_err("the rule did not notice").to_string();
     assert!(!failure.starts_with(UNTIDY), "noticed only afterwards: {failure}");
+}
+
+/// A rule that fails because a call does, on a disk that is always out of order.
+const FAILING: &str = "a_prefix_is_a_text_and_not_a_directory";
+
+#[test]
+fn an_exception_is_one_only_as_long_as_the_rule_fails_as_it_says() {
+    fn is_excepted(fixture: Fixture, excepted: &'static [Exception]) -> bool {
+        let fixture = fixture.except(excepted);
+        let proved = std::panic::AssertUnwindSafe(|| prove(&fixture, FAILING));
+        std::panic::catch_unwind(proved).is_ok()
+    }
+    const fn failing(kind: Option<ErrorKind>) -> Exception {
+        Exception { rule: FAILING, kind, why: "the lists of the service are out of order" }
+    }
+    const UNAVAILABLE: &[Exception] = &[failing(Some(ErrorKind::Unavailable))];
+    const UNSUPPORTED: &[Exception] = &[failing(Some(ErrorKind::Unsupported))];
+    const OTHERWISE: &[Exception] = &[failing(None)];
+    assert!(is_excepted(fixture::<ListsNothing>(), UNAVAILABLE));
+    for wrong in [UNSUPPORTED, OTHERWISE, &[]] {
+        assert!(!is_excepted(fixture::<ListsNothing>(), wrong), "{wrong:?}");
+    }
+    assert!(!is_excepted(fixture::<Sound>(), UNAVAILABLE), "it is kept");
+}
+
+/// Lists are out of order, for as long as there is something to list.
+struct ListsNothing;
+
+impl Bug for ListsNothing {
+    fn list<'a>(on: &'a Planted<Self>, list: &'a List) -> Reply<'a, Page> {
+        if list.prefix.is_empty() && !list.is_flat {
+            return on.inner.list(list);
+        }
+        Reply::ready(Err(Error::new(ErrorKind::Unavailable, "lists are out of order")))
+    }
 }
 
 #[test]

@@ -203,3 +203,56 @@ async fn all_parts_go_to_the_member_of_a_group_that_took_the_upload() {
     assert_eq!((second.asked("begin"), second.asked("part")), (1, 4));
     bench.close().await;
 }
+
+/// Two disks and the group of them, of which the first is asked first.
+async fn group(bench: &Workbench<Disks>) -> (Disk, [(Disk, Troubles); 2]) {
+    let members =
+        ["first", "second"].map(|name| beside(bench, name, small(), &[], in_parts_of(1024)));
+    let settings = Settings::new().with("members", ["first", "second"]).with("select", "priority");
+    bench.manager().configure("both", &settings).unwrap();
+    (bench.manager().get("both").await.unwrap(), members)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_on_a_condition_goes_to_nobody_else_once_it_may_have_happened() {
+    let bench = Workbench::<Disks>::new().unwrap();
+    let (both, [(disk, first), (other, second)]) = group(&bench).await;
+    // The first did it, and neither says so nor can be asked.
+    first.expect("put key", &[Trouble::Unanswered]);
+    first.expect("head key", &[Trouble::Unreached]);
+    let error = both.put("key", "mine").if_absent().await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Unknown));
+    assert_eq!(second.asked("put"), 0);
+    assert_eq!(disk.read("key").await.unwrap(), "mine");
+    assert!(!other.exists("key").await.unwrap());
+
+    // The first can be asked, and knows.
+    first.expect("put told", &[Trouble::Unanswered]);
+    both.put("told", "mine").if_absent().await.unwrap();
+    assert_eq!(second.asked("put"), 0);
+
+    // What cannot have happened is done by the other one.
+    first.expect("put over", &[Trouble::Unreached]);
+    both.put("over", "mine").if_absent().await.unwrap();
+    assert_eq!(other.read("over").await.unwrap(), "mine");
+
+    // What is the same however often it is done may be done by anybody.
+    first.expect("put always", &[Trouble::Unanswered]);
+    both.put("always", "mine").await.unwrap();
+    assert_eq!(other.read("always").await.unwrap(), "mine");
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_short_is_one_call_once_its_disk_is_there() {
+    let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
+    disk.put("first", "short").await.unwrap();
+    let prepared = || {
+        let figures = disk.line().figures();
+        figures.iter().find(|op| op.operation == "prepare").map_or(0, |op| op.succeeded)
+    };
+    let before = prepared();
+    disk.put("second", "short").await.unwrap();
+    assert_eq!((prepared() - before, troubles.asked("put")), (0, 2));
+    bench.close().await;
+}

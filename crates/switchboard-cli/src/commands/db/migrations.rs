@@ -8,7 +8,8 @@ use switchboard_database::{
     MigrationStatus, Migrations, Repair,
 };
 
-use super::with_database;
+use super::configured::Configured;
+use super::{lint, with_database};
 use crate::arguments::{self, Migrate};
 use crate::failure::{Exit, Result};
 use crate::json::shown;
@@ -21,6 +22,7 @@ pub(super) async fn run(session: &mut Session, asked: arguments::Migrations) -> 
     match asked {
         Asked::Migrate(asked) => migrate(session, asked).await,
         Asked::Status(of) => status(session, of.database.as_deref()).await,
+        Asked::Lint(asked) => lint::run(session, &asked).await,
         Asked::New { name, of } => new(session, &name, of.database.as_deref()).await,
         Asked::Baseline { version, of } => baseline(session, version, of.database.as_deref()).await,
         Asked::Repair(asked) => repair(session, &asked).await,
@@ -89,18 +91,17 @@ async fn repair(session: &mut Session, asked: &arguments::Repair) -> Result<Exit
     .await
 }
 
+/// Makes a file, which takes no database.
 async fn new(session: &mut Session, name: &str, of: Option<&str>) -> Result<Exit> {
-    with_database(session, of, async |session, database| {
-        let folder = database.migrations_folder().await?;
-        let file = Migrations::create(folder, name, &session.clock)?.display().to_string();
-        if session.screen.is_json() {
-            session.screen.write_json(&json!({ "file": file }))?;
-        } else {
-            session.screen.write_line(file)?;
-        }
-        Ok(Exit::Fine)
-    })
-    .await
+    let configured = Configured::read(session, of).await?;
+    let file = Migrations::create(&configured.migrations.path, name, &session.clock)?;
+    let file = file.display().to_string();
+    if session.screen.is_json() {
+        session.screen.write_json(&json!({ "file": file }))?;
+    } else {
+        session.screen.write_line(file)?;
+    }
+    Ok(Exit::Fine)
 }
 
 fn tell_applied(session: &mut Session, report: &MigrationReport) -> Result<Exit> {
@@ -118,12 +119,19 @@ fn tell_applied(session: &mut Session, report: &MigrationReport) -> Result<Exit>
 fn tell_planned(session: &mut Session, report: &MigrationReport) -> Result<Exit> {
     if session.screen.is_json() {
         let planned: Vec<_> = report.planned.iter().map(planned_json).collect();
-        session.screen.write_json(&json!({ "planned": planned }))?;
-    } else if report.planned.is_empty() {
+        let findings = shown(&report.findings)?;
+        session.screen.write_json(&json!({ "planned": planned, "findings": findings }))?;
+        return Ok(Exit::Fine);
+    }
+    if report.planned.is_empty() {
         session.screen.write_line("nothing to apply")?;
     } else {
         let scripts: Vec<_> = report.planned.iter().map(script).collect();
         session.screen.write(scripts.join("\n"))?;
+    }
+    // What is written is a script, and stays one.
+    for finding in &report.findings {
+        session.screen.note(lint::told(&session.screen, finding));
     }
     Ok(Exit::Fine)
 }

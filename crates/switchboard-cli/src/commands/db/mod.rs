@@ -5,6 +5,8 @@
 //! connections, and whether its database is another one by now, which is told.
 
 mod ask;
+mod configured;
+mod lint;
 mod migrations;
 mod pools;
 mod query;
@@ -17,7 +19,7 @@ use switchboard_database::{Database, Dialect};
 use super::{beside, closed};
 use crate::arguments::Db;
 use crate::desk::{Desk, database_name};
-use crate::failure::{Exit, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::session::Session;
 
 pub(super) async fn run(session: &mut Session, db: Db) -> Result<Exit> {
@@ -29,27 +31,72 @@ pub(super) async fn run(session: &mut Session, db: Db) -> Result<Exit> {
     }
 }
 
-/// Has `ask` done with a database of a board of the command's own; without a name with the default one.
+/// Has `ask` done with a database of a board of the command's own, until it ends or Ctrl-C is pressed;
+/// without a name with the default one.
 async fn with_database<T>(
     session: &mut Session,
     name: Option<&str>,
     ask: impl AsyncFnOnce(&mut Session, Database) -> Result<T>,
 ) -> Result<T> {
+    with_database_to_end(session, name, async |session, database| {
+        unless_interrupted(ask(session, database)).await
+    })
+    .await
+}
+
+/// The same for what sees to Ctrl-C itself.
+async fn with_database_to_end<T>(
+    session: &mut Session,
+    name: Option<&str>,
+    ask: impl AsyncFnOnce(&mut Session, Database) -> Result<T>,
+) -> Result<T> {
+    with_board(session, name, async |session, board, database| {
+        note_defaults(session, board);
+        let instance = format!("database.{}", database.line().instance());
+        beside::note_difference(session, board, &instance).await;
+        ask(session, database).await
+    })
+    .await
+}
+
+/// Has `look` done with a board of the command's own, and the database of it that is meant, which nobody
+/// has connected to.
+async fn with_board<T>(
+    session: &mut Session,
+    name: Option<&str>,
+    look: impl AsyncFnOnce(&mut Session, &Switchboard, Database) -> Result<T>,
+) -> Result<T> {
     let board = session.configured()?.idle().build().await?;
-    note_defaults(session, &board);
     let database = match name {
         Some(name) => board.database(database_name(name)),
         None => board.default_database(),
     };
     let answered = match database {
-        Ok(database) => {
-            let instance = format!("database.{}", database.line().instance());
-            beside::note_difference(session, &board, &instance).await;
-            ask(session, database).await
-        }
+        Ok(database) => look(session, &board, database).await,
         Err(error) => Err(error.into()),
     };
-    closed(Desk::Own(board), answered).await
+    let is_interrupted = matches!(answered, Err(Failure::Interrupted));
+    let closing = closed(Desk::Own(board), answered);
+    if is_interrupted {
+        // Whoever presses it again does not wait for what is still to be taken back.
+        return unless_interrupted(closing).await;
+    }
+    closing.await
+}
+
+/// Gives up `work` when Ctrl-C is pressed: what runs at the database is cancelled there.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = interrupted() => Err(Failure::Interrupted),
+    }
+}
+
+/// Waits for Ctrl-C; for ever where there is none.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Nobody should put data into a file that they have not heard of.

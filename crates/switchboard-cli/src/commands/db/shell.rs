@@ -8,10 +8,10 @@ use std::io;
 use std::time::Instant;
 
 use switchboard_core::{Error, ErrorKind};
-use switchboard_database::{Database, Dialect, Params, PooledConnection};
+use switchboard_database::{Database, Dialect, Params, PooledConnection, Statements as _};
 
 use super::ask::{ask, control, is_control, note};
-use super::{dialect_of, with_database};
+use super::{dialect_of, interrupted, with_database, with_database_to_end};
 use crate::arguments::DbShell;
 use crate::commands::check::milliseconds;
 use crate::failure::{Exit, Failure, Result};
@@ -21,10 +21,16 @@ use command::{Command, HELP};
 use typed::Typed;
 
 pub(super) async fn run(session: &mut Session, asked: &DbShell) -> Result<Exit> {
-    with_database(session, asked.database.as_deref(), async |session, database| {
+    let name = asked.database.as_deref();
+    let run = async |session: &mut Session, database| {
         Shell::opened(session, database, asked.keep_going).await?.run().await
-    })
-    .await
+    };
+    // Who types goes on after a statement that was interrupted.
+    if session.is_typed() {
+        with_database_to_end(session, name, run).await
+    } else {
+        with_database(session, name, run).await
+    }
 }
 
 struct Shell<'s> {
@@ -112,7 +118,7 @@ impl<'s> Shell<'s> {
         }
         let heard = tokio::select! {
             line = self.lines.next() => line.map_err(unreadable)?.map_or(Heard::End, Heard::Line),
-            () = interrupted(is_typed) => Heard::Interrupt,
+            () = interrupted_by_typist(is_typed) => Heard::Interrupt,
         };
         if !matches!(heard, Heard::Line(_)) && is_typed {
             // Nobody has ended the line of the prompt.
@@ -161,12 +167,25 @@ impl<'s> Shell<'s> {
                 ask(screen, connection, statement, Params::None, dialect).await
             }
         };
-        tokio::select! {
-            asked = asking => asked,
-            () = interrupted(is_typed) => {
-                Err(Error::new(ErrorKind::Cancelled, "the statement was interrupted").into())
-            }
+        let asked = tokio::select! {
+            asked = asking => Some(asked),
+            () = interrupted_by_typist(is_typed) => None,
+        };
+        match asked {
+            Some(asked) => asked,
+            None => self.cancelled().await,
         }
+    }
+
+    /// Has what was left in the middle cancelled, which is done before the connection is used again.
+    async fn cancelled(&mut self) -> Result<()> {
+        let (_, connection) = self.connected().await?;
+        let looked = connection.select_value::<i64>("select 1", ()).await;
+        // In a transaction that has failed it is refused, and the connection is there all the same.
+        if looked.is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+            self.connection = None;
+        }
+        Err(Error::new(ErrorKind::Cancelled, "the statement was interrupted").into())
     }
 
     async fn obey(&mut self, command: &Command<'_>) -> Result<()> {
@@ -238,11 +257,9 @@ impl<'s> Shell<'s> {
     }
 }
 
-/// Waits for Ctrl-C of the person who types; nobody else has one.
-async fn interrupted(is_typed: bool) {
-    if !is_typed || tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Waits for Ctrl-C of the person who types; that of others ends the shell.
+async fn interrupted_by_typist(is_typed: bool) {
+    if is_typed { interrupted().await } else { std::future::pending().await }
 }
 
 fn unreadable(error: io::Error) -> Error {

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use mysql_async::Value as Raw;
 use switchboard_core::{Error, ErrorKind, Result};
 
+use super::DIALECT;
 use super::client::{Client, Command};
 use super::errors::{is_about_a_row, too_large};
 use super::values::encode_all;
-use crate::driver::BulkTarget;
-use crate::{Begin, State, Value};
+use crate::sql::{quoted_list, quoted_path};
+use crate::{Begin, BulkTarget, Sent, State, Value};
 
 /// The rows of one call, as the server takes them.
 pub(super) struct Bulk {
@@ -24,6 +25,7 @@ pub(super) struct Bulk {
     /// One row's worth of placeholders.
     places: String,
     rows: Vec<Vec<Raw>>,
+    sent: Option<Sent>,
 }
 
 impl Bulk {
@@ -31,14 +33,16 @@ impl Bulk {
         if target.columns.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "no columns are named"));
         }
-        let columns: Vec<String> = target.columns.iter().map(|name| quoted(name)).collect();
-        let table: Vec<String> = target.table.split('.').map(quoted).collect();
-        let head = format!("INSERT INTO {} ({}) VALUES ", table.join("."), columns.join(", "));
-        let places = format!("({}?)", "?,".repeat(columns.len() - 1));
+        let table = quoted_path(target.table, &DIALECT);
+        let columns = quoted_list(target.columns, &DIALECT);
+        let head = format!("INSERT INTO {table} ({columns}) VALUES ");
+        let places = format!("({}?)", "?,".repeat(target.columns.len() - 1));
         let encoded = rows.iter().enumerate().map(|(index, row)| {
-            encode_row(row, columns.len()).map_err(|error| error.with_context(ROW, index + 1))
+            encode_row(row, target.columns.len())
+                .map_err(|error| error.with_context(ROW, index + 1))
         });
-        Ok(Self { head, places, rows: encoded.collect::<Result<_>>()? })
+        let sent = target.sent.cloned();
+        Ok(Self { head, places, rows: encoded.collect::<Result<_>>()?, sent })
     }
 
     /// Inserts all of them, and says how many.
@@ -87,6 +91,9 @@ impl Bulk {
                 return Err(self.name_bad_row(error, some, before, client).await);
             }
             rest = others;
+            if let Some(sent) = &self.sent {
+                sent.reached(self.rows.len() - rest.len());
+            }
         }
         Ok(())
     }
@@ -182,10 +189,6 @@ fn encode_row(row: &[Value], columns: usize) -> Result<Vec<Raw>> {
         .not_applied()
         .with_context("columns", columns)
         .with_context("values", row.len()))
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 fn bytes_of(value: &Raw) -> usize {

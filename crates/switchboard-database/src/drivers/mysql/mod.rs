@@ -24,7 +24,7 @@ use self::errors::{classify_connecting, classify_harmless};
 use crate::sql::functions;
 use crate::{
     Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverSettings, Lane, Lexis,
-    Placeholder, advice,
+    OnConflict, Placeholder, advice,
 };
 
 mod bulk;
@@ -174,7 +174,7 @@ impl fmt::Debug for MySql {
     }
 }
 
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "mysql",
     placeholder: Placeholder::Question,
     quote: '`',
@@ -191,6 +191,7 @@ static DIALECT: Dialect = Dialect {
     values_max: bulk::VALUES_MAX,
     // MariaDB knows it for some statements, MySQL for none.
     bulk_is_atomic: true,
+    on_conflict: OnConflict::OfAnyKey,
     functions: functions::MYSQL,
     lock_codes: &["1205", "1689", "3572"],
     ..Dialect::STANDARD

@@ -1,7 +1,6 @@
 //! Many rows at once, through the server's `COPY`, or by `INSERT` where the server has none for the
 //! table: under row-level security, and for views.
 
-use std::fmt::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,12 +9,14 @@ use futures_util::SinkExt as _;
 use switchboard_core::{Error, ErrorKind, Result};
 use tokio_postgres::CopyInSink;
 
+use super::DIALECT;
 use super::classify::{line_of, refuses_copy};
 use super::connection::PostgresConnection;
 use super::link::Link;
 use super::statements::Kept;
 use super::values::{Codec, Fit, fit, literal, put_field};
-use crate::{BulkTarget, State, Statement, Value};
+use crate::sql::{insert_of, quoted_list, quoted_path};
+use crate::{BulkTarget, Sent, State, Statement, Value};
 
 impl PostgresConnection {
     /// Inserts all of them or none, and leaves a transaction around it as it was.
@@ -53,7 +54,8 @@ impl PostgresConnection {
         rows: &[Vec<Value>],
     ) -> std::result::Result<u64, Stop> {
         let table_name = target.table.rsplit('.').next().unwrap_or_default();
-        let (table, columns) = (quoted_path(target.table), quoted_list(target.columns));
+        let (table, columns) =
+            (quoted_path(target.table, &DIALECT), quoted_list(target.columns, &DIALECT));
         // Asked each time: the server does not notice values of a type that the table had before,
         // where both are as long.
         let types = self.prepare(&format!("select {columns} from {table}")).await?;
@@ -61,10 +63,11 @@ impl PostgresConnection {
         let form = Form::of(&types.fields, rows, target.columns)?;
         let copy = format!("copy {table} ({columns}) from stdin with (format {})", form.name());
         let copy = self.prepare(&copy).await?;
+        let (types, sent) = (&*types.fields, target.sent);
         let Link { client, going, seen } = &mut self.link;
         seen.begin_copying();
         let copied = going
-            .until(async { send(client.copy_in(&copy).await?, form, &types.fields, rows).await });
+            .until(async { send(client.copy_in(&copy).await?, form, types, rows, sent).await });
         let error = match copied.await {
             Ok(count) => {
                 seen.end_copying();
@@ -93,7 +96,7 @@ impl PostgresConnection {
     ) -> Result<u64> {
         // Whatever was done until it was refused: it may have been a trigger's.
         self.run(whole.begin_again).await?;
-        let rows_max = (VALUES_MAX / target.columns.len().max(1)).clamp(1, ROWS_MAX);
+        let rows_max = (DIALECT.values_max / target.columns.len().max(1)).clamp(1, ROWS_MAX);
         let (mut inserted, mut before) = (0, 0);
         for some in rows.chunks(rows_max) {
             self.run(SET_SOME).await?;
@@ -103,13 +106,16 @@ impl PostgresConnection {
             }
             self.run(RELEASE_SOME).await?;
             before += some.len();
+            if let Some(sent) = target.sent {
+                sent.reached(before);
+            }
         }
         Ok(inserted)
     }
 
     /// All or none of these, as one statement.
     async fn insert_some(&mut self, target: BulkTarget<'_>, rows: &[Vec<Value>]) -> Result<u64> {
-        let (sql, values) = (Arc::from(insert_sql(target, rows.len())), rows.concat());
+        let (sql, values) = (Arc::from(insert_of(target, rows.len(), &DIALECT)), rows.concat());
         let insert = Statement { sql: &sql, values: &values, is_kept: false };
         let done = self.execute_now(insert).await;
         if done.is_err() {
@@ -186,14 +192,18 @@ async fn send(
     form: Form,
     types: &[Codec],
     rows: &[Vec<Value>],
+    sent: Option<&Sent>,
 ) -> std::result::Result<u64, tokio_postgres::Error> {
     let mut sink = pin!(sink);
     let mut out = BytesMut::with_capacity(PART_BYTES + PART_BYTES / 4);
     form.begin(&mut out);
-    for row in rows {
+    for (index, row) in rows.iter().enumerate() {
         form.put_row(types, row, &mut out);
         if out.len() >= PART_BYTES {
             sink.feed(out.split().freeze()).await?;
+            if let Some(sent) = sent {
+                sent.reached(index + 1);
+            }
         }
     }
     form.end(&mut out);
@@ -290,47 +300,14 @@ fn put_escaped(text: &[u8], out: &mut BytesMut) {
 }
 
 fn misfit(index: usize, column: &str, codec: &Codec, value: &Value) -> Error {
-    Error::new(ErrorKind::InvalidInput, "a value does not fit its column")
+    codec
+        .misfit("a value does not fit its column", value)
         .with_context(ROW, index + 1)
         .with_context(crate::context::COLUMN, column)
-        .with_context("kind", value.kind())
-        .with_context("wanted", &codec.name)
-}
-
-/// `insert into "app"."users" ("id", "name") values ($1, $2), ($3, $4)`.
-fn insert_sql(target: BulkTarget<'_>, rows: usize) -> String {
-    let (table, columns) = (quoted_path(target.table), quoted_list(target.columns));
-    let mut sql = format!("insert into {table} ({columns}) values ");
-    let width = target.columns.len();
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 1..=width {
-            let comma = if column == 1 { "" } else { ", " };
-            let _ = write!(sql, "{comma}${}", row * width + column);
-        }
-        sql.push(')');
-    }
-    sql
-}
-
-/// `"app"."users"`.
-fn quoted_path(path: &str) -> String {
-    path.split('.').map(quoted).collect::<Vec<_>>().join(".")
-}
-
-fn quoted_list(names: &[&str]) -> String {
-    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// How much is written before it is sent.
 const PART_BYTES: usize = 64 * 1024;
-
-/// How many values one statement may have.
-const VALUES_MAX: usize = 65_535;
 
 /// Beyond that, more rows to a statement gain nothing.
 const ROWS_MAX: usize = 1_000;

@@ -110,6 +110,7 @@ fn said_by_server(said: &DbError) -> Error {
             ErrorKind::InvalidInput,
             "a value is too long, out of range, or not in the form of its type",
         ),
+        "21000" => not_done(ErrorKind::InvalidInput, "the statement meets more rows than it takes"),
         "22P04" => not_done(ErrorKind::InvalidInput, "a row is not in the form of its table"),
         code if code.starts_with("22") => {
             not_done(ErrorKind::InvalidInput, "a value is not what the statement needs")

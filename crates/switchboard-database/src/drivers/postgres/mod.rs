@@ -31,8 +31,8 @@ use self::link::Link;
 use self::wire::Tls;
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis, Placeholder,
-    advice, context,
+    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis, OnConflict,
+    Placeholder, advice, context,
 };
 
 /// A database on a `PostgreSQL` server.
@@ -156,7 +156,7 @@ impl fmt::Debug for Postgres {
 }
 
 /// How SQL is written for the server, and what it can do.
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "postgres",
     placeholder: Placeholder::Dollar,
     lexis: Lexis {
@@ -174,6 +174,7 @@ static DIALECT: Dialect = Dialect {
     check_deferred: Some("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"),
     has_transactional_ddl: true,
     bulk_is_atomic: true,
+    on_conflict: OnConflict::OfKey,
     functions: functions::POSTGRES,
     lock_codes: &["55P03"],
     ..Dialect::STANDARD

@@ -101,14 +101,12 @@ impl Kept {
 
     /// What is wrong with the value at `index`.
     pub(super) fn misfit(&self, index: usize, values: &[Value]) -> Error {
-        let error = Error::new(ErrorKind::InvalidInput, "a value does not fit its parameter")
-            .with_context("parameter", index + 1);
-        match (values.get(index), self.params.get(index)) {
-            (Some(value), Some(codec)) => {
-                error.with_context("kind", value.kind()).with_context("wanted", &codec.name)
-            }
-            _ => error,
-        }
+        let message = "a value does not fit its parameter";
+        let error = match (values.get(index), self.params.get(index)) {
+            (Some(value), Some(codec)) => codec.misfit(message, value),
+            _ => Error::new(ErrorKind::InvalidInput, message),
+        };
+        error.with_context("parameter", index + 1)
     }
 }
 

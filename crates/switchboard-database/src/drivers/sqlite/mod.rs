@@ -31,7 +31,7 @@ use self::session::Session;
 use crate::sql::functions;
 use crate::{
     Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverSettings, Lane, Lanes,
-    Lexis, Placeholder, context,
+    Lexis, OnConflict, Placeholder, context,
 };
 
 mod engine;
@@ -252,7 +252,7 @@ impl Synchronous {
     }
 }
 
-static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = Dialect {
     name: "sqlite",
     placeholder: Placeholder::NumberedQuestion,
     lexis: Lexis { backticks: true, brackets: true, ..Lexis::STANDARD },
@@ -261,6 +261,7 @@ static DIALECT: Dialect = Dialect {
     has_returning: true,
     has_transactional_ddl: true,
     bulk_is_atomic: true,
+    on_conflict: OnConflict::OfKey,
     functions: functions::SQLITE,
     // SQLITE_BUSY and SQLITE_LOCKED; one that cannot write because of what it read, 517, is lost.
     lock_codes: &["5", "6", "262"],

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use switchboard_core::{Error, Reply, Result};
 
+use super::DIALECT;
 use super::engine::Engine;
 use super::errors::invalid;
 use super::thread::{Native, Order};
 use super::values;
+use crate::sql::insert_of;
 use crate::{
     Begin, BulkTarget, Columns, Connection, Done, Row, Rows, Savepoint, State, Statement, Value,
 };
@@ -25,12 +27,15 @@ impl Session {
     }
 
     /// Inserts `rows` in chunks, so that no more than one of them is there twice.
-    async fn insert(&mut self, sql: String, rows: &[Vec<Value>]) -> Result<()> {
-        let sql: Arc<str> = sql.into();
+    async fn insert(&mut self, target: BulkTarget<'_>, rows: &[Vec<Value>]) -> Result<()> {
+        let sql: Arc<str> = insert_of(target, 1, &DIALECT).into();
         for (number, chunk) in rows.chunks(ROWS_AT_ONCE).enumerate() {
             let (sql, chunk) = (sql.clone(), chunk.to_vec());
             let first = number * ROWS_AT_ONCE + 1;
             self.native.ask(move |engine| engine.insert(&sql, &chunk, first)).await?;
+            if let Some(sent) = target.sent {
+                sent.reached(rows.len().min(first - 1 + ROWS_AT_ONCE));
+            }
         }
         Ok(())
     }
@@ -38,7 +43,7 @@ impl Session {
     async fn insert_all(&mut self, target: BulkTarget<'_>, rows: &[Vec<Value>]) -> Result<u64> {
         check_rows(target, rows)?;
         self.native.ask(Engine::begin_bulk).await?;
-        let inserted = self.insert(insert_of(target), rows).await;
+        let inserted = self.insert(target, rows).await;
         let is_well = inserted.is_ok();
         let ended = self.native.ask(move |engine| engine.end_bulk(is_well)).await;
         inserted.and(ended).map(|()| rows.len() as u64)
@@ -151,17 +156,6 @@ fn check_rows(target: BulkTarget<'_>, rows: &[Vec<Value>]) -> Result<()> {
         values::check(row).map_err(in_row)?;
     }
     Ok(())
-}
-
-fn insert_of(target: BulkTarget<'_>) -> String {
-    let table: Vec<_> = target.table.split('.').map(quoted).collect();
-    let columns: Vec<_> = target.columns.iter().map(|column| quoted(column)).collect();
-    let places = vec!["?"; columns.len()].join(", ");
-    format!("insert into {} ({}) values ({places})", table.join("."), columns.join(", "))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// How many rows go to the thread at a time.

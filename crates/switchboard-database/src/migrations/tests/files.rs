@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use switchboard_core::{Clock, ErrorKind};
@@ -90,6 +91,22 @@ fn pairs_are_understood_and_only_go_up() {
 
     let error = refused(&[("1_a.up.sql", "select 1"), ("1_b.down.sql", "select 1")]);
     assert_eq!(error.context_value("other"), Some("1_a.up.sql"));
+}
+
+#[test]
+fn a_file_says_how_long_its_statements_may_take_and_wait() {
+    let text =
+        "-- switchboard: lock-timeout 1m30s\n-- switchboard: statement-timeout  0s\nselect 1";
+    let migrations = Migrations::embedded(&[("1_a.sql", text), ("2_b.sql", "select 1")]).unwrap();
+    let limits: Vec<_> =
+        migrations.iter().map(|of| (of.lock_timeout, of.statement_timeout)).collect();
+    let seconds = |count| Some(Duration::from_secs(count));
+    assert_eq!(limits, [(seconds(90), seconds(0)), (None, None)]);
+    for wrong in ["lock-timeout", "lock-timeout 5", "statement-timeout soon", "no-transaction 5s"] {
+        let text = format!("-- why\n-- switchboard: {wrong}\nselect 1");
+        let error = Migrations::embedded(&[("1_a.sql", &text)]).unwrap_err();
+        assert_eq!(error.context_value("file"), Some("1_a.sql:2"), "{wrong}: {error:?}");
+    }
 }
 
 #[test]

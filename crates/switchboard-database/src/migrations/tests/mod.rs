@@ -3,13 +3,14 @@
 mod dropped;
 mod files;
 mod killed;
+mod limits;
 mod place;
 
 use std::time::Duration;
 
 use switchboard_core::{Error, ErrorKind, Settings};
 
-use self::place::{Place, on};
+use self::place::{Place, Starter, on};
 use super::*;
 use crate::{MigrateOptions, Migrations, Repair};
 
@@ -49,6 +50,7 @@ on_every_server! {
     what_is_too_late_is_applied_where_that_is_allowed;
     a_baseline_runs_nothing;
     a_dry_run_tells_the_statements_and_leaves_nothing;
+    a_dry_run_tells_what_is_known_to_go_wrong_with_what_would_be_applied;
     one_without_a_statement_is_listed_and_refused_when_it_would_be_applied;
     a_migration_that_begins_a_transaction_is_refused_before_anything_is_applied;
     a_file_without_transaction_stops_where_it_failed_and_is_repaired;
@@ -234,6 +236,32 @@ async fn a_dry_run_tells_the_statements_and_leaves_nothing(place: Place) {
     }
 }
 
+async fn a_dry_run_tells_what_is_known_to_go_wrong_with_what_would_be_applied(place: Place) {
+    let limited = Settings::new().with("lock_timeout", "1m");
+    let (starter, limited) = (place.starter().await, place.starter_with(limited).await);
+    let first =
+        ("1_users.sql", "create table users (id bigint, fax bigint); drop table if exists a");
+    let second = ("2_fax.sql", "alter table users drop column fax, algorithm=instant");
+    let found = async |starter: &Starter, files: &[(&str, &str)]| {
+        let dry = usual().dry_run();
+        let report = starter.database.migrate(&migrations(files), &dry).await.unwrap();
+        report.findings.iter().map(|found| (found.version, found.rule)).collect::<Vec<_>>()
+    };
+    let dropped = (1, LintRule::DropTable);
+    assert_eq!(found(&limited, &[first, second]).await, [dropped], "the table is new to both");
+
+    limited.database.migrate(&migrations(&[first]), &usual()).await.unwrap();
+    let removed = (2, LintRule::DropColumn);
+    assert_eq!(found(&limited, &[first, second]).await, [removed], "the table was there before");
+    let endless = (2, LintRule::LockTimeoutMissing);
+    // One of them has no such locks, another a limit of its own.
+    let wanted = if place.is_on("postgres") { vec![removed, endless] } else { vec![removed] };
+    let mut found = found(&starter, &[first, second]).await;
+    found.retain(|found| *found != endless || place.is_on("postgres"));
+    found.sort_by_key(|(_, rule)| *rule);
+    assert_eq!(found, wanted);
+}
+
 async fn one_without_a_statement_is_listed_and_refused_when_it_would_be_applied(place: Place) {
     let starter = place.starter().await;
     let begun = migrations(&[
@@ -345,7 +373,7 @@ async fn who_lost_the_lease_applies_nothing(place: Place) {
     starter.execute(TAKE).await;
     let migrations = users_and_notes();
     let plan = Plan::new(&migrations, &[], dialect, &usual()).unwrap();
-    let applying = Applying { journal: &journal, lease: &lease };
+    let applying = Applying { journal: &journal, lease: &lease, config: &config };
     let error = applying.apply(&plan.steps[0]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(!starter.has("users").await);
@@ -438,7 +466,7 @@ async fn over_one_connection_nothing_is_applied_without_a_transaction_on_postgre
             ("2_more.sql", "-- switchboard: no-transaction\ncreate table more (id bigint);"),
         ]);
         let error = one.database.migrate(&migrations, &usual()).await.unwrap_err();
-        assert_eq!(error.kind(), switchboard_core::ErrorKind::Config, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
         let more = "select count(*) from pg_tables where tablename in ('users', 'more')";
         assert_eq!(one.number(more).await, 1);
         let two = place.starter_of(2).await;

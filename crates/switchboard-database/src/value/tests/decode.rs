@@ -44,6 +44,57 @@ enum Role {
 }
 
 #[test]
+fn what_takes_no_map_is_read_from_the_only_value() {
+    use rust_decimal::Decimal as Number;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Price(Number);
+
+    let price = |text: &str| Value::Decimal(text.parse().unwrap());
+    let expected = Number::new(150, 2);
+    assert_eq!(read::<Number>(price("1.50")), expected);
+    assert_eq!(read::<Number>("1.50"), expected);
+    assert_eq!(read::<Number>(7), Number::from(7));
+    assert_eq!(read::<Price>(price("1.50")), Price(expected));
+    assert_eq!(read::<Option<Number>>(price("1.50")), Some(expected));
+    assert_eq!(read::<Option<Number>>(Value::Null), None);
+
+    let columns = row([("it", Value::Null)]).columns().clone();
+    let rows = ["1.50", "2.5"].map(|text| Row::new(columns.clone(), vec![price(text)]));
+    let rows = Rows { columns, rows: rows.into() };
+    assert_eq!(rows.clone().read::<Number>().unwrap(), [expected, Number::new(25, 1)]);
+    assert_eq!(rows.read::<AnyRow>().unwrap()[1], AnyRow(json!({ "it": "2.5" })));
+
+    let error = Number::from_row(row([("it", Value::from("s3cret"))])).unwrap_err();
+    assert_eq!(error.context_value("column"), Some("it"));
+    assert_eq!(error.context_value("found"), Some("another text"));
+    let both = row([("a", price("1.50")), ("b", price("1.50"))]);
+    assert_eq!(Number::from_row(both).unwrap_err().context_value("found"), Some("row"));
+}
+
+/// Any row.
+#[derive(Debug, PartialEq, Deserialize)]
+struct AnyRow(serde_json::Value);
+
+#[test]
+fn a_value_that_is_asked_for_is_no_row() {
+    fn value<T: FromRow>(value: impl Into<Value>) -> T {
+        T::from_value(row([("it", value.into())])).unwrap()
+    }
+
+    assert_eq!(value::<serde_json::Value>(7), json!(7));
+    assert_eq!(value::<serde_json::Value>("text"), json!("text"));
+    assert_eq!(value::<serde_json::Value>(Value::Null), json!(null));
+    assert_eq!(value::<serde_json::Value>(json_value("[1, {}]")), json!([1, {}]));
+    assert_eq!(value::<Option<serde_json::Value>>(Value::Null), None);
+    assert_eq!(value::<HashMap<String, u8>>(json_value(r#"{"a": 1}"#))["a"], 1);
+    assert_eq!(value::<Row>(7).values(), [Value::Int(7)]);
+    let error = HashMap::<String, u8>::from_value(row([("it", Value::Int(7))])).unwrap_err();
+    assert_eq!(error.context_value("column"), Some("it"));
+    assert_eq!(read::<serde_json::Value>(7), json!({ "it": 7 }));
+}
+
+#[test]
 fn a_struct_is_read_by_the_names_of_its_fields() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct User {

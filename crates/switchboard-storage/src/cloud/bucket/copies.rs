@@ -6,7 +6,8 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 use super::Bucket;
 use super::parts::Kept;
-use crate::cloud::{Ask, encoded_path, foreign};
+use crate::cloud::Ask;
+use crate::wire::{encoded_path, foreign};
 use crate::{Condition, Key, Meta, PartTag, Stored, UploadId, Write};
 
 impl Bucket {

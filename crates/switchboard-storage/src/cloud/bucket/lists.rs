@@ -8,8 +8,9 @@ use quick_xml::escape::escape;
 use switchboard_core::{Error, Result};
 
 use super::{Bucket, Sums};
-use crate::cloud::{Ask, Element, Refusal, foreign, moment};
+use crate::cloud::{Ask, Element, Refusal};
 use crate::delete::together;
+use crate::wire::{foreign, moment};
 use crate::{Checksum, Entry, Key, List, Page, Version};
 
 impl Bucket {

@@ -68,6 +68,7 @@ pub(crate) struct Traits {
 /// Which requests a service does only where their condition holds. One that it does all the same loses what
 /// somebody else stored, so whatever is not known is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "services know any of them without the others")]
 pub(crate) struct Conditions {
     /// Those that store an object where none is.
     pub(crate) create: bool,

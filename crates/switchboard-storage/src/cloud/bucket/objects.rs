@@ -9,7 +9,8 @@ use http::Method;
 use switchboard_core::{Class, Error, Result};
 
 use super::{Bucket, Sums, not_relied_on};
-use crate::cloud::{Answer, Ask, Refusal, foreign, written_moment, written_range};
+use crate::cloud::{Ask, Refusal};
+use crate::wire::{Answer, foreign, written_moment, written_range};
 use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write, capability};
 
 impl Bucket {

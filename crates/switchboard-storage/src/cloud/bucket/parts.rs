@@ -10,7 +10,8 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 use super::objects::{SUM, written_sum};
 use super::{Bucket, Sums, not_relied_on};
-use crate::cloud::{Ask, Element, foreign, moment};
+use crate::cloud::{Ask, Element};
+use crate::wire::{foreign, moment};
 use crate::{Condition, Key, Part, PartTag, Stored, UploadId, Write, another_version};
 
 impl Bucket {

@@ -10,9 +10,8 @@ use object_store::path::Path;
 use switchboard_core::{Error, ErrorKind, Result};
 
 use super::{Azure, names};
-use crate::cloud::{
-    Answer, Ask, Element, encoded_path, foreign, moment, unsupported, written_moment, written_range,
-};
+use crate::cloud::{Ask, Element, unsupported};
+use crate::wire::{Answer, encoded_path, foreign, moment, written_moment, written_range};
 use crate::{
     ByteRange, Condition, Entry, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     Stored, UploadId, Version, Write, capability,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use switchboard_core::{Error, ErrorKind, Result, Secret};
 
 use crate::HttpConfig;
-use crate::cloud::Wire;
+use crate::wire::Wire;
 
 /// The settings of [`Azure`](super::Azure): where the container is, and one way to say who asks.
 ///

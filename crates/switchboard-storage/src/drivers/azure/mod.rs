@@ -22,8 +22,9 @@ use switchboard_core::{
     BuildContext, Descriptor, Health, Lifecycle, Registry, Reply, Result, Secret, Support,
 };
 
-use crate::cloud::{Access, Ask, Service, Wire, credentials_failed, usual_policy};
+use crate::cloud::{Access, Ask, Service, credentials_failed};
 use crate::delete::FEW;
+use crate::wire::{Wire, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,

@@ -8,7 +8,7 @@ use switchboard_core::{Environment, ErrorKind, Name, Outcome, Settings};
 use switchboard_testkit::{service_url, unique};
 
 use super::*;
-use crate::conformance::Fixture;
+use crate::conformance::{Exception, Fixture};
 use crate::{ByteRange, Checksum, Method};
 
 /// A disk of its own in a container that all tests share.
@@ -24,14 +24,16 @@ pub(super) fn fixture() -> Fixture {
                 .with("prefix", unique)
         })
         .except(&[
-            (
-                "a_key_comes_back_as_it_was_written",
-                "the service keeps no segment that ends with a dot",
-            ),
-            (
-                "rare_letters_are_in_the_order_of_their_bytes",
-                "the server of the tests sorts as UTF-16 does",
-            ),
+            Exception {
+                rule: "a_key_comes_back_as_it_was_written",
+                kind: Some(ErrorKind::Unavailable),
+                why: "the server of the tests fails to list a key with U+FFFF, which XML cannot write",
+            },
+            Exception {
+                rule: "rare_letters_are_in_the_order_of_their_bytes",
+                kind: None,
+                why: "the server of the tests sorts as UTF-16 does",
+            },
         ])
 }
 

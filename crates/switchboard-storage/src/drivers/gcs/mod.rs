@@ -29,10 +29,11 @@ use switchboard_core::{
 };
 
 use crate::cloud::{
-    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, Wire, credentials_failed,
-    unsupported, usual_policy,
+    Access, Ask, Bucket, Conditions, Dialect, Service, Sums, Traits, credentials_failed,
+    unsupported,
 };
 use crate::delete::FEW;
+use crate::wire::{Wire, usual_policy};
 use crate::{
     Condition, Disks, Fetched, HttpConfig, Key, Limits, List, Meta, Page, Part, PartTag, Read,
     Sign, Signed, StorageDriver, Stored, UploadId, Version, Write, capability,
@@ -88,6 +89,10 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
         .capability(capability::COPY, Support::Native)
         .capability(capability::PARTS, Support::Native)
         .capability(capability::SIGN, Support::Native)
+        .capability_by(capability::SIGN, |settings| {
+            let has_key = KEYS.iter().any(|key| settings.child(key).is_some());
+            (!has_key).then_some(Support::No)
+        })
         .capability(capability::WRITE, Support::Native)
         .capability(capability::LIST, Support::Native)
         .capability(capability::NESTED, Support::Native);
@@ -287,4 +292,6 @@ static DIALECT: Dialect = Dialect {
 
 /// What ends an upload takes none.
 const CONDITIONS: Conditions = Conditions { complete: false, ..Conditions::ALL };
+/// Where there is a key of our own to sign addresses with.
+const KEYS: [&str; 2] = ["service_account", "service_account_key"];
 const GOOGLE: &str = "https://storage.googleapis.com";

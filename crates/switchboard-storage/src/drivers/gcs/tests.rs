@@ -5,7 +5,7 @@ use switchboard_core::{Environment, Name};
 
 use super::*;
 use crate::Checksum;
-use crate::cloud::scripted::{answering, beside, written};
+use crate::wire::scripted::{answering, beside, written};
 
 fn config(server: std::net::SocketAddr) -> GcsConfig {
     GcsConfig {

@@ -24,7 +24,8 @@ use switchboard_core::{
     Result, Support,
 };
 
-use crate::cloud::{Access, Ask, Bucket, Dialect, Service, Wire, credentials_failed, usual_policy};
+use crate::cloud::{Access, Ask, Bucket, Dialect, Service, credentials_failed};
+use crate::wire::{Wire, usual_policy};
 use crate::{
     Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,

@@ -5,7 +5,7 @@ use switchboard_core::{ErrorKind, Outcome};
 use super::{Scratch, count, once, text, value};
 use crate::{Begin, BulkTarget, State, Value};
 
-const T: BulkTarget<'_> = BulkTarget { table: "t", columns: &["id", "na`me"] };
+const T: BulkTarget<'_> = BulkTarget::new("t", &["id", "na`me"]);
 
 const CREATE: &str = "CREATE TABLE t (id INT PRIMARY KEY, `na``me` VARCHAR(20) NOT NULL)";
 
@@ -84,7 +84,7 @@ async fn values_of_different_kinds_come_into_one_column_as_they_are_on_mariadb()
         (Value::Bool(true), Value::Date(crate::Date::from_days(0))),
     ];
     let rows: Vec<_> = rows.into_iter().map(|(id, v)| vec![id, v]).collect();
-    let target = BulkTarget { table: "t", columns: &["id", "v"] };
+    let target = BulkTarget::new("t", &["id", "v"]);
     connection.bulk(target, &rows).await.unwrap();
     let all = "SELECT GROUP_CONCAT(CONCAT_WS('=', id, v) SEPARATOR ' ') FROM t";
     let expected = "18446744073709551615=ä 7 -1 8=0.5 9=bytes 1=1970-01-01";

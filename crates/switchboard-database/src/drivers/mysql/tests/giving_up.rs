@@ -42,7 +42,7 @@ async fn make(call: Call, connection: &mut Box<dyn Connection>) {
     let insert = "INSERT INTO t (n) VALUES (1), (2), (3)".into();
     let select = "SELECT a.n FROM t AS a, t AS b".into();
     let statement = |sql| Statement { sql, values: &[], is_kept: true };
-    let target = BulkTarget { table: "t", columns: &["n"] };
+    let target = BulkTarget::new("t", &["n"]);
     let ended = match call {
         Call::Execute => connection.execute(statement(&insert)).await.map(drop),
         Call::Query => connection.query(statement(&select)).await.map(drop),

@@ -12,7 +12,8 @@ async fn many_rows_of_every_kind_are_inserted_on_postgres() {
     )
     .await;
     let columns = ["Id", "n", "t", "d", "b", "a", "u"];
-    let target = BulkTarget { table: &format!("public.{}", table.0), columns: &columns };
+    let path = format!("public.{}", table.0);
+    let target = BulkTarget::new(&path, &columns);
     let row = |day: Value, id: Value| {
         vec![
             Value::Int(7),
@@ -40,7 +41,7 @@ async fn many_rows_of_every_kind_are_inserted_on_postgres() {
 async fn a_hundred_thousand_rows_are_inserted_as_one_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "id int8 primary key, name text").await;
-    let target = BulkTarget { table: &table.0, columns: &["id", "name"] };
+    let target = BulkTarget::new(&table.0, &["id", "name"]);
     let mut rows: Vec<_> = (0..100_000).map(|i| vec![Value::Int(i), text("a name")]).collect();
     assert_eq!(connection.bulk(target, &rows).await.unwrap(), 100_000);
     assert_eq!(table.count(&mut connection).await, 100_000);
@@ -61,7 +62,7 @@ async fn a_hundred_thousand_rows_are_inserted_as_one_on_postgres() {
 async fn a_row_that_does_not_fit_is_named_and_none_is_inserted_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "id int4 check (id > 0), day date").await;
-    let target = BulkTarget { table: &table.0, columns: &["id", "day"] };
+    let target = BulkTarget::new(&table.0, &["id", "day"]);
     let good = vec![Value::Int(1), Value::Null];
     let cases = [
         (vec![text("secret-4711"), Value::Null], ErrorKind::InvalidInput),
@@ -76,7 +77,14 @@ async fn a_row_that_does_not_fit_is_named_and_none_is_inserted_on_postgres() {
         assert!(!format!("{error:?}").contains("4711"), "{error:?}");
         assert_eq!((connection.state(), table.count(&mut connection).await), (State::Idle, 0));
     }
-    let missing = BulkTarget { table: "no_such_table", columns: &["id"] };
+    connection.script(&format!("alter table {} add name text", table.0)).await.unwrap();
+    let named = BulkTarget::new(&table.0, &["id", "name"]);
+    let rows = ["good", "a\0b"].map(|name| vec![Value::Int(1), text(name)]);
+    let error = connection.bulk(named, &rows).await.unwrap_err();
+    let told = ["row", "column"].map(|key| error.context_value(key));
+    assert_eq!((error.kind(), told), (ErrorKind::InvalidInput, [Some("2"), Some("name")]));
+    assert!(error.message().contains("NUL"), "{error:?}");
+    let missing = BulkTarget::new("no_such_table", &["id"]);
     let error = connection.bulk(missing, &[vec![Value::Int(1)]]).await.unwrap_err();
     assert_eq!(error.context_value("code"), Some("42P01"));
     table.drop().await;
@@ -86,7 +94,7 @@ async fn a_row_that_does_not_fit_is_named_and_none_is_inserted_on_postgres() {
 async fn rows_that_may_not_be_inserted_are_refused_and_the_session_goes_on_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "id int4").await;
-    let target = BulkTarget { table: &table.0, columns: &["id"] };
+    let target = BulkTarget::new(&table.0, &["id"]);
     let grant = format!("grant select on {} to pg_monitor; set role pg_monitor", table.0);
     connection.script(&grant).await.unwrap();
     for state in [State::Idle, State::InTransaction] {
@@ -110,7 +118,7 @@ async fn rows_that_may_not_be_inserted_are_refused_and_the_session_goes_on_on_po
 async fn many_rows_that_fail_take_nothing_else_of_the_transaction_with_them_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "id int4 primary key, day text").await;
-    let target = BulkTarget { table: &table.0, columns: &["id"] };
+    let target = BulkTarget::new(&table.0, &["id"]);
     connection.begin(&Begin::default()).await.unwrap();
     connection.does(&format!("insert into {} values (1)", table.0), &[]).await.unwrap();
     let rows = |ids: std::ops::Range<i64>| ids.map(|id| vec![Value::Int(id)]).collect::<Vec<_>>();
@@ -146,7 +154,7 @@ const OWNED: &[&str] = &["id", "owner", "n"];
 async fn many_rows_are_inserted_where_row_security_holds_on_postgres() {
     let mut connection = connect().await;
     let table = secured(&mut connection).await;
-    let target = BulkTarget { table: &table.0, columns: OWNED };
+    let target = BulkTarget::new(&table.0, OWNED);
     let rows: Vec<_> = (0..2_500).map(|id| owned(id, "pg_monitor")).collect();
     assert_eq!(connection.bulk(target, &rows).await.unwrap(), 2_500);
     assert_eq!(connection.state(), State::Idle);
@@ -164,7 +172,7 @@ async fn many_rows_are_inserted_where_row_security_holds_on_postgres() {
 async fn a_row_that_row_security_refuses_is_named_and_none_is_inserted_on_postgres() {
     let mut connection = connect().await;
     let table = secured(&mut connection).await;
-    let target = BulkTarget { table: &table.0, columns: OWNED };
+    let target = BulkTarget::new(&table.0, OWNED);
     let cases = [
         (owned(9_999, "4711-else"), ErrorKind::PermissionDenied),
         (owned(3, "pg_monitor"), ErrorKind::AlreadyExists),
@@ -193,7 +201,7 @@ async fn many_rows_are_inserted_through_a_view_on_postgres() {
     let table = Table::new(&mut connection, "id int4, day date").await;
     let view = format!("{}_v", table.0);
     connection.script(&format!("create view {view} as select * from {}", table.0)).await.unwrap();
-    let target = BulkTarget { table: &view, columns: &["id", "day"] };
+    let target = BulkTarget::new(&view, &["id", "day"]);
     // In both forms: the server refuses one of them before, and the other after it has said yes.
     let days = [Value::Date(crate::Date::from_days(0)), text("1970-01-01")];
     for (before, day) in (0..).step_by(2).zip(days) {
@@ -232,7 +240,7 @@ async fn what_a_trigger_refuses_is_not_tried_in_another_way_on_postgres() {
         table.0
     );
     connection.script(&trigger).await.unwrap();
-    let target = BulkTarget { table: &table.0, columns: &["id"] };
+    let target = BulkTarget::new(&table.0, &["id"]);
     let error = connection.bulk(target, &[vec![Value::Int(1)]]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
     let called = connection.one(&format!("select last_value from {calls}"), &[]).await.unwrap();
@@ -246,7 +254,7 @@ async fn what_a_trigger_refuses_is_not_tried_in_another_way_on_postgres() {
 async fn a_column_that_became_another_type_gets_values_of_that_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "n int8").await;
-    let target = BulkTarget { table: &table.0, columns: &["n"] };
+    let target = BulkTarget::new(&table.0, &["n"]);
     connection.bulk(target, &[vec![Value::Int(7)]]).await.unwrap();
     let alter = format!("alter table {} alter n type float8", table.0);
     connect().await.script(&alter).await.unwrap();
@@ -269,7 +277,7 @@ async fn the_row_is_named_and_not_a_line_of_a_trigger_on_postgres() {
     );
     connection.script(&trigger).await.unwrap();
     let rows: Vec<_> = (1..4).map(|id| vec![Value::Int(id)]).collect();
-    let target = BulkTarget { table: &table.0, columns: &["id"] };
+    let target = BulkTarget::new(&table.0, &["id"]);
     let error = connection.bulk(target, &rows).await.unwrap_err();
     assert_eq!(error.context_value("row"), Some("2"), "{error:?}");
     table.drop().await;

@@ -123,7 +123,7 @@ async fn rows_that_are_dropped_are_not_in_the_way_on_postgres() {
 async fn many_rows_that_are_dropped_on_their_way_are_none_on_postgres() {
     let rows: Vec<_> = (0..2_000).map(|i| vec![Value::Int(i), text(&"x".repeat(100))]).collect();
     dropped(2_000, async |connection, table| {
-        let target = BulkTarget { table, columns: &["id", "name"] };
+        let target = BulkTarget::new(table, &["id", "name"]);
         connection.bulk(target, &rows).await.map(drop)
     })
     .await;
@@ -137,7 +137,7 @@ async fn many_rows_that_are_dropped_while_they_are_refused_are_none_on_postgres(
         let view = format!("{table}_v");
         let create = format!("create or replace view {view} as select * from {table}");
         connect().await.script(&create).await?;
-        let target = BulkTarget { table: &view, columns: &["id", "name"] };
+        let target = BulkTarget::new(&view, &["id", "name"]);
         connection.bulk(target, &rows).await.map(drop)
     })
     .await;
@@ -145,7 +145,7 @@ async fn many_rows_that_are_dropped_while_they_are_refused_are_none_on_postgres(
     dropped(0, async |connection, table| {
         connection.script(&format!("grant select on {table} to pg_monitor")).await?;
         connection.script("set role pg_monitor").await?;
-        let target = BulkTarget { table, columns: &["id", "name"] };
+        let target = BulkTarget::new(table, &["id", "name"]);
         connection.bulk(target, &rows).await.unwrap_err();
         connection.script("reset role").await
     })

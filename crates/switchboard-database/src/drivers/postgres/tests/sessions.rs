@@ -272,7 +272,7 @@ async fn behind_a_pooler_nothing_is_left_on_the_server_by_name_on_postgres() {
     let mut connection = driver(&config).open().await.unwrap();
     let table = Table::new(&mut connection, "id int, name text").await;
     let rows = [vec![Value::Int(1), text("a")], vec![Value::Int(2), text("b")]];
-    let target = crate::BulkTarget { table: &table.0, columns: &["id", "name"] };
+    let target = crate::BulkTarget::new(&table.0, &["id", "name"]);
     assert_eq!(connection.bulk(target, &rows).await.unwrap(), 2);
     let select = format!("select name, id from {} where id = $1 and name = $2", table.0);
     for _ in 0..3 {

@@ -312,7 +312,7 @@ async fn a_value_that_does_not_fit_is_refused_by_its_place_and_never_shown_on_po
         ("text", nul.clone(), "text", "text"),
         ("uuid", secret.clone(), "text", "uuid"),
         ("jsonb", secret.clone(), "text", "jsonb"),
-        ("json", nul, "text", "json"),
+        ("json", nul.clone(), "text", "json"),
         ("date", secret.clone(), "text", "date"),
         ("timestamptz", secret.clone(), "text", "timestamptz"),
         ("timestamp", Value::Timestamp(Timestamp::from_micros(0)), "timestamp", "timestamp"),
@@ -338,6 +338,13 @@ async fn a_value_that_does_not_fit_is_refused_by_its_place_and_never_shown_on_po
         assert_eq!(error.outcome(), Outcome::NotApplied);
         assert!(!format!("{error:?}").contains("cret-4711"), "{error:?}");
         assert_eq!(connection.state(), State::Idle);
+    }
+    for (type_name, value) in [("text", nul.clone()), ("json", nul.clone()), ("text[]", array([nul]))]
+    {
+        let sql = format!("select $1::text, $2::{type_name}");
+        let error = connection.rows(&sql, &[text("fits"), value]).await.unwrap_err();
+        assert!(error.message().contains("NUL"), "{type_name}: {error:?}");
+        assert_eq!(error.context_value("parameter"), Some("2"), "{type_name}");
     }
     let error = connection.rows("select $1::int4", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

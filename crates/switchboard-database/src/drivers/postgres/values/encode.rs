@@ -123,6 +123,15 @@ impl Form {
     }
 }
 
+/// Whether there is a letter in it that no text of the server has.
+pub(in super::super) fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::Text(text) | Value::Json(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        _ => false,
+    }
+}
+
 fn fit_text(form: &Form, value: &Value) -> Fit {
     match value {
         Value::Bytes(_) | Value::Array(_) => Fit::No,

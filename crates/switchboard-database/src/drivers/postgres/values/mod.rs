@@ -9,8 +9,12 @@ use std::fmt;
 
 pub(super) use decode::{Undecoded, decode};
 pub(super) use encode::{Fit, Param, fit, put_field};
+use encode::has_nul;
 pub(super) use text::literal;
+use switchboard_core::{Error, ErrorKind};
 use tokio_postgres::types::{Kind, Type};
+
+use crate::Value;
 
 /// How the values of one type of the server are read and written.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +73,17 @@ pub(super) enum Form {
 impl Codec {
     pub(super) fn of(kind: &Type) -> Self {
         Self { form: form_of(kind), name: kind.name().into(), oid: kind.oid() }
+    }
+
+    /// The error of a value that does not fit where this is wanted, which `message` names.
+    pub(super) fn misfit(&self, message: &'static str, value: &Value) -> Error {
+        let error = if has_nul(value) {
+            Error::new(ErrorKind::InvalidInput, "a text has a NUL, which PostgreSQL does not take")
+                .with_hint("take it out, or keep bytes: in a column of the type `bytea`")
+        } else {
+            Error::new(ErrorKind::InvalidInput, message)
+        };
+        error.with_context("kind", value.kind()).with_context("wanted", &self.name).not_applied()
     }
 }
 

@@ -43,7 +43,7 @@ async fn everything(session: &mut Session) -> Result<()> {
     session.close_rows().await?;
     session.script(SLOW_INSERT).await?;
     let rows: Vec<_> = (0..3_000).map(|id| vec![Value::Int(id)]).collect();
-    session.bulk(BulkTarget { table: "t", columns: &["id"] }, &rows).await?;
+    session.bulk(BulkTarget::new("t", &["id"]), &rows).await?;
     session.savepoint(Savepoint::RollBack, 1).await?;
     session.ping().await?;
     session.rollback().await

@@ -143,7 +143,7 @@ async fn many_rows_are_inserted_all_or_none() {
     let mut session = database.connect(Lane::Write).await.unwrap();
     session.script("create table t (id integer primary key)").await.unwrap();
     let rows: Vec<_> = (1..=2_500).map(|id| vec![Value::Int(id)]).collect();
-    let target = BulkTarget { table: "t", columns: &["id"] };
+    let target = BulkTarget::new("t", &["id"]);
     assert_eq!(session.bulk(target, &rows).await.unwrap(), 2_500);
     let rows: Vec<_> = (4_000..=6_001).rev().chain([7]).map(|id| vec![Value::Int(id)]).collect();
     let error = session.bulk(target, &rows).await.unwrap_err();

@@ -112,7 +112,7 @@ async fn a_transaction_waits_for_a_lock_as_long_as_it_says() {
 #[tokio::test]
 async fn rows_inserted_as_a_whole_are_a_part_of_the_transaction_around_them() {
     let mut session = with_table(&in_memory()).await;
-    let target = BulkTarget { table: "main.t", columns: &["id", "n"] };
+    let target = BulkTarget::new("main.t", &["id", "n"]);
     session.begin(&Begin::default()).await.unwrap();
     run(&mut session, "insert into t values (1, 1)").await;
     let rows = [vec![Value::Int(2), Value::Int(2)], vec![Value::Int(3), Value::Int(1)]];
@@ -182,7 +182,7 @@ async fn rows_that_cannot_be_kept_at_the_end_leave_no_transaction() {
         )
         .await
         .unwrap();
-    let target = BulkTarget { table: "children", columns: &["parent"] };
+    let target = BulkTarget::new("children", &["parent"]);
     let error = session.bulk(target, &[vec![Value::Int(9)]]).await.unwrap_err();
     assert_eq!(Violation::of(&error), Some(Violation::ForeignKey));
     assert_eq!(session.state(), State::Idle);

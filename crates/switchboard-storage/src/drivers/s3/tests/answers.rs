@@ -4,7 +4,7 @@ use switchboard_core::{Outcome, Retry};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cloud::scripted::{answering, answering_by, beside, written};
+use crate::wire::scripted::{answering, beside, choosing, written};
 
 fn saying(status: &str, headers: &str, code: &str) -> String {
     let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
@@ -121,7 +121,7 @@ fn what_is_refused_without_bytes_is_told_by_the_head_of_the_answer() {
 #[test]
 fn whether_the_bucket_is_there_is_asked_once_for_objects_that_are_not() {
     beside(async {
-        let (server, asked) = answering_by(|head| match head.split(' ').nth(1) {
+        let (server, asked) = choosing(|head| match head.split(' ').nth(1) {
             Some("/switchboard") => written("200 OK", "", ""),
             _ => written("404 Not Found", "", ""),
         })
@@ -132,14 +132,14 @@ fn whether_the_bucket_is_there_is_asked_once_for_objects_that_are_not() {
         }
         assert_eq!(asked.borrow().len(), 4);
 
-        let (server, _) = answering_by(|head| match head.split(' ').nth(1) {
+        let (server, _) = choosing(|head| match head.split(' ').nth(1) {
             Some("/switchboard") => written("503 Service Unavailable", "", ""),
             _ => written("404 Not Found", "", ""),
         })
         .await;
         assert_eq!(at(server).head(key("k")).await.unwrap_err().kind(), ErrorKind::RateLimited);
 
-        let (server, _) = answering_by(|head| match head.split(' ').nth(1) {
+        let (server, _) = choosing(|head| match head.split(' ').nth(1) {
             Some("/switchboard") => written("403 Forbidden", "", ""),
             _ => written("404 Not Found", "", ""),
         })

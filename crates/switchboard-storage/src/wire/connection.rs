@@ -2,22 +2,21 @@
 //!
 //! Knows nothing of objects, and judges no answer that a service gave.
 
+use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Body as HttpBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use object_store::client::{
-    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
-    HttpResponseBody, HttpService,
-};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -60,10 +59,13 @@ impl Default for HttpConfig {
     }
 }
 
+/// What a request sends.
+type Sent = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+
 /// The connections to a service.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    client: Client<HttpsConnector<HttpConnector>, HttpRequestBody>,
+    client: Client<HttpsConnector<HttpConnector>, Sent>,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -90,9 +92,14 @@ impl Wire {
     }
 
     /// What the service answers, whatever that is.
-    pub(crate) async fn send(&self, request: HttpRequest) -> Result<Answer> {
-        let length = u64::try_from(request.body().content_length()).unwrap_or(u64::MAX);
+    pub(crate) async fn send<B>(&self, request: Request<B>) -> Result<Answer>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let length = request.body().size_hint().lower();
         let on_its_way = Duration::from_secs(length / UPLOAD_RATE_MIN);
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let answer = tokio::time::timeout(
             self.first_byte_timeout + on_its_way,
             self.client.request(request),
@@ -113,63 +120,10 @@ impl Wire {
     }
 }
 
-/// For those parts of the client library that ask on their own, as for credentials that end.
-impl HttpService for Wire {
-    fn call<'c, 'f>(
-        &'c self,
-        request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'f>>
-    where
-        'c: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let failed = |error| HttpError::new(HttpErrorKind::Unknown, Failed(error));
-            let answer = self.send(request).await.map_err(failed)?;
-            let (parts, body) = answer.into_parts();
-            let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error));
-            Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
-        })
-    }
-}
-
-impl object_store::client::HttpConnector for Wire {
-    fn connect(&self, _: &object_store::ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
-    }
-}
-
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire").finish_non_exhaustive()
     }
-}
-
-/// An error of ours on its way through the client library.
-#[derive(Debug)]
-struct Failed(Error);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for Failed {}
-
-/// What kind of error it is that nobody can be named who asks.
-pub(crate) fn credentials_failed(error: object_store::Error) -> Error {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(at) = source {
-        // The service for credentials did not answer, which says nothing of them.
-        if let Some(Failed(outage)) = at.downcast_ref() {
-            return outage.clone().not_applied();
-        }
-        source = at.source();
-    }
-    Error::new(ErrorKind::Unauthenticated, "there are no credentials to ask with")
-        .with_source(error)
-        .not_applied()
 }
 
 fn encryption(config: &HttpConfig) -> Result<ClientConfig> {

@@ -2,19 +2,36 @@
 //!
 //! Nothing is empty and an empty text is `""`, so that they can be told apart.
 
-use switchboard_database::{Columns, Row, Value};
+use super::{Columns, Row, Value};
 
-/// Writes the names of the columns.
-pub(super) fn write_heads(to: &mut Vec<u8>, columns: &Columns) {
-    write_line(to, columns, |to, column| write_text(to, &column.name));
+impl Columns {
+    /// Writes the names of the columns as a line of CSV.
+    pub fn write_csv(&self, to: &mut Vec<u8>) {
+        write_line(to, self, |to, column| write_text(to, &column.name));
+    }
 }
 
-/// Writes a row.
-pub(super) fn write_row(to: &mut Vec<u8>, row: &Row) {
-    write_line(to, row.values(), |to, value| match value {
-        Value::Null => {}
-        value => write_text(to, &value.to_text()),
-    });
+impl Row {
+    /// Writes the values as a line of CSV, each as the text that it is everywhere. Nothing is empty, and an
+    /// empty text is `""`.
+    ///
+    /// ```
+    /// use switchboard_database::{Column, Columns, Row, Value};
+    ///
+    /// let column = |name: &str| Column { name: name.into(), type_name: None };
+    /// let columns = Columns::new(["id", "name", "born"].map(column));
+    /// let ada = Row::new(columns.clone(), vec![7.into(), "Ada, Countess".into(), Value::Null]);
+    /// let mut csv = Vec::new();
+    /// columns.write_csv(&mut csv);
+    /// ada.write_csv(&mut csv);
+    /// assert_eq!(csv, b"id,name,born\r\n7,\"Ada, Countess\",\r\n");
+    /// ```
+    pub fn write_csv(&self, to: &mut Vec<u8>) {
+        write_line(to, self.values(), |to, value| match value {
+            Value::Null => {}
+            value => write_text(to, &value.to_text()),
+        });
+    }
 }
 
 fn write_line<T>(
@@ -43,10 +60,10 @@ fn write_text(to: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use switchboard_database::Column;
+    use proptest::prelude::{prop, prop_assert_eq, proptest};
 
     use super::*;
+    use crate::{Column, Value};
 
     fn row(values: Vec<Value>) -> Row {
         let column = |at| Column { name: format!("c{at}").into(), type_name: None };
@@ -55,7 +72,7 @@ mod tests {
 
     fn written(values: Vec<Value>) -> String {
         let mut text = Vec::new();
-        write_row(&mut text, &row(values));
+        row(values).write_csv(&mut text);
         String::from_utf8(text).unwrap()
     }
 

@@ -1,6 +1,5 @@
-//! How services write keys, moments and sums.
+//! How keys and moments are written.
 
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -10,18 +9,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// A key in the path of an address: `/` stands for itself, and so do the letters, digits and `-._~`.
 pub(crate) fn encoded_path(key: &str) -> String {
     utf8_percent_encode(key, IN_PATH).to_string()
-}
-
-/// What follows `?` in an address; empty if there is nothing.
-pub(crate) fn encoded_query(pairs: &[(&str, &str)]) -> String {
-    let mut written = String::new();
-    for (name, value) in pairs {
-        let mark = if written.is_empty() { '?' } else { '&' };
-        let (name, value) = (utf8_percent_encode(name, PLAIN), utf8_percent_encode(value, PLAIN));
-        // Writing into a text does not fail.
-        let _ = write!(written, "{mark}{name}={value}");
-    }
-    written
 }
 
 /// `Sat, 21 Nov 2026 14:02:16 GMT`, or `2026-11-21T14:02:16.000Z`.
@@ -39,8 +26,8 @@ pub(crate) fn written_moment(moment: SystemTime) -> Option<String> {
     rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp).ok()
 }
 
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const IN_PATH: &AsciiSet = &PLAIN.remove(b'/');
+const IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 #[cfg(test)]
 mod tests {
@@ -51,8 +38,6 @@ mod tests {
     #[test]
     fn a_key_is_told_apart_from_what_it_would_mean_in_an_address() {
         assert_eq!(encoded_path("a/%2e b+c?#ä~"), "a/%252e%20b%2Bc%3F%23%C3%A4~");
-        assert_eq!(encoded_query(&[("a", "x/y z"), ("uploads", "")]), "?a=x%2Fy%20z&uploads=");
-        assert_eq!(encoded_query(&[]), "");
     }
 
     #[test]

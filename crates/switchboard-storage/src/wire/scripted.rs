@@ -1,4 +1,4 @@
-//! A server for tests that gives one answer to whoever comes, and remembers what it was asked.
+//! A server for tests that answers as it is told to, and remembers what it was asked.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ pub(crate) type Asked = Rc<RefCell<Vec<String>>>;
 /// A server that gives this answer to whoever comes. It is a task of the test that it runs [`beside`].
 pub(crate) async fn answering(answer: &str) -> (SocketAddr, Asked) {
     let answer = answer.to_owned();
-    answering_by(move |_| answer.clone()).await
+    choosing(move |_| answer.clone()).await
 }
 
-/// A server whose answer depends on the head of the request.
-pub(crate) async fn answering_by(answer: impl Fn(&str) -> String + 'static) -> (SocketAddr, Asked) {
+/// The same, with an answer for each head of a request.
+pub(crate) async fn choosing(answer: impl Fn(&str) -> String + 'static) -> (SocketAddr, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Asked::default();
@@ -32,9 +32,9 @@ pub(crate) async fn answering_by(answer: impl Fn(&str) -> String + 'static) -> (
                     _ => break,
                 }
             }
-            let head = String::from_utf8_lossy(&request).into_owned();
-            let answer = answer(&head);
-            told.borrow_mut().push(head);
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let answer = answer(&request);
+            told.borrow_mut().push(request);
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
             // What is closed before all was read is reset, and the answer lost with it.
