@@ -59,6 +59,10 @@ impl<D: DatabaseDriver> Served<D> {
         Self::over(Engine::new(Arc::new(driver), context, true))
     }
 
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     fn over(engine: Engine) -> Self {
         Self { engine: Arc::new(engine), driver: PhantomData }
     }
@@ -85,7 +89,7 @@ impl Engine {
             }
         };
         let dialect = driver.dialect();
-        let watch = Watch::new(&config, build, dialect.lexis);
+        let watch = Watch::new(&config, build, dialect, read.as_ref().unwrap_or(&write));
         let comment = config.comments.then(|| Comment::new(build.instance(), &*driver));
         let texts = Texts::new(dialect, watch.ledger().clone(), comment);
         let queries = Kept::open(&config.queries, dialect, build);
@@ -176,6 +180,11 @@ impl Engine {
         self.pool(lane(effect))
     }
 
+    /// Whether nobody can ask it anything any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.write.is_closed()
+    }
+
     /// The named queries of this instance, as they are now.
     pub fn queries(&self) -> Result<Arc<Queries>> {
         self.queries.now()
@@ -208,6 +217,7 @@ impl Engine {
         let lane = lane(job.effect(self)?);
         let taking = Taking { at, is_long: false, is_scope: false, is_urgent: false };
         let mut taken = self.take(lane, taking).await?;
+        taken.asked_at(at);
         if !job.is_whole() {
             return done(job, self, &mut taken, 1).await;
         }
@@ -375,8 +385,8 @@ impl Engine {
             taken.leaves_residue();
         }
         let Statement { sql, values, .. } = ready.statement();
-        let kind = kind_of(ready.known.effect());
-        self.watch.asked(Question { account: ready.known.account(), kind, sql, values })
+        let (account, kind) = (ready.known.account(), kind_of(ready.known.effect()));
+        self.watch.asked(Question { account, kind, sql, values, at: taken.place() })
     }
 
     /// Asks over a connection of that lane, ahead of everybody who waits for one.

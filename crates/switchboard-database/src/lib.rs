@@ -45,6 +45,7 @@ mod engine;
 mod finishing;
 mod known;
 mod migrations;
+mod neighbours;
 mod observe;
 #[cfg(all(test, feature = "sqlite"))]
 mod planted;
@@ -61,8 +62,8 @@ mod value;
 mod violation;
 
 pub use config::{
-    DatabaseConfig, MigrationsConfig, Nested, PoolConfig, PrePing, QueriesConfig, Reset,
-    SlowConfig, TransactionConfig,
+    DatabaseConfig, MigrationsConfig, NPlusOneConfig, Nested, PoolConfig, PrePing, QueriesConfig,
+    Reset, SlowConfig, TransactionConfig,
 };
 pub use database::{Database, Databases, Designates, op};
 pub use driver::{

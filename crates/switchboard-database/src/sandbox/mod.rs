@@ -18,7 +18,9 @@ use self::one::Shared;
 use self::part::Part;
 use crate::driver::{Begin, Connection, DatabaseDriver, Dialect, Lane};
 use crate::pool::Taking;
-use crate::{DatabaseConfig, Databases, DriverContext, PoolConfig, Served, TransactionConfig, op};
+use crate::{
+    DatabaseConfig, Databases, DriverContext, PoolConfig, Served, SlowConfig, TransactionConfig, op,
+};
 
 /// A database in which nothing lasts.
 ///
@@ -106,6 +108,8 @@ impl Sandbox {
             transaction: TransactionConfig { isolation: None, ..config.transaction },
             // As many at a time as elsewhere, made when they are needed.
             pool: PoolConfig { max: NonZeroUsize::new(size), min_idle: 0, ..config.pool },
+            // There is no connection beside the one.
+            slow: SlowConfig { explain: false, ..config.slow },
             ..config
         };
         let served = Served::joint(Same(shared.clone()), &DriverContext::new(build, config));

@@ -23,8 +23,8 @@ use self::connection::{MySqlConnection, Stop};
 use self::errors::{classify_connecting, classify_harmless};
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverSettings, Lane, Lexis,
-    Placeholder, advice,
+    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext, DriverSettings,
+    Lane, Lexis, Placeholder, advice,
 };
 
 mod bulk;
@@ -160,6 +160,14 @@ impl Lifecycle for MySql {}
 
 impl DriverSettings for MySqlConfig {
     type Driver = MySql;
+
+    fn place(&self, context: &DriverContext) -> Option<String> {
+        let options = self.options(&Session::new(self, context.database())).ok()?;
+        let host = format!("{}:{}", options.ip_or_hostname(), options.tcp_port()).to_lowercase();
+        let server = options.socket().map_or(host, str::to_owned);
+        let (user, database, setup) = (options.user(), options.db_name(), options.setup());
+        Some(format!("{server} {user:?} {database:?} {setup:?}"))
+    }
 }
 
 impl fmt::Debug for MySql {
@@ -193,6 +201,7 @@ static DIALECT: Dialect = Dialect {
     bulk_is_atomic: true,
     functions: functions::MYSQL,
     lock_codes: &["1205", "1689", "3572"],
+    explain: Some("explain"),
     ..Dialect::STANDARD
 };
 

@@ -176,6 +176,8 @@ static DIALECT: Dialect = Dialect {
     bulk_is_atomic: true,
     functions: functions::POSTGRES,
     lock_codes: &["55P03"],
+    // With options, nothing that follows can be one.
+    explain: Some("explain (costs true)"),
     ..Dialect::STANDARD
 };
 
