@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use switchboard_core::{Lifecycle, Reply};
 
-use crate::{Columns, DriverContext, Row, Value};
+use crate::{Columns, Copies, DriverContext, Row, Value};
 
 /// A database that connections can be made to.
 ///
@@ -47,6 +47,11 @@ pub trait DatabaseDriver: Lifecycle {
     /// Where its server is, for errors of connections that cannot be made: hosts and ports, or the path of
     /// a socket, and nothing that is secret. None for one without a server.
     fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// What makes databases beside this one, for tests; none where that is not to be had.
+    fn copies(&self) -> Option<&dyn Copies> {
         None
     }
 

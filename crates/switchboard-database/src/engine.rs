@@ -59,6 +59,11 @@ impl<D: DatabaseDriver> Served<D> {
         Self::over(Engine::new(Arc::new(driver), context, true))
     }
 
+    /// The same for any driver, whatever its type is.
+    pub(crate) fn any(driver: Arc<dyn DatabaseDriver>, context: &DriverContext) -> Self {
+        Self::over(Engine::new(driver, context, false))
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
@@ -99,6 +104,10 @@ impl Engine {
     /// How the SQL of this database is written, and what it can do.
     pub fn dialect(&self) -> &'static Dialect {
         self.dialect
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<dyn DatabaseDriver> {
+        &self.driver
     }
 
     /// The settings that every database has.

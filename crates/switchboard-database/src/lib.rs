@@ -38,6 +38,7 @@ pub mod axum;
 mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod copies;
 mod database;
 mod driver;
 pub mod drivers;
@@ -65,6 +66,7 @@ pub use config::{
     DatabaseConfig, MigrationsConfig, NPlusOneConfig, Nested, PoolConfig, PrePing, QueriesConfig,
     Reset, SlowConfig, TransactionConfig,
 };
+pub use copies::Copies;
 pub use database::{Database, Databases, Designates, op};
 pub use driver::{
     Begin, BulkTarget, Connection, DatabaseDriver, Dialect, Done, DriverSettings, Fields,
@@ -80,7 +82,7 @@ pub use observe::StatementFigures;
 pub use pool::{CloseReason, Holder, PoolFigures, Spread};
 pub use queries::{NamedQuery, Queries, Query, QueryKind, QueryParam, QueryText};
 pub use registration::{DriverContext, register};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, Template};
 pub use session::{PooledConnection, Transaction, TransactionOptions};
 pub use statement::{Listing, OnError, RowStream, Stack, StackAnswer, StackReport, Statements};
 #[cfg(feature = "tls")]

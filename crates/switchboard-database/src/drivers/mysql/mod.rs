@@ -23,14 +23,15 @@ use self::connection::{MySqlConnection, Stop};
 use self::errors::{classify_connecting, classify_harmless};
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext, DriverSettings,
-    Lane, Lexis, Placeholder, advice,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext,
+    DriverSettings, Lane, Lexis, Placeholder, advice,
 };
 
 mod bulk;
 mod client;
 mod config;
 mod connection;
+mod copies;
 mod documents;
 mod encryption;
 mod errors;
@@ -53,7 +54,7 @@ struct Connector {
     password: Option<PasswordSource>,
 }
 
-type PasswordSource = Box<dyn Fn() -> BoxFuture<'static, Result<Secret>> + Send + Sync>;
+type PasswordSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Secret>> + Send + Sync>;
 
 pub(crate) fn register(registry: &Registry<Databases>) -> Result<()> {
     let descriptor =
@@ -84,7 +85,7 @@ impl MySql {
             options: options.clone(),
             session: Arc::clone(session),
             allows_plaintext: *allows_plaintext,
-            password: Some(Box::new(move || password().boxed())),
+            password: Some(Arc::new(move || password().boxed())),
         }))
     }
 }
@@ -145,6 +146,10 @@ impl DatabaseDriver for MySql {
         let options = &self.0.options;
         let host = || format!("{}:{}", options.ip_or_hostname(), options.tcp_port());
         Some(options.socket().map_or_else(host, str::to_owned))
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
     }
 
     fn connect(&self, _lane: Lane) -> Reply<'_, Box<dyn Connection>> {

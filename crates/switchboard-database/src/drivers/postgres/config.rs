@@ -215,6 +215,7 @@ impl SessionConfig {
 }
 
 /// Where a server may be, and what it is told.
+#[derive(Clone)]
 pub(super) struct Target {
     pub(super) client: Config,
     pub(super) places: Vec<Place>,

@@ -8,6 +8,7 @@ mod bulk;
 mod classify;
 mod config;
 mod connection;
+mod copies;
 mod link;
 mod rows;
 mod statements;
@@ -31,8 +32,8 @@ use self::link::Link;
 use self::wire::Tls;
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis, Placeholder,
-    advice, context,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis,
+    Placeholder, advice, context,
 };
 
 /// A database on a `PostgreSQL` server.
@@ -42,6 +43,7 @@ pub struct Postgres {
 }
 
 /// What all connections have in common.
+#[derive(Clone)]
 struct Server {
     target: Target,
     tls: Tls,
@@ -135,6 +137,10 @@ impl DatabaseDriver for Postgres {
     fn address(&self) -> Option<String> {
         let places: Vec<_> = self.server.target.places.iter().map(ToString::to_string).collect();
         Some(places.join(", "))
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
     }
 
     fn connect(&self, _lane: Lane) -> Reply<'_, Box<dyn Connection>> {

@@ -30,10 +30,11 @@ use self::place::{At, Place};
 use self::session::Session;
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext, DriverSettings,
-    Lane, Lanes, Lexis, Placeholder, context,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext,
+    DriverSettings, Lane, Lanes, Lexis, Placeholder, context,
 };
 
+mod copies;
 mod engine;
 mod errors;
 mod place;
@@ -213,6 +214,10 @@ impl DatabaseDriver for Sqlite {
 
     fn lanes(&self) -> Lanes {
         Lanes::OneWriter
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
     }
 
     fn connect(&self, lane: Lane) -> Reply<'_, Box<dyn Connection>> {
