@@ -230,7 +230,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const AGAIN_AFTER: Duration = Duration::from_mins(10);
 
 /// How long asking for one may take, with the wait for a connection.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// How often it is looked whether there is a connection that nobody needs, and the pause in between.
 const TRIES_MAX: usize = 30;
