@@ -149,6 +149,8 @@ impl Subject {
             let deleted = self.disk.delete_all("").everything().await?;
             let failed = deleted.failed;
             ensure(failed.is_empty(), || format!("{UNTIDY}: {failed:?}"))?;
+            let stopped = deleted.stopped;
+            ensure(stopped.is_none(), || format!("{UNTIDY}: {stopped:?}"))?;
         }
         let closed = self.manager.close(Duration::from_secs(10)).await;
         closed.into_result().map_err(|error| Failure::new(format!("{UNTIDY}: {error:?}")))
