@@ -12,7 +12,7 @@ use switchboard_core::{
     Outcome, Reply, Result, Support,
 };
 
-use crate::cut::Plan;
+use crate::cut::{Lengths, Plan};
 use crate::delete;
 use crate::doubt::Doubt;
 use crate::driver::{
@@ -211,6 +211,7 @@ impl Store {
             part_max: limits.part_max,
             parts_at_once: self.config.parts_at_once,
             parts_max: limits.parts_max,
+            lengths: if limits.parts_alike { Lengths::Alike } else { Lengths::Free },
             whole_max: limits.put_max.min(self.config.read_max.0),
             read_max: self.config.read_max.0,
             has_parts: self.has_parts,

@@ -125,9 +125,13 @@ impl Subject {
             content_disposition: Some("attachment; filename=\"a b.txt\"".to_owned()),
             content_encoding: Some("identity".to_owned()),
             content_language: Some("de-CH".to_owned()),
-            metadata: [("author", "Ada L."), ("x7", "50 % \"off\" (today) = ~!")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            metadata: [
+                ("author", "Ada L."),
+                ("x7", "50 % \"off\" (today) = ~!"),
+                ("7-of.9_x002d_", "as other tools name it"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         }
     }
 

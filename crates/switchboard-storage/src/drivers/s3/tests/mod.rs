@@ -57,6 +57,17 @@ fn make_bucket(server: SocketAddr, bucket: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+/// What another tool asks of the server, which takes more for a key than a disk does.
+async fn foreign(method: http::Method, key: &str, headers: &[(&str, &str)]) {
+    let mut disk = ready();
+    disk.0.service.address.push('/');
+    disk.0.service.address.push_str(key);
+    let ask = headers
+        .iter()
+        .fold(Ask::new(method, None), |ask, (name, value)| ask.header(name, value).unwrap());
+    disk.0.service.ask(ask).await.unwrap().unwrap();
+}
+
 /// The driver for a server that has our bucket.
 fn ready() -> S3 {
     make_bucket(server(), BUCKET);
