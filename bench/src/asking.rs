@@ -1,15 +1,12 @@
-//! What the lines about databases share: who asks, how many ask at the same time, and the product's
-//! own database.
+//! What the lines about services share: who asks, and how many ask at the same time.
 
 use std::sync::{Arc, OnceLock};
 
-use switchboard_core::{Environment, Manager, Registry, Settings};
-use switchboard_database::{Database, Databases};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::rig::{Rig, Worker, block_on, each_async};
 
-/// Somebody who asks a database the question of a line.
+/// Somebody who asks the question of a line.
 pub trait Asker: Send + Sync + 'static {
     /// Asks, and proves that the answer is the right one.
     fn ask(&self, turn: usize) -> impl Future<Output = ()> + Send;
@@ -59,21 +56,6 @@ async fn ask_from<A: Asker>(tasks: usize, asker: &Arc<A>, repetitions: u64) {
 pub fn runtime() -> Runtime {
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     runtime.expect("a runtime can be built")
-}
-
-/// The product's database, as `settings` say.
-pub async fn ours(settings: &Settings) -> Database {
-    let registry = Registry::with_built_ins().expect("the names differ");
-    let manager =
-        Manager::<Databases>::new(registry, &Environment::new()).expect("the environment is new");
-    manager.configure("main", settings).expect("the settings are right");
-    manager.get("main").await.expect("the driver is there")
-}
-
-/// The settings of a database whose pool has at most `connections`.
-pub fn settings(driver: &str, connections: usize) -> Settings {
-    let pool = Settings::new().with("max", connections as i64);
-    Settings::new().with("driver", driver).with("pool", pool)
 }
 
 /// Something that the contenders of a line share, made when the first of them needs it, and gone with
