@@ -73,9 +73,8 @@ impl Lists for Listing<Disk> {
 impl Asker for Listing<Disk> {
     async fn ask(&self, _turn: usize) {
         let entries = self.0.list("").entries();
-        let all = entries.try_fold((0, 0), async |(count, bytes), entry| {
-            Ok((count + 1, bytes + entry.size))
-        });
+        let all = entries
+            .try_fold((0, 0), async |(count, bytes), entry| Ok((count + 1, bytes + entry.size)));
         assert_eq!(all.await.expect("nothing fails"), EXPECTED);
     }
 }

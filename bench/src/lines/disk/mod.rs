@@ -11,7 +11,7 @@ mod streams;
 pub use self::listing::line as list;
 pub use self::streams::{read as stream_read, write as stream_write};
 
-use self::peers::{At, Peer, Std, Tokio};
+use self::peers::{At, Peer, Std, Tokio, Unverified};
 use crate::asking::asking;
 use crate::line::{Contender, Goal, Line, OURS};
 use crate::stores::{Getting, KIB, MIB, Putting};
@@ -60,6 +60,8 @@ pub fn put_full() -> Line {
 }
 
 fn reading(name: &'static str, about: &'static str, size: usize) -> Line {
+    let mut contenders = all(size, Done::Get);
+    contenders.insert(1, contender::<Unverified>(Lasting::No, size, Done::Get));
     Line {
         name,
         about,
@@ -67,7 +69,7 @@ fn reading(name: &'static str, about: &'static str, size: usize) -> Line {
         threads: &[1],
         figure: None,
         needs: None,
-        contenders: all(size, Done::Get),
+        contenders,
         goals: vec![Goal::times(OURS, 1.10, Std::NAME, 1)],
     }
 }
