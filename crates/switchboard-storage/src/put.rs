@@ -258,6 +258,11 @@ impl First {
             return Ok(Self::Whole(body.collect(limit).await?));
         }
         let size = usize::try_from(plan.part_size).unwrap_or(usize::MAX);
+        let body = match body.whole()? {
+            Ok(whole) if whole.len() <= size => return Ok(Self::Whole(whole)),
+            Ok(whole) => Body::from(whole),
+            Err(pieces) => pieces,
+        };
         let mut rest = Cut::new(body, plan);
         let first = rest.next().await?.unwrap_or_default();
         if first.len() < size {

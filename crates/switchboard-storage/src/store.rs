@@ -133,14 +133,21 @@ impl Store {
             ));
         };
         let bytes = fetched.body.collect(limit).await?;
-        self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        if self.verifies(&fetched.meta) {
+            self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        }
         Ok(bytes)
+    }
+
+    /// Whether the bytes of such an object are to be compared, and there is something to compare them with.
+    pub(crate) fn verifies(&self, meta: &Meta) -> bool {
+        self.config.verify == Verify::Full && meta.checksum.is_some()
     }
 
     /// Whether the bytes that were read are those that were stored.
     pub(crate) fn verify(&self, meta: &Meta, read: Checksum) -> Result<()> {
         match meta.checksum {
-            Some(stored) if self.config.verify == Verify::Full && stored != read => {
+            Some(stored) if self.verifies(meta) && stored != read => {
                 Err(Error::new(ErrorKind::Corrupt, "the bytes are not those that were stored")
                     .with_context("stored_crc32c", stored)
                     .with_context("read_crc32c", read))
