@@ -14,7 +14,7 @@ use switchboard_testkit::{Wire, unique};
 use tokio::task::JoinSet;
 
 use super::{Failure, Fixture, Verdict};
-use crate::{Attributes, Checksum, Disk, Disks, Key, Meta, Write, capability};
+use crate::{Attributes, Checksum, Deleted, Disk, Disks, Key, Meta, Write, capability};
 
 /// What a rule works on: an empty disk of the driver under test.
 pub struct Subject {
@@ -152,13 +152,14 @@ impl Subject {
     /// Removes what the rule left.
     async fn remove_all(&self) -> Verdict {
         if self.can(capability::LIST) && self.can(capability::WRITE) {
-            let mut failed = self.disk.delete_all("").everything().await?.failed;
+            let mut deleted = self.disk.delete_all("").everything().await?;
+            let mut errors = deleted.failed.iter().map(|(_, error)| error).chain(&deleted.stopped);
             // How busy the service is says nothing about what the rule left.
-            if failed.iter().any(|(_, error)| error.class() == Class::Outage) {
-                failed = self.disk.delete_all("").everything().await?.failed;
+            if errors.any(|error| error.class() == Class::Outage) {
+                deleted = self.disk.delete_all("").everything().await?;
             }
+            let Deleted { failed, stopped, .. } = deleted;
             ensure(failed.is_empty(), || format!("{UNTIDY}: {failed:?}"))?;
-            let stopped = deleted.stopped;
             ensure(stopped.is_none(), || format!("{UNTIDY}: {stopped:?}"))?;
         }
         let closed = self.manager.close(HANG_LIMIT).await;
