@@ -76,11 +76,12 @@ fn check(way: &str) {
     let peak = said.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
     let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kilobytes < 64 * 1024, "{kilobytes} kB");
+    // The program itself, the parts that are on their way, and what they are copied into.
+    assert!(kilobytes < 128 * 1024, "{kilobytes} kB");
 }
 
 #[test]
-fn a_gibibyte_is_streamed_in_less_than_64_mebibytes_of_memory() {
+fn a_gibibyte_is_streamed_in_less_than_128_mebibytes_of_memory() {
     check("streams");
 }
 
