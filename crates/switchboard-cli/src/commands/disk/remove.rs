@@ -57,12 +57,15 @@ async fn keys(session: &mut Session, disk: &Disk, keys: &[String]) -> Result<Exi
 
 async fn would_go(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exit> {
     let mut summary = Summary { is_dry_run: true, ..Summary::default() };
-    let mut entries = pin!(disk.list(prefix).entries());
-    while let Some(entry) = entries.try_next().await? {
-        summary.deleted += 1;
-        summary.bytes += entry.size;
-        if !session.screen.is_json() {
-            session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+    let mut pages = pin!(disk.list(prefix).pages());
+    while let Some(page) = pages.try_next().await? {
+        summary.skipped += page.skipped;
+        for entry in page.entries {
+            summary.deleted += 1;
+            summary.bytes += entry.size;
+            if !session.screen.is_json() {
+                session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+            }
         }
     }
     summary.told(session)
@@ -72,8 +75,12 @@ async fn beneath(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exi
     let delete = disk.delete_all(prefix);
     let delete = if prefix.is_empty() { delete.everything() } else { delete };
     let deleted = delete.await?;
-    let mut summary =
-        Summary { deleted: deleted.objects, bytes: deleted.bytes, ..Summary::default() };
+    let mut summary = Summary {
+        deleted: deleted.objects,
+        bytes: deleted.bytes,
+        skipped: deleted.skipped,
+        ..Summary::default()
+    };
     for error in deleted.failed.into_iter().map(|(_, error)| error).chain(deleted.stopped) {
         summary.fail(session, &error.into()).await;
     }

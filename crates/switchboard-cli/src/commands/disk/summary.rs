@@ -13,7 +13,8 @@ pub(super) struct Summary {
     pub(super) moved: u64,
     pub(super) deleted: u64,
     pub(super) unchanged: u64,
-    /// What is no object and cannot become one, like a symbolic link in a folder.
+    /// What is no object and cannot become one, like a symbolic link in a folder, and objects whose keys no disk
+    /// can name.
     pub(super) skipped: u64,
     pub(super) failed: u64,
     /// How many bytes went, of those that were copied, moved or deleted.
