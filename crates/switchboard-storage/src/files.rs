@@ -2,24 +2,22 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use switchboard_core::{Error, Result};
-use tempfile::TempPath;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::disk::{about, op};
 use crate::driver::Stored;
 use crate::io::{into_io, of_file};
+use crate::landing::Landing;
 use crate::progress::{Progress, Watched};
 use crate::{Body, Disk, Meta, Put};
 
 impl Disk {
-    /// Stores the file at `path` under `key`: the bytes that it has when this is awaited.
+    /// Stores the file at `path` under `key`: the bytes that it has when this is awaited. A pipe or device is read
+    /// to its end.
     ///
     /// ```
     /// # use switchboard_core::{Environment, Manager, Registry, Settings};
@@ -46,8 +44,11 @@ impl Disk {
         Put::new(self, key, FromFile { path: path.as_ref() })
     }
 
-    /// Writes the object under `key` to the file at `path`, and replaces what was there: the file appears whole
-    /// and is kept safely, or not at all. What is known of the object is the answer.
+    /// Writes the object under `key` to the file at `path`, and replaces the one that was there: the file appears
+    /// whole and is kept safely, or not at all. What is known of the object is the answer.
+    ///
+    /// A symbolic link stays, and the file appears where it leads. A pipe or device stays too, and is written to:
+    /// it has got what came before an error, and a pipe is waited for until somebody reads it.
     pub fn get_file<'d>(
         &'d self,
         key: &'d str,
@@ -107,12 +108,12 @@ impl<'d> GetFile<'d> {
         let meta = object.meta().clone();
         watched.expect(Some(meta.size));
         let written = async {
-            let mut file = Unseen::beside(path).await?;
+            let mut landing = Landing::at(path).await?;
             while let Some(piece) = object.try_next().await.map_err(into_io)? {
-                file.file.write_all(&piece).await?;
+                landing.write(&piece).await?;
                 watched.add(piece.len() as u64);
             }
-            file.publish(path).await
+            landing.finish().await
         };
         let written = written.await.map_err(|error| match error.downcast::<Error>() {
             Ok(own) => own,
@@ -141,54 +142,4 @@ impl fmt::Debug for GetFile<'_> {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// A file that is not yet where it is to be; removed where it never is.
-struct Unseen {
-    file: File,
-    path: TempPath,
-}
-
-impl Unseen {
-    async fn beside(path: &Path) -> io::Result<Self> {
-        let folder = folder_of(path)?;
-        let made = blocking(move || {
-            let mut named = tempfile::Builder::new();
-            named.prefix(".").suffix(".part");
-            // What everybody may do with a file is the affair of who runs this, not of its way here.
-            #[cfg(unix)]
-            named.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            named.tempfile_in(folder)
-        });
-        let (file, path) = made.await?.into_parts();
-        Ok(Self { file: File::from_std(file), path })
-    }
-
-    /// Gives the file its name, once its bytes are safe.
-    async fn publish(mut self, path: &Path) -> io::Result<()> {
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        let (from, to, folder) = (self.path, path.to_owned(), folder_of(path)?);
-        blocking(move || {
-            from.persist(to)?;
-            // Only Unix opens folders.
-            if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
-        })
-        .await
-    }
-}
-
-fn folder_of(path: &Path) -> io::Result<PathBuf> {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(_)) if folder.as_os_str().is_empty() => Ok(PathBuf::from(".")),
-        (Some(folder), Some(_)) => Ok(folder.to_owned()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no name at its end")),
-    }
-}
-
-/// Does what waits for the file system where waiting holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -47,6 +47,7 @@ mod guess;
 pub mod handler;
 mod io;
 mod key;
+mod landing;
 mod listing;
 mod object;
 #[cfg(test)]
