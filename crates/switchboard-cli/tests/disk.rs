@@ -283,6 +283,31 @@ fn from_a_place_with_nothing_in_it_nothing_is_deleted() {
     assert_eq!(get(&place, "backup", "a"), "kept");
 }
 
+#[test]
+fn after_a_failure_nothing_is_deleted_unless_that_is_meant() {
+    let place = with_disks();
+    for (disk, key) in [("main", "a"), ("main", "b"), ("backup", "a/in/the/way"), ("backup", "old")]
+    {
+        put(&place, disk, key, "x");
+    }
+    let sync = ["disk", "sync", "main:", "backup:", "--delete"];
+    let synced = place.run(&[&sync[..], &["--format", "json"]].concat());
+    assert_eq!(synced.code, Some(1), "{synced:?}");
+    let told = synced.json();
+    assert_eq!(
+        ["copied", "failed", "deleted", "kept"].map(|what| told[what].as_u64().unwrap()),
+        [1, 1, 0, 2]
+    );
+    assert!(synced.errors.contains("nothing is deleted"), "{synced:?}");
+    assert_eq!(keys(&place, "backup"), ["a/in/the/way", "b", "old"]);
+
+    let synced = place.run(&[&sync[..], &["--ignore-errors"]].concat());
+    assert_eq!(synced.code, Some(1), "{synced:?}");
+    assert_eq!(keys(&place, "backup"), ["b"]);
+    assert_eq!(place.run(&[&sync[..], &["--format", "json"]].concat()).json()["copied"], 1);
+    assert_eq!(keys(&place, "backup"), ["a", "b"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn no_symbolic_link_in_a_folder_leads_elsewhere() {

@@ -163,9 +163,12 @@ pub(crate) struct DiskSync {
     /// Where it goes: DISK:FOLDER/, or a folder of this machine; one with a `:` is written like ./a:b
     #[arg(value_parser = side())]
     pub(crate) to: Side,
-    /// Remove there what is not here
+    /// Remove there what is not here; after a failure nothing is removed
     #[arg(long)]
     pub(crate) delete: bool,
+    /// Remove it although something could not be copied
+    #[arg(long, requires = "delete")]
+    pub(crate) ignore_errors: bool,
     /// Only tell what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,

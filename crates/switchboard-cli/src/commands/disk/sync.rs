@@ -37,8 +37,12 @@ pub(super) async fn run(
     });
     let pairs: Vec<_> = pairs.collect();
     copy(session, &sides, pairs, &mut summary).await?;
-    if asked.delete {
+    if asked.delete && (summary.failed == 0 || asked.ignore_errors) {
         delete(session, &sides.to, there.into_iter().collect(), &mut summary).await?;
+    } else if asked.delete && !there.is_empty() {
+        summary.kept = there.len() as u64;
+        let note = "note: nothing is deleted, for not all could be copied; `--ignore-errors` does";
+        session.screen.note(note);
     }
     summary.told(session)
 }
