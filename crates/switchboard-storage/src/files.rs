@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::IntoFuture;
+use std::io;
 use std::path::Path;
 
 use futures_util::TryStreamExt as _;
@@ -11,6 +12,7 @@ use switchboard_core::{Error, Result};
 use crate::disk::{about, op};
 use crate::driver::Stored;
 use crate::io::{into_io, of_file};
+use crate::kept::Kept;
 use crate::landing::Landing;
 use crate::progress::{Progress, Watched};
 use crate::{Body, Disk, Meta, Put};
@@ -54,7 +56,8 @@ impl Disk {
         key: &'d str,
         path: &'d (impl AsRef<Path> + ?Sized),
     ) -> GetFile<'d> {
-        GetFile { disk: self, key, path: path.as_ref(), watched: Watched::default() }
+        let (path, watched) = (path.as_ref(), Watched::default());
+        GetFile { disk: self, key, path, is_resumed: false, watched }
     }
 }
 
@@ -93,6 +96,7 @@ pub struct GetFile<'d> {
     disk: &'d Disk,
     key: &'d str,
     path: &'d Path,
+    is_resumed: bool,
     watched: Watched<'d>,
 }
 
@@ -102,26 +106,78 @@ impl<'d> GetFile<'d> {
         Self { watched: Watched::by(told), ..self }
     }
 
-    async fn run(self) -> Result<Meta> {
-        let Self { disk, key, path, mut watched } = self;
-        let mut object = disk.get(key).await?;
+    /// Keeps what has come where fetching breaks off, in a hidden file beside the one at the path, and goes on
+    /// from there the next time, if the object is the same version by then. It becomes the file once it is whole.
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Manager, Registry, Settings};
+    /// # use switchboard_storage::Disks;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let disks = Manager::<Disks>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # disks.configure("main", &Settings::new().with("driver", "memory"))?;
+    /// # let disk = disks.handle("main")?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("film");
+    /// disk.put("film", "once at a time").await?;
+    /// disk.get_file("film", &path).resume().await?;
+    /// assert_eq!(std::fs::read(&path).unwrap(), b"once at a time");
+    /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn resume(self) -> Self {
+        Self { is_resumed: true, ..self }
+    }
+
+    async fn run(mut self) -> Result<Meta> {
+        let meta = if self.is_resumed { self.fetch_rest().await? } else { self.fetch().await? };
+        self.watched.end(Some(meta.size));
+        Ok(meta)
+    }
+
+    async fn fetch(&mut self) -> Result<Meta> {
+        let mut object = self.disk.get(self.key).await?;
         let meta = object.meta().clone();
-        watched.expect(Some(meta.size));
+        self.watched.expect(Some(meta.size));
         let written = async {
-            let mut landing = Landing::at(path).await?;
+            let mut landing = Landing::at(self.path).await?;
             while let Some(piece) = object.try_next().await.map_err(into_io)? {
                 landing.write(&piece).await?;
-                watched.add(piece.len() as u64);
+                self.watched.add(piece.len() as u64);
             }
             landing.finish().await
         };
-        let written = written.await.map_err(|error| match error.downcast::<Error>() {
+        let written = written.await;
+        self.placed(written).map(|()| meta)
+    }
+
+    /// The same, but for what is there already.
+    async fn fetch_rest(&mut self) -> Result<Meta> {
+        let meta = self.disk.head(self.key).await?;
+        self.watched.expect(Some(meta.size));
+        let written = async {
+            let mut kept = Kept::of(self.key, &meta, self.path).await?;
+            self.watched.add(kept.length);
+            if kept.length < meta.size {
+                let rest = self.disk.get(self.key).range(kept.length..).only(&meta.version);
+                let mut rest = rest.await.map_err(into_io)?;
+                while let Some(piece) = rest.try_next().await.map_err(into_io)? {
+                    kept.write(&piece).await?;
+                    self.watched.add(piece.len() as u64);
+                }
+            }
+            kept.finish(&meta).await
+        };
+        let written = written.await;
+        self.placed(written).map(|()| meta)
+    }
+
+    /// What went wrong, with the object and the file that it is about.
+    fn placed(&self, written: io::Result<()>) -> Result<()> {
+        let written = written.map_err(|error| match error.downcast::<Error>() {
             Ok(own) => own,
-            Err(error) => of_file(error, "the file could not be written", path),
+            Err(error) => of_file(error, "the file could not be written", self.path),
         });
-        disk.placed(op::GET, written).map_err(|error| about(error, key))?;
-        watched.end(Some(meta.size));
-        Ok(meta)
+        self.disk.placed(op::GET, written).map_err(|error| about(error, self.key))
     }
 }
 

@@ -50,13 +50,13 @@ impl Landing {
 }
 
 /// What a path means to whoever writes there.
-enum Goal {
+pub(crate) enum Goal {
     File(PathBuf),
     Stream(PathBuf),
 }
 
 impl Goal {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(there) if there.is_file() => Ok(Self::File(path.canonicalize()?)),
@@ -118,11 +118,11 @@ impl Unseen {
 }
 
 /// Makes the names in a folder safe. Only Unix opens folders.
-fn synced(folder: &Path) -> io::Result<()> {
+pub(crate) fn synced(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn folder_of(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn folder_of(path: &Path) -> io::Result<PathBuf> {
     match (path.parent(), path.file_name()) {
         (Some(folder), Some(_)) if folder.as_os_str().is_empty() => Ok(PathBuf::from(".")),
         (Some(folder), Some(_)) => Ok(folder.to_owned()),
@@ -131,7 +131,7 @@ fn folder_of(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Does what waits for the file system where waiting holds nobody up.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?

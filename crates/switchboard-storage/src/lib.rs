@@ -46,6 +46,7 @@ mod guess;
 #[cfg(feature = "http-handler")]
 pub mod handler;
 mod io;
+mod kept;
 mod key;
 mod landing;
 mod listing;

@@ -293,6 +293,57 @@ async fn a_file_stays_as_it_was_where_the_object_does_not_come_whole() {
     bench.close().await;
 }
 
+/// What is kept of objects that did not come whole.
+fn kept_in(folder: &Path) -> Vec<String> {
+    names(folder).into_iter().filter(|name| name.ends_with(".part")).collect()
+}
+
+#[tokio::test]
+async fn fetching_goes_on_where_it_broke_off_while_the_object_is_the_same() {
+    let (_disks, disk) = cutting().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let (bytes, _) = body(100_000);
+    disk.put("key", bytes.clone()).await.unwrap();
+    let fetch = async || {
+        let mut told = Vec::new();
+        let fetched = disk.get_file("key", &path).resume().progress(|now| told.push(now.bytes));
+        let fetched = fetched.await;
+        (fetched, told.first().copied())
+    };
+    // What a process has left that was killed: more than nothing, and not all.
+    let broken_off = async |bytes: &[u8]| {
+        let meta = disk.head("key").await.unwrap();
+        let kept = crate::kept::Kept::of("key", &meta, &path).await.unwrap();
+        let error = crate::kept::Kept::of("key", &meta, &path).await.err().unwrap();
+        assert!(error.to_string().contains("somebody else"), "{error}");
+        drop(kept);
+        let [name] = &kept_in(folder.path())[..] else { panic!("there is one") };
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    };
+
+    broken_off(&bytes[..70_000]).await;
+    let (fetched, first) = fetch().await;
+    assert_eq!((fetched.unwrap().size, first), (100_000, Some(70_000)));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    std::fs::remove_file(&path).unwrap();
+
+    // Of an object that is another one by now nothing is used, and nothing stays.
+    broken_off(&bytes[..70_000]).await;
+    disk.put("key", bytes.slice(1..)).await.unwrap();
+    fetch().await.0.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[1..]);
+    assert_eq!(names(folder.path()), ["file"]);
+    std::fs::remove_file(&path).unwrap();
+
+    // What was damaged meanwhile is found out, and does not come again.
+    broken_off(b"damaged").await;
+    assert_eq!(fetch().await.0.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(names(folder.path()), [""; 0]);
+    fetch().await.0.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[1..]);
+}
+
 #[tokio::test]
 async fn nothing_stays_of_a_file_that_is_dropped_at_any_await() {
     let (_disks, disk) = disk(Settings::new()).await;
