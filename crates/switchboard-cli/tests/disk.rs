@@ -5,8 +5,11 @@
 mod common;
 
 use std::fs;
-use std::io::Read as _;
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use common::Place;
 use serde_json::{Value, json};
@@ -326,6 +329,86 @@ fn no_symbolic_link_in_a_folder_leads_elsewhere() {
     assert_eq!(keys(&place, "backup"), [""; 0]);
 }
 
+#[cfg(unix)]
+#[test]
+fn of_an_upload_that_is_stopped_nothing_stays() {
+    let place = with_disks();
+    place.write("parts.toml", "[storage.main]\npart_size = '1KiB'\n");
+    let files = ["-c", "switchboard.toml", "-c", "parts.toml"];
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut put = place.command(&[&["disk", "put", "main", "large", "-"], &files[..]].concat());
+        put.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = put.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&vec![7; 1 << 20]).unwrap();
+        // The end of the input does not come, so that it cannot be done.
+        until(|| has_files(&place.path().join("disks/main")));
+        send(signal, child.id());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        assert!(ended.stdout.is_empty() && ended.stderr.is_empty(), "{ended:?}");
+        assert!(!has_files(&place.path().join("disks/main")), "{signal}");
+        drop(input);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_file_that_is_stopped_on_its_way_nothing_stays() {
+    let place = Place::new();
+    let server = Stuck::after(b"the beginning");
+    place.write("switchboard.toml", server.disk());
+    fs::create_dir(place.path().join("here")).unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut get = place.command(&["disk", "get", "far", "large", "here/large"]);
+        let child = get.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until(|| has_files(&place.path().join("here")));
+        send(signal, child.id());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        assert!(!has_files(&place.path().join("here")), "{signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_who_does_not_read_keeps_nobody_from_stopping() {
+    let place = with_disks();
+    place.write("large", vec![7; 4 << 20]);
+    place.run(&["disk", "put", "main", "large", "large"]).fine();
+    let mut get = place.command(&["disk", "get", "main", "large"]);
+    let mut child = get.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    send("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(output);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_writers_that_are_gone_have_left_is_swept_if_it_is_old() {
+    let place = with_disks();
+    place.write("parts.toml", "[storage.main]\npart_size = '1KiB'\n");
+    let files = ["-c", "switchboard.toml", "-c", "parts.toml"];
+    let mut put = place.command(&[&["disk", "put", "main", "large", "-"], &files[..]].concat());
+    let mut child = put.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&vec![7; 1 << 20]).unwrap();
+    until(|| has_files(&place.path().join("disks/main")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let sweep = |age: &str| {
+        place.run(&["disk", "sweep", "main", "--older", age, "--format", "json"]).json()
+    };
+    assert_eq!(sweep("1d")["swept"], 0);
+    assert_eq!(sweep("0s")["swept"], 1);
+    assert_eq!(sweep("0s")["swept"], 0);
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "1d"]).errors, "0 swept\n");
+    place.run(&["disk", "sweep", "main"]).failed(2);
+    assert!(!has_files(&place.path().join("disks/main")));
+}
+
 /// However large an object is, only a few parts of it are in memory.
 #[cfg(target_os = "linux")]
 #[test]
@@ -337,7 +420,7 @@ fn a_large_object_streams_through_a_little_memory() {
     std::io::copy(&mut std::io::repeat(7).take(LARGE - 1), &mut input).unwrap();
     // It waits for the last byte, so that it cannot be done yet.
     let kilobytes = peak(child.id());
-    std::io::Write::write_all(&mut input, b"8").unwrap();
+    input.write_all(b"8").unwrap();
     drop(input);
     assert!(child.wait().unwrap().success());
     assert!(kilobytes < 160 * 1024, "put: {kilobytes} kB");
@@ -369,6 +452,58 @@ fn that_the_running_board_has_another_disk_is_told() {
     let quiet = place.run(&["disk", "ls", "main", "--offline"]);
     assert_eq!(quiet.errors, "");
     up.stop();
+}
+
+/// Waits for something, for as long as a slow machine takes.
+#[expect(clippy::disallowed_methods, reason = "a process of its own is waited for")]
+fn until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < common::PATIENCE * 3, "it does not come");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether there is a file in a folder, or in one beneath it, that has bytes.
+fn has_files(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.map_while(Result::ok).any(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => has_files(&entry.path()),
+        about => about.is_ok_and(|about| about.len() > 0),
+    })
+}
+
+#[cfg(unix)]
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// A web server that sends the beginning of an object, and no more.
+struct Stuck(TcpListener);
+
+impl Stuck {
+    fn after(beginning: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in server.incoming().map_while(Result::ok) {
+                let mut stream = BufReader::new(stream);
+                while stream.read_line(&mut String::new()).is_ok_and(|length| length > 2) {}
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: \"one\"\r\n\r\n";
+                let sent = [head.as_bytes(), beginning].concat();
+                drop(stream.get_mut().write_all(&sent));
+                open.push(stream);
+            }
+        });
+        Self(listener)
+    }
+
+    /// The settings of a disk that reads from it.
+    fn disk(&self) -> String {
+        format!("[storage.far]\nurl = 'http://{}'\ndriver = 'http'\n", self.0.local_addr().unwrap())
+    }
 }
 
 const LARGE: u64 = 300 << 20;

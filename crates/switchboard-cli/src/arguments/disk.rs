@@ -35,6 +35,8 @@ pub(crate) enum Disk {
     Stat(DiskKey),
     /// Sign an address under which somebody else can use an object for a time
     Url(DiskUrl),
+    /// Remove what writers that are gone have left and nobody can see: unfinished uploads, and files on their way
+    Sweep(DiskSweep),
     /// Copy what is missing or differs, between disks or between a disk and a folder
     ///
     /// Objects of the same size are compared by their checksums where both sides have one, else what was
@@ -125,6 +127,15 @@ pub(crate) struct DiskRemove {
     /// Only tell what would be removed
     #[arg(long, requires = "recursive")]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiskSweep {
+    /// The disk: main, or storage.main
+    pub(crate) disk: String,
+    /// Only what is older than that, like 24h: what is younger may still be wanted
+    #[arg(long, value_name = "AGE", value_parser = time_to_live)]
+    pub(crate) older: TimeToLive,
 }
 
 #[derive(Args, Debug)]

@@ -26,7 +26,7 @@ pub(super) async fn list(
     let mut pages = pin!(listing.pages());
     while let Some(page) = pages.try_next().await? {
         let text = lines(&page, session.screen.is_json());
-        session.screen.write(text)?;
+        session.screen.write_waiting(text).await?;
     }
     Ok(Exit::Fine)
 }

@@ -68,7 +68,7 @@ pub(super) async fn get(
     if is_stream(&asked.file) {
         let mut object = disk.get(key).await?;
         while let Some(piece) = object.try_next().await? {
-            session.screen.write(piece)?;
+            session.screen.write_waiting(piece).await?;
         }
         return Ok(Exit::Fine);
     }
