@@ -331,6 +331,67 @@ fn no_symbolic_link_in_a_folder_leads_elsewhere() {
 
 #[cfg(unix)]
 #[test]
+fn what_was_killed_on_its_way_to_a_disk_goes_on_where_it_was() {
+    let place = with_disks();
+    place.write("switchboard.toml", IN_SMALL_PARTS);
+    let put = ["disk", "put", "main", "large", "large", "--resume"];
+    let bytes = bytes(1_000_000);
+    place.write("large", &bytes);
+    let is_kept = || fs::read_dir(place.home().join("uploads")).unwrap().next().is_some();
+
+    killed_by_a_limit(&place, &put);
+    assert!(is_kept());
+    let again = place.run(&put);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.errors.contains("are there already"), "{again:?}");
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes);
+    assert!(!is_kept());
+
+    // Of a file that is another one by now nothing is used, and nothing stays.
+    killed_by_a_limit(&place, &put);
+    place.write("large", &bytes[1..]);
+    let again = place.run(&put);
+    assert_eq!((again.code, again.errors.as_str()), (Some(0), ""), "{again:?}");
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes[1..]);
+    assert!(!is_kept());
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "0s"]).errors, "0 swept\n");
+
+    // An upload that the disk has forgotten begins anew.
+    killed_by_a_limit(&place, &put);
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "0s"]).errors, "1 swept\n");
+    place.run(&put).fine();
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes[1..]);
+
+    place.run(&[&put[..], &["--if-absent"]].concat()).failed(1);
+    assert!(!is_kept());
+    place.run(&["disk", "put", "main", "large", "-", "--resume"]).failed(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_killed_on_its_way_to_a_file_goes_on_where_it_was() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let place = with_disks();
+    let bytes = bytes(1_000_000);
+    place.write("large", &bytes);
+    place.run(&["disk", "put", "main", "large", "large"]).fine();
+    fs::create_dir(place.path().join("here")).unwrap();
+    let get = ["disk", "get", "main", "large", "here/large", "--resume"];
+    killed_by_a_limit(&place, &get);
+    let kept = fs::read_dir(place.path().join("here")).unwrap().next().unwrap().unwrap();
+    let kept = kept.metadata().unwrap();
+    assert!(kept.len() > 0 && kept.len() < 1_000_000);
+    place.run(&get).fine();
+    let whole = place.path().join("here/large");
+    assert!(fs::read(&whole).unwrap() == bytes);
+    assert_eq!(fs::metadata(whole).unwrap().ino(), kept.ino());
+    assert_eq!(fs::read_dir(place.path().join("here")).unwrap().count(), 1);
+    place.run(&["disk", "get", "main", "large", "--resume"]).failed(2);
+}
+
+#[cfg(unix)]
+#[test]
 fn of_an_upload_that_is_stopped_nothing_stays() {
     let place = with_disks();
     place.write("parts.toml", "[storage.main]\npart_size = '1KiB'\n");
@@ -452,6 +513,27 @@ fn that_the_running_board_has_another_disk_is_told() {
     let quiet = place.run(&["disk", "ls", "main", "--offline"]);
     assert_eq!(quiet.errors, "");
     up.stop();
+}
+
+/// The disk of the others, with parts so short that there are many.
+const IN_SMALL_PARTS: &str = "[storage.main]\ndriver = 'local'\nroot = 'disks/main'\n\
+                              durability = 'none'\npart_size = '10KiB'\n";
+
+/// Bytes that are not the same anywhere.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// Has the system kill a command that writes more than half a mebibyte to one file.
+#[cfg(unix)]
+fn killed_by_a_limit(place: &Place, arguments: &[&str]) {
+    let command = place.command(arguments);
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -c 0; ulimit -f 500; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(place.path()).env_clear().env("SWITCHBOARD_HOME", place.home());
+    let ended = limited.output().unwrap();
+    assert_eq!(ended.status.code(), None, "{ended:?}");
 }
 
 /// Waits for something, for as long as a slow machine takes.

@@ -73,6 +73,9 @@ pub(crate) struct DiskGet {
     /// Where the object goes; - is stdout
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
+    /// Keep what has come where it breaks off, in a hidden file beside FILE, and go on from there
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Args, Debug)]
@@ -90,6 +93,9 @@ pub(crate) struct DiskPut {
     /// Only where nothing is
     #[arg(long)]
     pub(crate) if_absent: bool,
+    /// Keep what is stored where it breaks off, and go on from there, unless FILE was changed meanwhile
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,8 @@
 //! They are reached over a disk of the command's own, as the configuration describes it: a running board
 //! hands its keys to nobody outside. It is asked whether its disk is another one by now, which is told.
 
+mod again;
+mod begun;
 mod carry;
 mod look;
 mod remove;
