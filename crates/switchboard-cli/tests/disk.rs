@@ -329,6 +329,76 @@ fn no_symbolic_link_in_a_folder_leads_elsewhere() {
     assert_eq!(keys(&place, "backup"), [""; 0]);
 }
 
+#[test]
+fn a_folder_on_a_disk_that_is_not_there_is_told_of() {
+    let place = with_disks();
+    put(&place, "main", "photos/cat", "cat");
+    let told = place.run(&["disk", "sync", "main:photso/", "backup:"]).failed(3);
+    assert!(told.contains("photso/") && !told.contains("one object"), "{told}");
+    let told = place.run(&["disk", "sync", "main:photos/cat", "out"]).failed(3);
+    assert!(told.contains("it is one object: `disk cp` copies it"), "{told}");
+    assert!(!place.path().join("out").exists());
+    // A disk may be empty.
+    place.run(&["disk", "sync", "backup:", "main:"]).fine();
+    let told = place.run(&["disk", "ls", "main:photos/"]).failed(3);
+    assert!(told.contains("`main photos/`"), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_whose_names_are_no_text_are_skipped_in_a_sync() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let place = with_disks();
+    let folder = place.path().join("photos");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("cat"), "cat").unwrap();
+    fs::write(folder.join(std::ffi::OsStr::from_bytes(b"d\xf6g")), "dog").unwrap();
+    let synced = place.run(&["disk", "sync", "photos", "main:"]);
+    assert_eq!(
+        (synced.code, synced.errors.as_str()),
+        (Some(0), "1 copied, 1 skipped, 3 B\n"),
+        "{synced:?}"
+    );
+    assert_eq!(keys(&place, "main"), ["cat"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sync_replaces_nothing_that_is_no_file() {
+    let place = with_disks();
+    for key in ["link", "pipe", "plain"] {
+        put(&place, "main", key, "object");
+    }
+    let folder = place.path().join("photos");
+    fs::create_dir(&folder).unwrap();
+    place.write("elsewhere", "elsewhere");
+    std::os::unix::fs::symlink("../elsewhere", folder.join("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap().success());
+    let synced = place.run(&["disk", "sync", "main:", "photos", "--format", "json"]);
+    let told = synced.json();
+    assert_eq!((&told["copied"], &told["failed"]), (&json!(1), &json!(2)), "{synced:?}");
+    assert_eq!(fs::read(place.path().join("elsewhere")).unwrap(), b"elsewhere");
+    assert!(fs::symlink_metadata(folder.join("link")).unwrap().is_symlink());
+}
+
+#[test]
+fn objects_without_a_known_checksum_are_read_if_that_is_asked_for() {
+    let place = with_disks();
+    let file = place.path().join("disks/main/a");
+    put(&place, "main", "a", "one");
+    place.run(&["disk", "sync", "main:", "backup:"]).fine();
+    // Somebody else's file, which looks older than what was made of the one before.
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "two").unwrap();
+    let file = fs::File::options().write(true).open(&file).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    place.run(&["disk", "sync", "main:", "backup:"]).fine();
+    assert_eq!(get(&place, "backup", "a"), "one");
+    place.run(&["disk", "sync", "main:", "backup:", "--checksum"]).fine();
+    assert_eq!(get(&place, "backup", "a"), "two");
+}
+
 #[cfg(unix)]
 #[test]
 fn what_was_killed_on_its_way_to_a_disk_goes_on_where_it_was() {

@@ -41,7 +41,7 @@ pub(crate) enum Disk {
     ///
     /// Objects of the same size are compared by their checksums where both sides have one, else what was
     /// changed later counts. What is done already is not done again, so that it can be stopped at any time.
-    /// Symbolic links in folders are left out.
+    /// Symbolic links in folders are left out, and names that are no text in UTF-8.
     Sync(DiskSync),
 }
 
@@ -173,6 +173,7 @@ pub(crate) enum UrlMethod {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them is a flag that is said or not")]
 pub(crate) struct DiskSync {
     /// What is copied: DISK:FOLDER/, or a folder of this machine
     #[arg(value_parser = side())]
@@ -186,6 +187,9 @@ pub(crate) struct DiskSync {
     /// Remove it although something could not be copied
     #[arg(long, requires = "delete")]
     pub(crate) ignore_errors: bool,
+    /// Read objects of the same size whose checksum their disk does not know, and compare their bytes
+    #[arg(long)]
+    pub(crate) checksum: bool,
     /// Only tell what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
