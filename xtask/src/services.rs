@@ -19,7 +19,7 @@ pub(crate) const SERVICES: &[Service] = &[
     Service {
         name: "redis",
         is_required: true,
-        proves: "examples/third-party-driver",
+        proves: "examples/third-party-driver and third-party-disk",
         variables: &[("SWITCHBOARD_TEST_REDIS_URL", Value::Url(|at| format!("redis://{at}/0")))],
         standard_port: Some(6379),
         ping: ping_redis,

@@ -23,6 +23,8 @@ pub struct DatabaseConfig {
     pub transaction: TransactionConfig,
     /// Which statements are told in the log because they took long.
     pub slow: SlowConfig,
+    /// Which queries are told in the log because they are asked again and again: for development.
+    pub n_plus_one: NPlusOneConfig,
     /// Tells every statement in the log, parameters redacted.
     pub log_queries: bool,
     /// Tells how many rows came, and what the first of them look like, values redacted.
@@ -151,6 +153,21 @@ pub struct SlowConfig {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text")]
     pub threshold: Duration,
+    /// Asks the server afterwards how it runs those that only read, and tells that too, values redacted.
+    pub explain: bool,
+    /// How many of these are asked about, from none with `0` to all with `1`, by chance.
+    #[schemars(range(min = 0, max = 1))]
+    pub sample: f64,
+}
+
+/// Which queries are told in the log because they are asked again and again, with other values each time, where
+/// one for all values would do.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NPlusOneConfig {
+    /// How often one may be asked in one transaction, one request or one task before it is told; any number
+    /// of times with zero.
+    pub warn_after: u32,
 }
 
 /// Where named queries are.
@@ -233,7 +250,7 @@ impl Default for TransactionConfig {
 
 impl Default for SlowConfig {
     fn default() -> Self {
-        Self { threshold: Duration::from_millis(500) }
+        Self { threshold: Duration::from_millis(500), explain: false, sample: 1.0 }
     }
 }
 

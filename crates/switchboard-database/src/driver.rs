@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use switchboard_core::{Lifecycle, Reply};
 
-use crate::{Columns, Row, Value};
+use crate::{Columns, Copies, DriverContext, Row, Value};
 
 /// A database that connections can be made to.
 ///
@@ -51,6 +51,11 @@ pub trait DatabaseDriver: Lifecycle {
         None
     }
 
+    /// What makes databases beside this one, for tests; none where that is not to be had.
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
+    }
+
     /// One more connection, ready for statements, set up as the settings of the session say.
     fn connect(&self, lane: Lane) -> Reply<'_, Box<dyn Connection>>;
 }
@@ -59,6 +64,13 @@ pub trait DatabaseDriver: Lifecycle {
 pub trait DriverSettings: DeserializeOwned + JsonSchema + Send + 'static {
     /// The driver that they are the settings of.
     type Driver: DatabaseDriver;
+
+    /// Which database it is, and as whom it is used: the same text for all settings that lead to the same
+    /// sessions, however they are written, so that two names of one database are noticed. Nobody is shown it, and
+    /// no password is in it. `None` for what no other instance can be, and where that is not known.
+    fn place(&self, _context: &DriverContext) -> Option<String> {
+        None
+    }
 }
 
 /// What the connections of a database have in common.
@@ -294,6 +306,9 @@ pub struct Begin {
     pub statement_timeout: Option<Duration>,
     /// How long one statement in it may wait for a lock.
     pub lock_timeout: Option<Duration>,
+    /// It outlives statements that are dropped: one whose stop would take back all of it comes to its end
+    /// instead, and [`recover`](Connection::recover) waits for that.
+    pub outlives_statements: bool,
 }
 
 /// How far a transaction is kept from what others do at the same time.
@@ -372,6 +387,9 @@ pub struct Dialect {
     /// What the server calls it ([`context::CODE`]) that others held a lock for too long, and nothing but the
     /// statement that waited has failed: a transaction that takes that back is as it was before.
     pub lock_codes: &'static [&'static str],
+    /// What is written before a query so that the server answers with how it would run it, and does not run
+    /// it: `explain`.
+    pub explain: Option<&'static str>,
 }
 
 impl Dialect {
@@ -397,6 +415,7 @@ impl Dialect {
         on_conflict: OnConflict::Fails,
         functions: &[],
         lock_codes: &[],
+        explain: None,
     };
 }
 

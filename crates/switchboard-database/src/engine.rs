@@ -59,6 +59,15 @@ impl<D: DatabaseDriver> Served<D> {
         Self::over(Engine::new(Arc::new(driver), context, true))
     }
 
+    /// The same for any driver, whatever its type is.
+    pub(crate) fn any(driver: Arc<dyn DatabaseDriver>, context: &DriverContext) -> Self {
+        Self::over(Engine::new(driver, context, false))
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     fn over(engine: Engine) -> Self {
         Self { engine: Arc::new(engine), driver: PhantomData }
     }
@@ -85,7 +94,7 @@ impl Engine {
             }
         };
         let dialect = driver.dialect();
-        let watch = Watch::new(&config, build, dialect.lexis);
+        let watch = Watch::new(&config, build, dialect, read.as_ref().unwrap_or(&write));
         let comment = config.comments.then(|| Comment::new(build.instance(), &*driver));
         let texts = Texts::new(dialect, watch.ledger().clone(), comment);
         let queries = Kept::open(&config.queries, dialect, build);
@@ -95,6 +104,10 @@ impl Engine {
     /// How the SQL of this database is written, and what it can do.
     pub fn dialect(&self) -> &'static Dialect {
         self.dialect
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<dyn DatabaseDriver> {
+        &self.driver
     }
 
     /// The settings that every database has.
@@ -176,6 +189,11 @@ impl Engine {
         self.pool(lane(effect))
     }
 
+    /// Whether nobody can ask it anything any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.write.is_closed()
+    }
+
     /// The named queries of this instance, as they are now.
     pub fn queries(&self) -> Result<Arc<Queries>> {
         self.queries.now()
@@ -208,6 +226,7 @@ impl Engine {
         let lane = lane(job.effect(self)?);
         let taking = Taking { at, is_long: false, is_scope: false, is_urgent: false };
         let mut taken = self.take(lane, taking).await?;
+        taken.asked_at(at);
         if !job.is_whole() {
             return done(job, self, &mut taken, 1).await;
         }
@@ -397,8 +416,8 @@ impl Engine {
             taken.leaves_residue();
         }
         let Statement { sql, values, .. } = ready.statement();
-        let kind = kind_of(ready.known.effect());
-        self.watch.asked(Question { account: ready.known.account(), kind, sql, values })
+        let (account, kind) = (ready.known.account(), kind_of(ready.known.effect()));
+        self.watch.asked(Question { account, kind, sql, values, at: taken.place() })
     }
 
     /// Asks over a connection of that lane, ahead of everybody who waits for one.

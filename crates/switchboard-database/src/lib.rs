@@ -38,6 +38,7 @@ pub mod axum;
 mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod copies;
 mod database;
 mod driver;
 pub mod drivers;
@@ -45,6 +46,7 @@ mod engine;
 mod finishing;
 mod known;
 mod migrations;
+mod neighbours;
 mod observe;
 #[cfg(all(test, feature = "sqlite"))]
 mod planted;
@@ -61,9 +63,10 @@ mod value;
 mod violation;
 
 pub use config::{
-    DatabaseConfig, MigrationsConfig, Nested, PoolConfig, PrePing, QueriesConfig, Reset,
-    SlowConfig, TransactionConfig,
+    DatabaseConfig, MigrationsConfig, NPlusOneConfig, Nested, PoolConfig, PrePing, QueriesConfig,
+    Reset, SlowConfig, TransactionConfig,
 };
+pub use copies::Copies;
 pub use database::{Database, Databases, Designates, op};
 pub use driver::{
     Begin, BulkTarget, Connection, DatabaseDriver, Dialect, Done, DriverSettings, Fields,
@@ -79,7 +82,7 @@ pub use observe::StatementFigures;
 pub use pool::{CloseReason, Holder, PoolFigures, Spread};
 pub use queries::{NamedQuery, Queries, Query, QueryKind, QueryParam, QueryText};
 pub use registration::{DriverContext, register};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, Template};
 pub use session::{PooledConnection, Transaction, TransactionOptions};
 pub use statement::{
     BulkInsert, BulkUpsert, CsvStream, Listing, OnError, Progress, RowStream, Stack, StackAnswer,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use switchboard_core::{BuildContext, Descriptor, Registry, Result};
 
 use crate::engine::Served;
+use crate::neighbours::Neighbours;
 use crate::{DatabaseConfig, Databases, DriverSettings};
 
 /// What a driver may use while it is made.
@@ -52,10 +53,19 @@ where
     F: Fn(C, DriverContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<C::Driver>> + Send + 'static,
 {
+    let neighbours = Arc::new(Neighbours::default());
     registry.register(descriptor, move |settings: Configured<C>, build| {
         let context = DriverContext { build, database: Arc::new(settings.database) };
+        let place = settings.own.place(&context);
         let driver = make(settings.own, context.clone());
-        async move { Ok(Served::new(driver.await?, &context)) }
+        let neighbours = neighbours.clone();
+        async move {
+            let served = Served::new(driver.await?, &context);
+            if let Some(place) = place {
+                neighbours.enter(place, context.build.instance(), served.engine());
+            }
+            Ok(served)
+        }
     })
 }
 

@@ -149,7 +149,7 @@ impl<'d> Copy<'d> {
     /// Copies an object onto itself: only what is said of it may become something else.
     async fn onto_itself(mut self) -> Result<Stored> {
         let meta = self.source.head(self.from).await?;
-        self.target.placed(self.op(), self.condition.allows(&meta.version))?;
+        self.target.placed(self.op(), self.condition.allows(Some(&meta.version)))?;
         if self.attributes.is_none() {
             self.watched.end(Some(meta.size));
             return Ok(Stored::new(meta.version, meta.size, meta.checksum));

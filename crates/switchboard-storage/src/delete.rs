@@ -114,6 +114,8 @@ pub struct Deleted {
     pub bytes: u64,
     /// Those that did not go, by key, and why.
     pub failed: Vec<(String, Error)>,
+    /// How many objects of others stay, because their keys are none that a disk can name.
+    pub skipped: u64,
     /// Why it ended before all was asked for, after some of it had gone: there may be more than is told here.
     pub stopped: Option<Error>,
 }
@@ -161,6 +163,7 @@ impl DeleteAll<'_> {
                 Err(error) if is_dry => return Err(error),
                 Err(error) => return deleted.until(error),
             };
+            deleted.skipped += page.skipped;
             let keys: Vec<&str> = page.entries.iter().map(|entry| &*entry.key).collect();
             let answers = if is_dry {
                 keys.iter().map(|_| Ok(true)).collect()

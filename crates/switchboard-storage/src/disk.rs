@@ -163,7 +163,8 @@ impl Disk {
         self.delete_version(key, None).await
     }
 
-    /// Removes what is under `key` if it is that version: else [`ErrorKind::PreconditionFailed`].
+    /// Removes what is under `key` if it is that version: else [`ErrorKind::PreconditionFailed`]. Where nothing is
+    /// there is nothing to remove, whatever the version: `false`, as of [`delete`](Self::delete).
     pub async fn delete_only(&self, key: &str, version: &Version) -> Result<bool> {
         self.delete_version(key, Some(version)).await
     }

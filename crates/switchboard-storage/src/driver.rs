@@ -28,6 +28,7 @@ use crate::{Attributes, Body, Checksum, Key, Meta, Version, WriteId};
 ///   are files) is [`ErrorKind::Conflict`].
 /// - An object is stored whole or not at all: whoever reads sees the one before or the one after, never
 ///   a part or a mix, and what is answered with `Ok` is kept as safely as the service can.
+/// - Two objects that were under one key have the same [`Version`] only if their bytes are the same.
 /// - Nothing is there: [`ErrorKind::NotFound`]. A condition does not hold:
 ///   [`ErrorKind::AlreadyExists`] for [`Condition::Absent`], [`ErrorKind::PreconditionFailed`] for a
 ///   version.
@@ -56,7 +57,7 @@ pub trait StorageDriver: Lifecycle {
     fn put<'a>(&'a self, key: Key<'a>, content: Bytes, write: &'a Write) -> Reply<'a, Stored>;
 
     /// Removes what is under `key`; `false` if nothing was there, where the service tells. With `only`, if it is
-    /// that version and no other.
+    /// that version and no other; that nothing is there is `false` then as well.
     fn delete<'a>(&'a self, key: Key<'a>, only: Option<&'a Version>) -> Reply<'a, bool>;
 
     /// One page of what is there, in the order of the bytes of the keys.
@@ -202,9 +203,8 @@ fn unsupported(capability: &'static str) -> Error {
         .not_applied()
 }
 
-/// How much goes into one request.
+/// How much goes into one request. A driver says what differs: `Limits { put_max: 64 << 20, ..Limits::default() }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// The most bytes that [`put`](StorageDriver::put) takes.
     pub put_max: u64,
@@ -214,6 +214,9 @@ pub struct Limits {
     pub part_max: u64,
     /// The most parts of an object.
     pub parts_max: u32,
+    /// Whether all parts of an object but the last must be of one length. Where they need not, those of an object
+    /// whose length nobody knows grow, so that it finds room.
+    pub parts_alike: bool,
     /// The most entries of a page.
     pub list_max: usize,
     /// The most keys of one [`delete_many`](StorageDriver::delete_many).
@@ -227,6 +230,7 @@ impl Default for Limits {
             part_min: 5 << 20,
             part_max: 5 << 30,
             parts_max: 10_000,
+            parts_alike: true,
             list_max: 1_000,
             delete_max: 1_000,
         }
@@ -257,6 +261,25 @@ impl Read {
             return Ok(*unless != meta.version);
         }
         Ok(self.since.is_none_or(|since| meta.modified > since))
+    }
+
+    /// What it asks for of the object `meta`, all bytes of which are in hand.
+    pub fn cut(&self, meta: Meta, content: &Bytes) -> Result<Option<Fetched>> {
+        if content.len() as u64 != meta.size {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "the object has another size than is known of it",
+            )
+            .with_context("known_bytes", meta.size)
+            .with_context("there_bytes", content.len()));
+        }
+        if !self.allows(&meta)? {
+            return Ok(None);
+        }
+        let range = self.range.as_ref().map_or(Ok(0..meta.size), |range| range.of(meta.size))?;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let body = content.slice(place(range.start)..place(range.end)).into();
+        Ok(Some(Fetched { meta, range, body }))
     }
 }
 
@@ -362,6 +385,17 @@ pub struct Write {
     pub write_id: Option<WriteId>,
 }
 
+impl Write {
+    /// What is known of an object that is stored so, by a driver that keeps all that is said of it.
+    pub fn meta(&self, size: u64, modified: SystemTime, version: Version) -> Meta {
+        let mut meta = Meta::new(size, modified, version);
+        meta.attributes = self.attributes.clone();
+        meta.checksum = self.checksum;
+        meta.write_id = self.write_id;
+        meta
+    }
+}
+
 /// Whether an object may be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -376,12 +410,21 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it may be stored where `there` is.
-    pub(crate) fn allows(&self, there: &Version) -> Result<()> {
+    /// Whether it may be stored where `there` is, or nothing.
+    pub fn allows(&self, there: Option<&Version>) -> Result<()> {
+        match (self, there) {
+            (Self::Always, _) | (Self::Absent, None) => Ok(()),
+            (Self::Version(wanted), Some(there)) if wanted == there => Ok(()),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// What is said where it does not hold.
+    #[must_use]
+    pub fn refusal(&self) -> Error {
         match self {
-            Self::Absent => Err(already_there()),
-            Self::Version(wanted) if wanted != there => Err(another_version()),
-            Self::Always | Self::Version(_) => Ok(()),
+            Self::Absent => already_there(),
+            Self::Always | Self::Version(_) => another_version(),
         }
     }
 }
@@ -402,6 +445,12 @@ impl Stored {
     /// An object of this version and size.
     pub fn new(version: Version, size: u64, checksum: Option<Checksum>) -> Self {
         Self { version, size, checksum }
+    }
+}
+
+impl From<Meta> for Stored {
+    fn from(meta: Meta) -> Self {
+        Self::new(meta.version, meta.size, meta.checksum)
     }
 }
 
@@ -437,6 +486,9 @@ pub struct Page {
     pub prefixes: Vec<String>,
     /// Where the next page begins; `None` if this is the last.
     pub next: Option<String>,
+    /// How many objects and prefixes of others are left out, because their keys are none that a disk can name:
+    /// `a//b`, or `folder/` as some tools mark empty folders.
+    pub skipped: u64,
 }
 
 /// An object in a list.
@@ -469,7 +521,8 @@ pub struct UploadId(pub String);
 pub struct Part {
     /// Which it is; the first is zero.
     pub number: u32,
-    /// How long all parts are, except for the last.
+    /// How long it is if it is not the last: the same for all parts, where they must be
+    /// [alike](Limits::parts_alike).
     pub size: u64,
     /// What its bytes add up to.
     pub checksum: Checksum,
@@ -569,5 +622,69 @@ impl fmt::Debug for Signed {
             .field("headers", &self.headers)
             .field("expires", &self.expires)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said() -> Read {
+        Read::default()
+    }
+
+    fn meta(size: u64) -> Meta {
+        Meta::new(size, SystemTime::UNIX_EPOCH, Version::new("1"))
+    }
+
+    #[tokio::test]
+    async fn what_is_in_hand_is_cut_to_what_was_asked_for() {
+        let content = Bytes::from_static(b"forty-two");
+        for (range, expected) in [
+            (None, "forty-two"),
+            (Some(ByteRange::Span(6..100)), "two"),
+            (Some(ByteRange::From(3)), "ty-two"),
+            (Some(ByteRange::Last(2)), "wo"),
+        ] {
+            let fetched = Read { range, ..said() }.cut(meta(9), &content).unwrap().unwrap();
+            assert_eq!(fetched.range.end - fetched.range.start, expected.len() as u64);
+            assert_eq!(fetched.body.collect(100).await.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_in_hand_is_told_only_under_its_conditions() {
+        let content = Bytes::from_static(b"four");
+        let unchanged = Read { unless: Some(Version::new("1")), ..said() };
+        assert!(unchanged.cut(meta(4), &content).unwrap().is_none());
+        let another = Read { only: Some(Version::new("2")), ..said() };
+        let error = another.cut(meta(4), &content).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PreconditionFailed);
+        let beyond = Read { range: Some(ByteRange::From(4)), ..said() };
+        assert_eq!(beyond.cut(meta(4), &content).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn bytes_of_another_size_than_is_known_are_corrupt() {
+        let error = said().cut(meta(5), &Bytes::from_static(b"four")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_condition_looks_at_what_is_there() {
+        let (one, two) = (Version::new("1"), Version::new("2"));
+        let kind = |condition: Condition, there: Option<&Version>| {
+            condition.allows(there).err().map(|error| error.kind())
+        };
+        for there in [None, Some(&one)] {
+            assert_eq!(kind(Condition::Always, there), None);
+        }
+        assert_eq!(kind(Condition::Absent, None), None);
+        assert_eq!(kind(Condition::Absent, Some(&one)), Some(ErrorKind::AlreadyExists));
+        let version = Condition::Version(one.clone());
+        assert_eq!(kind(version.clone(), Some(&one)), None);
+        let refused = Some(ErrorKind::PreconditionFailed);
+        assert_eq!(kind(version.clone(), Some(&two)), refused);
+        assert_eq!(kind(version, None), refused);
     }
 }

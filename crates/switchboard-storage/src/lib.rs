@@ -27,6 +27,7 @@ mod adapter;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod beneath;
+mod blocking;
 mod body;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -51,6 +52,7 @@ mod key;
 mod landing;
 mod listing;
 mod object;
+mod page;
 #[cfg(test)]
 mod planted;
 mod progress;
@@ -71,6 +73,7 @@ mod writer;
 #[cfg(feature = "object_store")]
 pub use adapter::Mount;
 pub use beneath::Beneath;
+pub use blocking::{Caller, blocking};
 pub use body::Body;
 pub use config::{DiskConfig, SignKey, Verify};
 pub use copy::Copy;

@@ -12,12 +12,12 @@ use switchboard_core::{
     Outcome, Reply, Result, Support,
 };
 
-use crate::cut::Plan;
+use crate::cut::{Lengths, Plan};
 use crate::delete;
 use crate::doubt::Doubt;
 use crate::driver::{
     Condition, Fetched, List, Page, Part, PartTag, Read, Sign, Signed, StorageDriver, Stored,
-    UploadId, Write, already_there, another_version, capability,
+    UploadId, Write, capability,
 };
 use crate::signature::Addresses;
 use crate::{Checksum, DiskConfig, Key, Meta, Verify, Version};
@@ -133,14 +133,21 @@ impl Store {
             ));
         };
         let bytes = fetched.body.collect(limit).await?;
-        self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        if self.verifies(&fetched.meta) {
+            self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        }
         Ok(bytes)
+    }
+
+    /// Whether the bytes of such an object are to be compared, and there is something to compare them with.
+    pub(crate) fn verifies(&self, meta: &Meta) -> bool {
+        self.config.verify == Verify::Full && meta.checksum.is_some()
     }
 
     /// Whether the bytes that were read are those that were stored.
     pub(crate) fn verify(&self, meta: &Meta, read: Checksum) -> Result<()> {
         match meta.checksum {
-            Some(stored) if self.config.verify == Verify::Full && stored != read => {
+            Some(stored) if self.verifies(meta) && stored != read => {
                 Err(Error::new(ErrorKind::Corrupt, "the bytes are not those that were stored")
                     .with_context("stored_crc32c", stored)
                     .with_context("read_crc32c", read))
@@ -187,14 +194,9 @@ impl Store {
         );
         let Some(own) = write.write_id.filter(|_| is_refused) else { return Err(refusal) };
         match self.driver.head(key).await {
-            Ok(meta) if meta.write_id == Some(own) => {
-                Ok(Stored::new(meta.version, meta.size, meta.checksum))
-            }
-            Ok(_) => Err(match write.condition {
-                Condition::Always => refusal,
-                Condition::Absent => already_there(),
-                Condition::Version(_) => another_version(),
-            }),
+            Ok(meta) if meta.write_id == Some(own) => Ok(meta.into()),
+            Ok(_) if write.condition == Condition::Always => Err(refusal),
+            Ok(_) => Err(write.condition.refusal()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(refusal),
             Err(error) => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -216,6 +218,7 @@ impl Store {
             part_max: limits.part_max,
             parts_at_once: self.config.parts_at_once,
             parts_max: limits.parts_max,
+            lengths: if limits.parts_alike { Lengths::Alike } else { Lengths::Free },
             whole_max: limits.put_max.min(self.config.read_max.0),
             read_max: self.config.read_max.0,
             has_parts: self.has_parts,

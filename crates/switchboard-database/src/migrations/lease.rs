@@ -104,14 +104,15 @@ impl Drop for Lease {
 impl Row {
     /// Takes it for as long as it takes, and says who is in the way if that is for longer than a moment.
     async fn taken_by(&self, clock: &Clock, end: Instant) -> Result<()> {
-        let taking = pin!(self.try_until(clock, end));
+        // The callers' futures stay small.
+        let taking = Box::pin(self.try_until(clock, end));
         let telling = pin!(clock.sleep(TELL_AFTER));
         let taking = match select(taking, telling).await {
             Either::Left((taken, _)) => return taken,
             Either::Right(((), taking)) => taking,
         };
         // Who cannot be looked at is told by the try, which asks the same.
-        if let Ok(seen) = self.look().await {
+        if let Ok(seen) = Box::pin(self.look()).await {
             seen.tell(&self.journal, end.saturating_duration_since(clock.now()));
         }
         taking.await

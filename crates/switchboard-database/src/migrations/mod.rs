@@ -98,7 +98,7 @@ impl Database {
         let plan = |records: &[Record]| Plan::new(migrations, records, dialect, &options);
         if options.is_dry {
             let steps = plan(&journal.read().await?)?.steps;
-            let findings = self.findings(migrations, &steps, dialect, &config).await?;
+            let findings = Box::pin(self.findings(migrations, &steps, dialect, &config)).await?;
             let planned = steps.iter().map(plan::Planned::shown).collect();
             return Ok(MigrationReport { planned, findings, ..MigrationReport::default() });
         }

@@ -2,12 +2,16 @@
 //!
 //! Read in this order: [`Watch`], which looks at one instance; [`Asked`], a statement under way, and
 //! [`Reading`], one whose rows come a few at a time; `figures`, what each statement has cost;
-//! `redacted`, what logs may show of values; `details`, what operators are shown.
+//! `redacted`, what logs may show of values; `plans`, how the server runs what was slow; `repeats`, what is
+//! asked again and again; `details`, what operators are shown.
 
 mod details;
 mod figures;
+mod plans;
 mod redacted;
+mod repeats;
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,10 +22,13 @@ use tracing::{Instrument as _, Span, field};
 use self::figures::ACCOUNTS_MAX;
 pub use self::figures::StatementFigures;
 pub(crate) use self::figures::{Account, Ledger};
+use self::plans::{Plans, Subject};
 use self::redacted::{Kinds, ROWS_SHOWN_MAX, Sample};
+use self::repeats::Repeats;
 use crate::driver::{Done, Rows};
+use crate::pool::Pool;
 use crate::sql::Effect;
-use crate::{Columns, DatabaseConfig, Lexis, Row, Value};
+use crate::{Columns, DatabaseConfig, Dialect, Lexis, Row, Value};
 
 /// Looks at the statements of one instance.
 pub(crate) struct Watch {
@@ -31,6 +38,8 @@ pub(crate) struct Watch {
     ledger: Arc<Ledger>,
     /// What takes that long is told of; zero for never.
     slow: Duration,
+    plans: Option<Plans>,
+    repeats: Option<Repeats>,
     tells_queries: bool,
     tells_results: bool,
 }
@@ -42,6 +51,8 @@ pub(crate) struct Question<'q> {
     pub(crate) kind: &'static str,
     pub(crate) sql: &'q Arc<str>,
     pub(crate) values: &'q [Value],
+    /// Where in the program it was asked for, where that is known.
+    pub(crate) at: Option<&'static Location<'static>>,
 }
 
 /// A statement under way. Dropped before its end, it was given up.
@@ -61,6 +72,8 @@ pub(crate) struct Reading {
     sql: Arc<str>,
     columns: Columns,
     parameters: Kinds,
+    /// What its plan may be asked for with.
+    subject: Option<Subject>,
     span: Span,
     /// When what is under way began.
     since: Option<Instant>,
@@ -101,16 +114,25 @@ struct Ended<'e> {
     run: Run,
     parameters: &'e dyn Fn() -> Kinds,
     sample: &'e dyn Fn() -> Option<String>,
+    subject: &'e dyn Fn() -> Option<Subject>,
 }
 
 impl Watch {
-    pub(crate) fn new(config: &DatabaseConfig, build: &BuildContext, lexis: Lexis) -> Arc<Self> {
+    /// One that asks for plans over connections of `pool`.
+    pub(crate) fn new(
+        config: &DatabaseConfig,
+        build: &BuildContext,
+        dialect: &Dialect,
+        pool: &Pool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             clock: build.clock().clone(),
             instance: build.instance().as_str().into(),
-            lexis,
+            lexis: dialect.lexis,
             ledger: Arc::new(Ledger::new(ACCOUNTS_MAX)),
             slow: config.slow.threshold,
+            plans: Plans::new(config, build, dialect, pool),
+            repeats: Repeats::new(&config.n_plus_one),
             tells_queries: config.log_queries,
             tells_results: config.log_results,
         })
@@ -144,6 +166,7 @@ impl Watch {
         }
         if !self.slow.is_zero() && ended.run.took >= self.slow {
             self.tell_slow(ended);
+            self.ask_for_plan(ended);
         }
         if self.tells_queries {
             self.tell_query(ended);
@@ -169,6 +192,38 @@ impl Watch {
             affected = run.rows.affected(),
             outcome = run.end.as_str(),
             "slow statement"
+        );
+    }
+
+    /// Of what ended well, or took too long for whoever waited: what the server refused has none.
+    fn ask_for_plan(&self, ended: &Ended<'_>) {
+        let Some(plans) = &self.plans else { return };
+        let is_refused = matches!(ended.run.end, End::Failed(kind) if kind != ErrorKind::Timeout);
+        if !is_refused && let Some(subject) = (ended.subject)() {
+            plans.ask(subject);
+        }
+    }
+
+    /// What may be asked for its plan, if that is wanted at all.
+    fn subject(&self, question: &Question<'_>) -> Option<Subject> {
+        let is_query = self.plans.is_some() && question.kind == kind_of(Effect::Read);
+        let Question { account, sql, values, .. } = question;
+        is_query.then(|| Subject::of(account.statement(), sql, values)).flatten()
+    }
+
+    #[cold]
+    fn tell_repeats(&self, repeats: &Repeats, question: &Question<'_>, rows: u64) {
+        let Question { account, at: Some(at), .. } = *question else { return };
+        let repeated = repeats.count(account.statement(), rows, at, self.clock.now());
+        let Some(repeated) = repeated else { return };
+        tracing::warn!(
+            target: TARGET,
+            instance = &*self.instance,
+            statement = &**account.statement(),
+            count = repeated.count,
+            first = %repeated.first,
+            last = %at,
+            "a query is asked again and again: one for all values would do"
         );
     }
 
@@ -209,7 +264,7 @@ impl Watch {
 impl<'q> Question<'q> {
     /// One whose text and values are not looked at.
     pub(crate) fn untold(account: &'q Arc<Account>, kind: &'static str) -> Self {
-        Self { account, kind, sql: account.statement(), values: &[] }
+        Self { account, kind, sql: account.statement(), values: &[], at: None }
     }
 }
 
@@ -266,6 +321,12 @@ impl Asked<'_> {
 
     fn end(mut self, rows: Result<Amount, ErrorKind>, sample: &dyn Fn() -> Option<String>) {
         self.is_open = false;
+        if let Some(repeats) = &self.watch.repeats
+            && let Ok(Amount::Rows(rows)) = rows
+            && self.question.kind == kind_of(Effect::Read)
+        {
+            self.watch.tell_repeats(repeats, &self.question, rows);
+        }
         self.tell(rows.unwrap_or(Amount::Unknown), End::of(&rows), sample);
     }
 
@@ -275,8 +336,10 @@ impl Asked<'_> {
         let took = at.saturating_duration_since(self.since);
         let run = Run { at, took, rows, end };
         let parameters = || Kinds::of(values);
-        self.watch
-            .ended(&Ended { account, kind, run, parameters: &parameters, sample }, &self.span);
+        let subject = || self.watch.subject(&self.question);
+        let ended =
+            Ended { account, kind, run, parameters: &parameters, sample, subject: &subject };
+        self.watch.ended(&ended, &self.span);
     }
 }
 
@@ -290,7 +353,7 @@ impl Drop for Asked<'_> {
 
 impl Reading {
     fn new(asked: &Asked<'_>, columns: Columns) -> Self {
-        let Question { account, kind, sql, values } = asked.question;
+        let Question { account, kind, sql, values, .. } = asked.question;
         let took = asked.watch.clock.now().saturating_duration_since(asked.since);
         Self {
             watch: asked.watch.clone(),
@@ -299,6 +362,7 @@ impl Reading {
             sql: sql.clone(),
             columns,
             parameters: Kinds::of(values),
+            subject: asked.watch.subject(&asked.question),
             span: asked.span.clone(),
             since: None,
             took,
@@ -360,7 +424,9 @@ impl Reading {
         let run = Run { at, took: self.took, rows, end };
         let (parameters, sample) = (|| self.parameters.clone(), || self.sample.clone());
         let (account, kind) = (&self.account, self.kind);
-        let ended = Ended { account, kind, run, parameters: &parameters, sample: &sample };
+        let subject = || self.subject.clone();
+        let (parameters, sample, subject) = (&parameters, &sample, &subject);
+        let ended = Ended { account, kind, run, parameters, sample, subject };
         self.watch.ended(&ended, &self.span);
     }
 }

@@ -144,6 +144,12 @@ impl Books {
         grant
     }
 
+    /// A connection that is there, if nobody who comes meanwhile has to wait until it is back.
+    pub(super) fn take_spare(&mut self, guest: Guest, now: Instant) -> Option<Grant> {
+        let is_left = self.idle.len() > 1 || self.has_room(guest);
+        if self.rules.is_joint || !is_left { None } else { self.take(guest, now) }
+    }
+
     /// A place in the order of those who wait.
     pub(super) fn key(&mut self, guest: Guest) -> Key {
         self.queue.key(guest)

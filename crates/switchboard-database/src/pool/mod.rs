@@ -26,6 +26,7 @@ mod trouble;
 mod upkeep;
 
 use std::num::NonZeroUsize;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ use self::link::Link;
 use self::queue::Guest;
 pub(crate) use self::queue::Taking;
 use self::rules::{FAR, Rules};
-pub(crate) use self::scope::{Owner, scoped};
+pub(crate) use self::scope::{Owner, Work, scoped};
 pub(crate) use self::taken::Taken;
 use crate::{DatabaseDriver, Lane, Nested, PoolConfig, Reset};
 
@@ -126,6 +127,27 @@ impl Pool {
             // Boxed, so that who gets one at once carries nothing that only waiting needs.
             first => Box::pin(Arrival::new(shared, guest, now).run(first)).await,
         }
+    }
+
+    /// A connection that nobody uses, if there is one, and another one is there or can be made for who comes
+    /// meanwhile. Nobody is waited for.
+    #[track_caller]
+    pub(crate) fn spare(&self) -> impl Future<Output = Option<Taken>> + Send {
+        let shared = self.0.clone();
+        let taking =
+            Taking { at: Location::caller(), is_long: false, is_scope: false, is_urgent: false };
+        async move {
+            let (guest, now) = (Guest::current(taking), shared.clock.now());
+            let grant = shared.change(|books| books.take_spare(guest, now))?;
+            let mut taken = Taken::new(shared, grant);
+            let is_there = !taken.is_doubtful() || taken.ping().await.is_ok();
+            is_there.then_some(taken)
+        }
+    }
+
+    /// Whether nobody gets a connection any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.books().is_closed()
     }
 
     /// How it is, and what it has done so far.

@@ -26,6 +26,15 @@ pub(crate) struct Owner {
     thread: Option<ThreadId>,
 }
 
+/// A piece of work: all that is done in the outermost scope, or by a task that is in none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    Scope(u64),
+    Task(task::Id),
+    /// What stands for the task where there is none.
+    Thread(ThreadId),
+}
+
 /// Runs `future` as a scope: what is taken in it is held for it, and not for all that its task does.
 pub(crate) async fn scoped<F: Future>(future: F) -> F::Output {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -58,7 +67,25 @@ impl Owner {
     }
 }
 
+impl Work {
+    /// What the code that runs now is part of.
+    pub(crate) fn current() -> Self {
+        let outermost = SCOPE.try_with(|scope| scope.outermost()).ok().map(Self::Scope);
+        let task = || task::try_id().map(Self::Task);
+        outermost.or_else(task).unwrap_or_else(|| Self::Thread(thread::current().id()))
+    }
+
+    /// Whether it is known when it ends.
+    pub(crate) fn is_scope(self) -> bool {
+        matches!(self, Self::Scope(_))
+    }
+}
+
 impl Scope {
+    fn outermost(&self) -> u64 {
+        self.around.as_ref().map_or(self.number, |around| around.outermost())
+    }
+
     fn is_inside(&self, number: u64) -> bool {
         self.number == number || self.around.as_ref().is_some_and(|scope| scope.is_inside(number))
     }

@@ -4,6 +4,7 @@
 //! call, or left inside a transaction, is cleaned first, and nobody has it until then.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use switchboard_core::{Error, ErrorKind, Result};
@@ -30,6 +31,8 @@ pub struct Taken {
     flaw: Option<CloseReason>,
     is_doubtful: bool,
     half: Half,
+    /// Where in the program is asked what is asked now.
+    place: Option<&'static Location<'static>>,
 }
 
 /// A call under way. Dropped before its [`end`](Self::end), it leaves the state unknown.
@@ -58,6 +61,7 @@ impl Taken {
             flaw: None,
             is_doubtful: grant.is_doubtful,
             half: Half::Nothing,
+            place: None,
         }
     }
 
@@ -73,6 +77,16 @@ impl Taken {
         drop(desk);
         let was_dropped = std::mem::replace(&mut self.is_under_way, true);
         Busy { taken: self, was_dropped }
+    }
+
+    /// What is asked from now on is asked at that line of the program.
+    pub(crate) fn asked_at(&mut self, place: &'static Location<'static>) {
+        self.place = Some(place);
+    }
+
+    /// Where in the program is asked what is asked now.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.place
     }
 
     /// Where the connection is; unknown while a call was dropped and nobody has looked since.

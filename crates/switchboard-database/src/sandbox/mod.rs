@@ -3,9 +3,14 @@
 //! It is a driver whose connections are all the same one, inside a transaction that is rolled back in the
 //! end. Read in this order: [`Sandbox`]; `part`, what looks like a connection; `one`, the connection, and
 //! whose turn on it is. Which task has parts at all, the pool says: see `Pool::joint`.
+//!
+//! For what has to commit there are databases made for one test: [`Template`], what they begin as; `copied`, how
+//! they come and go.
 
+mod copied;
 mod one;
 mod part;
+mod template;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -14,11 +19,15 @@ use std::sync::Arc;
 
 use switchboard_core::{BuildContext, Held, Lifecycle, Manager, Name, Override, Reply, Result};
 
+use self::copied::{Copied, Workshop};
 use self::one::Shared;
 use self::part::Part;
+pub use self::template::Template;
 use crate::driver::{Begin, Connection, DatabaseDriver, Dialect, Lane};
 use crate::pool::Taking;
-use crate::{DatabaseConfig, Databases, DriverContext, PoolConfig, Served, TransactionConfig, op};
+use crate::{
+    DatabaseConfig, Databases, DriverContext, PoolConfig, Served, SlowConfig, TransactionConfig, op,
+};
 
 /// A database in which nothing lasts.
 ///
@@ -69,7 +78,15 @@ use crate::{DatabaseConfig, Databases, DriverContext, PoolConfig, Served, Transa
 pub struct Sandbox {
     // Fields are dropped in this order: nobody comes in any more, then all is taken back.
     over: Option<Override<Databases>>,
-    shared: Arc<Shared>,
+    kind: Kind,
+}
+
+/// What becomes of all that is done in it.
+enum Kind {
+    /// It is in a transaction, which is rolled back.
+    Transaction(Arc<Shared>),
+    /// It is in a database that is removed.
+    Database(Copied),
 }
 
 impl Sandbox {
@@ -91,7 +108,8 @@ impl Sandbox {
         let taking = Taking { at, is_long: true, is_scope: true, is_urgent: false };
         let leased = database.line().open(op::CONNECTION, |engine: Held<Databases>| async move {
             let mut taken = engine.take(Lane::Write, taking).await?;
-            engine.begin_transaction(&mut taken, &Begin::default()).await?;
+            let begin = Begin { outlives_statements: true, ..Begin::default() };
+            engine.begin_transaction(&mut taken, &begin).await?;
             // What is left of a session in the sandbox is known there and not here.
             taken.leaves_residue();
             Ok(taken)
@@ -106,17 +124,71 @@ impl Sandbox {
             transaction: TransactionConfig { isolation: None, ..config.transaction },
             // As many at a time as elsewhere, made when they are needed.
             pool: PoolConfig { max: NonZeroUsize::new(size), min_idle: 0, ..config.pool },
+            // There is no connection beside the one.
+            slow: SlowConfig { explain: false, ..config.slow },
             ..config
         };
         let served = Served::joint(Same(shared.clone()), &DriverContext::new(build, config));
         let over = databases.override_instance(name, served)?;
-        Ok(Self { over: Some(over), shared })
+        Ok(Self { over: Some(over), kind: Kind::Transaction(shared) })
+    }
+
+    /// Puts a database made for this sandbox in the place of the database `name` until it ends: for what has to
+    /// commit, works in many tasks at once, or looks at isolation.
+    ///
+    /// It begins as `template` says, on the same server and with the same settings, and is removed in the end, also
+    /// where the test panics, which waits for that. What is left of tests that were killed is removed by those that
+    /// come six hours later.
+    ///
+    /// Where the server copies databases (`PostgreSQL`, whose user has to be allowed to create them) or files are
+    /// copied (`SQLite`, in the folder for temporary files) the template is made once, by one of all tests that
+    /// come at the same time, and stays; on `MariaDB` and `MySQL` all its steps are done for each sandbox.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # {
+    /// # use switchboard_core::{Environment, Manager, Registry, Settings};
+    /// use switchboard_database::{Databases, Migrations, Sandbox, Statements as _, Template};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let databases = Manager::<Databases>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # databases.configure("main", &Settings::new().with("url", "sqlite::memory:"))?;
+    /// # let main = databases.handle("main")?;
+    /// let migrations = Migrations::embedded(&[("1_notes.sql", "create table notes (text varchar(100))")])?;
+    /// let template = Template::new().migrated(&migrations);
+    ///
+    /// let sandbox = Sandbox::copied(&databases, "main", &template).await?;
+    /// main.execute("insert into notes values (?)", ("gone soon",)).await?;
+    /// sandbox.end().await?;
+    ///
+    /// assert!(main.rows("select * from notes", ()).await.is_err(), "the table was in the copy");
+    /// # template.forget(&databases, "main").await?;
+    /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn copied<'m>(
+        databases: &'m Manager<Databases>,
+        name: &'m str,
+        template: &'m Template,
+    ) -> impl Future<Output = Result<Self>> + Send + 'm {
+        let at = Location::caller();
+        async move {
+            let workshop = Workshop::of(databases, name).await?;
+            let copied = workshop.copy(template, at).await?;
+            let over = workshop.put(databases, &copied)?;
+            Ok(Self { over: Some(over), kind: Kind::Database(copied) })
+        }
     }
 
     /// Ends it: all that was done is taken back, and whoever still uses it gets an error.
     pub async fn end(mut self) -> Result<()> {
         self.over = None;
-        self.shared.end().await
+        match self.kind {
+            Kind::Transaction(shared) => shared.end().await,
+            Kind::Database(copied) => copied.end().await,
+        }
     }
 }
 
@@ -137,6 +209,10 @@ impl DatabaseDriver for Same {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox").field("at", &self.shared.at()).finish_non_exhaustive()
+        let at = match &self.kind {
+            Kind::Transaction(shared) => shared.at(),
+            Kind::Database(copied) => copied.at(),
+        };
+        f.debug_struct("Sandbox").field("at", &at).finish_non_exhaustive()
     }
 }

@@ -48,7 +48,7 @@ impl Statements for PooledConnection {}
 
 impl Asked for PooledConnection {
     async fn ask<J: Job>(&self, job: J, at: &'static Location<'static>) -> Result<J::Answer> {
-        let answer = self.occupied.next().await?.ask(OUTERMOST, &job).await;
+        let answer = self.occupied.next().await?.ask(OUTERMOST, &job, at).await;
         answer.map_err(|error| asked_at(error, at))
     }
 

@@ -201,8 +201,13 @@ impl Occupied {
         }
     }
 
-    /// Does `job` for who asks at `level`.
-    pub(crate) async fn ask<J: Job>(&mut self, level: Level, job: &J) -> Result<J::Answer> {
+    /// Does `job` for who asks at `level`, and `at` that line of the program.
+    pub(crate) async fn ask<J: Job>(
+        &mut self,
+        level: Level,
+        job: &J,
+        at: &'static Location<'static>,
+    ) -> Result<J::Answer> {
         self.usable(level).await?;
         self.met.went_on();
         let is_transaction = self.is_transaction;
@@ -213,6 +218,7 @@ impl Occupied {
             job.keeps_transaction(&engine)?;
         }
         let (taken, step) = leased.parts();
+        taken.asked_at(at);
         let answer = step.run(J::OP, done(job, &engine, taken, depth)).await;
         self.noticed(&failures(&answer, J::failures));
         answer

@@ -264,7 +264,8 @@ impl Statements for Transaction {}
 
 impl Asked for Transaction {
     async fn ask<J: Job>(&self, job: J, at: &'static Location<'static>) -> Result<J::Answer> {
-        let asking = pin!(async { self.shared.occupied.next().await?.ask(self.level, &job).await });
+        let asking =
+            pin!(async { self.shared.occupied.next().await?.ask(self.level, &job, at).await });
         self.shared.in_time(asking).await.map_err(|error| asked_at(error, at))
     }
 

@@ -9,6 +9,7 @@
 mod calls;
 mod clauses;
 mod comment;
+mod explain;
 mod filter;
 mod fingerprint;
 pub(crate) mod functions;
@@ -30,6 +31,7 @@ mod page_tests;
 
 pub(crate) use calls::only_computes;
 pub use comment::with_comment;
+pub(crate) use explain::{is_explainable, plan_without_values};
 pub use filter::Filter;
 pub use fingerprint::fingerprint;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

@@ -7,6 +7,9 @@
 mod comments;
 mod figures;
 mod log;
+mod names;
+mod plans;
+mod repeats;
 mod spans;
 mod told;
 

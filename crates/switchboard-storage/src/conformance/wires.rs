@@ -9,7 +9,7 @@ use switchboard_testkit::{Direction, Moment, unique};
 
 use super::content::in_pieces;
 use super::reading::ensure_old_or_conflict;
-use super::subject::{at_once, ensure_content, filled, in_time};
+use super::subject::{HANG_LIMIT, at_once, ensure_content, filled, in_time};
 use super::{Failure, Subject};
 use crate::{Disk, capability};
 
@@ -18,10 +18,15 @@ pub(super) async fn a_body_that_is_cut_is_taken_up_again_or_an_outage(on: &Subje
     let bytes = filled(LARGE, 1);
     on.stock("key", bytes.clone()).await?;
     let (wire, disk) = on.behind_wire(Settings::new()).await?;
-    let mut resumed = 0;
+    let (mut opened, mut resumed) = (0, 0);
     for after in [1, 100, 1_000, 20_000, 1 << 20, (3 << 20) + 1, LARGE as u64 - 1] {
         let trap = wire.cut_after_bytes(Direction::ToClient, after);
-        let read = in_time("reading over a wire that is cut", streamed(&disk)).await?;
+        let read = in_time("reading over a wire that is cut", async {
+            let object = disk.get("key").await?;
+            opened += 1;
+            object.bytes(usize::MAX).await
+        });
+        let read = read.await?;
         trap.sprung().await;
         match read {
             Ok(read) => {
@@ -32,8 +37,9 @@ pub(super) async fn a_body_that_is_cut_is_taken_up_again_or_an_outage(on: &Subje
         }
         ensure_healed(&disk, &bytes).await?;
     }
-    // An answer that is lost as a whole may be an outage; one that breaks off later is taken up again.
-    ensure(resumed > 0, || "reading was never taken up again".to_owned())
+    // An answer that is lost as a whole may be an outage, and for some drivers every one is; one that breaks off
+    // later is taken up again.
+    ensure(resumed > 0 || opened == 0, || "reading was never taken up again".to_owned())
 }
 
 async fn streamed(disk: &Disk) -> switchboard_core::Result<bytes::Bytes> {
@@ -241,7 +247,7 @@ pub(super) async fn a_network_that_swallows_everything_is_given_up_in_time(
     on: &Subject,
 ) -> Verdict {
     on.stock("key", "content").await?;
-    let policy = Settings::new().with("attempt_timeout", "500ms");
+    let policy = Settings::new().with("attempt_timeout", "3s");
     let (wire, disk) = on.behind_wire(Settings::new().with("policy", policy)).await?;
     disk.read("key").await?;
     wire.blackhole();
@@ -260,7 +266,7 @@ pub(super) async fn a_network_that_swallows_everything_is_given_up_in_time(
         ensure_outage(&error, "a list of nothing")?;
     }
     let took = clock.now() - began;
-    ensure(took < Duration::from_secs(8), || format!("four calls into nothing took {took:?}"))?;
+    ensure(took < HANG_LIMIT, || format!("four calls into nothing took {took:?}"))?;
     wire.heal();
     let healed = async {
         while disk.read("key").await.is_err() {
@@ -273,7 +279,8 @@ pub(super) async fn a_network_that_swallows_everything_is_given_up_in_time(
 /// Until it does no more.
 pub(super) async fn a_server_that_refuses_is_unavailable(on: &Subject) -> Verdict {
     on.stock("key", "content").await?;
-    let (wire, disk) = on.behind_wire(Settings::new()).await?;
+    // The first call afterwards may still meet what is left of the refusal.
+    let (wire, disk) = on.behind_wire(retrying()).await?;
     wire.refuse();
     let error = failed(disk.head("key").await, "a look at a server that refuses")?;
     equal(&error.kind(), &ErrorKind::Unavailable, "a look at a server that refuses")?;

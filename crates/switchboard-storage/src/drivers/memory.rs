@@ -1,9 +1,8 @@
 //! Keeps objects in the memory of the process: lost when it ends, and not seen by other processes.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Bound;
+use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -108,13 +107,10 @@ impl Memory {
         let size = content.len() as u64;
         self.make_room(kept, before, size)?;
         let version = kept.version();
-        let mut meta = Meta::new(size, self.clock.wall(), version.clone());
-        meta.attributes = write.attributes.clone();
-        meta.checksum = write.checksum;
-        meta.write_id = write.write_id;
+        let meta = write.meta(size, self.clock.wall(), version);
         kept.bytes = kept.bytes - before + size;
-        kept.objects.insert(key.as_str().to_owned(), (meta, content));
-        Ok(Stored::new(version, size, write.checksum))
+        kept.objects.insert(key.as_str().to_owned(), (meta.clone(), content));
+        Ok(meta.into())
     }
 }
 
@@ -133,11 +129,7 @@ impl Kept {
     }
 
     fn allow(&self, key: &str, condition: &Condition) -> Result<()> {
-        match (self.objects.get(key), condition) {
-            (Some((meta, _)), condition) => condition.allows(&meta.version),
-            (None, Condition::Version(_)) => Err(another_version()),
-            (None, Condition::Always | Condition::Absent) => Ok(()),
-        }
+        condition.allows(self.objects.get(key).map(|(meta, _)| &meta.version))
     }
 
     fn remove(&mut self, key: &str) -> Option<(Meta, Bytes)> {
@@ -157,72 +149,13 @@ impl Kept {
         self.bytes -= upload.map_or(0, |upload| length(upload.parts.values()));
     }
 
-    fn list(&self, list: &List) -> Page {
-        let mut page = Page::default();
-        let mut at = Position::first(list);
-        loop {
-            let from = at.bound();
-            let from = (from.as_ref().map(Cow::as_ref), Bound::Unbounded);
-            let next = self.objects.range::<str, _>(from).next();
-            let Some((key, (meta, _))) = next.filter(|(key, _)| key.starts_with(&list.prefix))
-            else {
-                return page;
-            };
-            if page.entries.len() + page.prefixes.len() == list.limit {
-                page.next = at.token();
-                return page;
-            }
-            let rest = &key[list.prefix.len()..];
-            if let Some(end) = rest.find('/').filter(|_| list.is_flat) {
-                let prefix = &key[..=list.prefix.len() + end];
-                at = Position::Beyond(prefix.to_owned());
-                page.prefixes.push(prefix.to_owned());
-            } else {
-                at = Position::After(key.clone());
-                page.entries.push(Entry::new(key, meta.size, meta.modified, meta.version.clone()));
-            }
-        }
-    }
-}
-
-/// Where a list goes on.
-enum Position {
-    /// With this text.
-    From(String),
-    /// With what comes after this text.
-    After(String),
-    /// With what comes after everything that begins so, up to its `/`.
-    Beyond(String),
-}
-
-impl Position {
-    fn first(list: &List) -> Self {
-        match (&list.token, &list.after) {
-            // No key ends with a slash.
-            (Some(token), _) if token.ends_with('/') => Self::Beyond(token.clone()),
-            (Some(token), _) => Self::After(token.clone()),
-            (None, Some(after)) if *after >= list.prefix => Self::After(after.clone()),
-            _ => Self::From(list.prefix.clone()),
-        }
-    }
-
-    fn bound(&self) -> Bound<Cow<'_, str>> {
-        match self {
-            Self::From(text) => Bound::Included(text.into()),
-            Self::After(text) => Bound::Excluded(text.into()),
-            // The byte after `/` is `0`.
-            Self::Beyond(prefix) => {
-                Bound::Included(format!("{}0", prefix.trim_end_matches('/')).into())
-            }
-        }
-    }
-
-    fn token(self) -> Option<String> {
-        match self {
-            Self::From(_) => None,
-            Self::After(key) => Some(key),
-            Self::Beyond(prefix) => Some(prefix),
-        }
+    /// So many objects, from that text on.
+    fn rows(&self, from: String, count: usize) -> Vec<Entry> {
+        let rows = self.objects.range(from..).take(count);
+        let entry = |(key, (meta, _)): (&String, &(Meta, Bytes))| {
+            Entry::new(key, meta.size, meta.modified, meta.version.clone())
+        };
+        rows.map(entry).collect()
     }
 }
 
@@ -238,14 +171,7 @@ impl StorageDriver for Memory {
     fn get<'a>(&'a self, key: Key<'a>, read: &'a Read) -> Reply<'a, Option<Fetched>> {
         Reply::ready((|| {
             let (meta, content) = self.kept().object(key.as_str())?.clone();
-            if !read.allows(&meta)? {
-                return Ok(None);
-            }
-            let range =
-                read.range.as_ref().map_or(Ok(0..meta.size), |range| range.of(meta.size))?;
-            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-            let body = content.slice(place(range.start)..place(range.end)).into();
-            Ok(Some(Fetched { meta, range, body }))
+            read.cut(meta, &content)
         })())
     }
 
@@ -265,7 +191,7 @@ impl StorageDriver for Memory {
     }
 
     fn list<'a>(&'a self, list: &'a List) -> Reply<'a, Page> {
-        Reply::ready(Ok(self.kept().list(list)))
+        Reply::run(list.page(|from, count| ready(Ok(self.kept().rows(from, count)))))
     }
 
     fn copy<'a>(
@@ -298,9 +224,8 @@ impl StorageDriver for Memory {
             let (mut meta, content) = kept.remove(from.as_str()).ok_or_else(nothing_there)?;
             meta.version = kept.version();
             kept.bytes += meta.size;
-            let stored = Stored::new(meta.version.clone(), meta.size, meta.checksum);
-            kept.objects.insert(to.as_str().to_owned(), (meta, content));
-            Ok(stored)
+            kept.objects.insert(to.as_str().to_owned(), (meta.clone(), content));
+            Ok(meta.into())
         })())
     }
 

@@ -23,14 +23,15 @@ use self::connection::{MySqlConnection, Stop};
 use self::errors::{classify_connecting, classify_harmless};
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverSettings, Lane, Lexis,
-    OnConflict, Placeholder, advice,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext,
+    DriverSettings, Lane, Lexis, OnConflict, Placeholder, advice,
 };
 
 mod bulk;
 mod client;
 mod config;
 mod connection;
+mod copies;
 mod documents;
 mod encryption;
 mod errors;
@@ -53,7 +54,7 @@ struct Connector {
     password: Option<PasswordSource>,
 }
 
-type PasswordSource = Box<dyn Fn() -> BoxFuture<'static, Result<Secret>> + Send + Sync>;
+type PasswordSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Secret>> + Send + Sync>;
 
 pub(crate) fn register(registry: &Registry<Databases>) -> Result<()> {
     let descriptor =
@@ -84,7 +85,7 @@ impl MySql {
             options: options.clone(),
             session: Arc::clone(session),
             allows_plaintext: *allows_plaintext,
-            password: Some(Box::new(move || password().boxed())),
+            password: Some(Arc::new(move || password().boxed())),
         }))
     }
 }
@@ -147,6 +148,10 @@ impl DatabaseDriver for MySql {
         Some(options.socket().map_or_else(host, str::to_owned))
     }
 
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
+    }
+
     fn connect(&self, _lane: Lane) -> Reply<'_, Box<dyn Connection>> {
         let connector = Arc::clone(&self.0);
         Reply::run(async move {
@@ -160,6 +165,14 @@ impl Lifecycle for MySql {}
 
 impl DriverSettings for MySqlConfig {
     type Driver = MySql;
+
+    fn place(&self, context: &DriverContext) -> Option<String> {
+        let options = self.options(&Session::new(self, context.database())).ok()?;
+        let host = format!("{}:{}", options.ip_or_hostname(), options.tcp_port()).to_lowercase();
+        let server = options.socket().map_or(host, str::to_owned);
+        let (user, database, setup) = (options.user(), options.db_name(), options.setup());
+        Some(format!("{server} {user:?} {database:?} {setup:?}"))
+    }
 }
 
 impl fmt::Debug for MySql {
@@ -194,6 +207,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     on_conflict: OnConflict::OfAnyKey,
     functions: functions::MYSQL,
     lock_codes: &["1205", "1689", "3572"],
+    explain: Some("explain"),
     ..Dialect::STANDARD
 };
 

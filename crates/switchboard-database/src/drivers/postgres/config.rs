@@ -15,7 +15,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use super::Postgres;
-use crate::{DriverSettings, TlsConfig, TlsMode};
+use crate::{DriverContext, DriverSettings, TlsConfig, TlsMode};
 
 /// The settings of [`Postgres`]: an address, or its parts, or an address with parts in place of its
 /// own.
@@ -87,6 +87,16 @@ pub enum Pooler {
 
 impl DriverSettings for PostgresConfig {
     type Driver = Postgres;
+
+    fn place(&self, context: &DriverContext) -> Option<String> {
+        let Target { client, places, .. } = self.target(context.database().read_only).ok()?;
+        let places: Vec<_> = places.iter().map(|at| at.to_string().to_lowercase()).collect();
+        let user = client.get_user();
+        // The server takes the name of the user for that of the database where there is none.
+        let database = client.get_dbname().or(user);
+        let sessions = (client.get_options(), client.get_application_name());
+        Some(format!("{places:?} {user:?} {database:?} {sessions:?}"))
+    }
 }
 
 impl Default for PostgresConfig {
@@ -205,6 +215,7 @@ impl SessionConfig {
 }
 
 /// Where a server may be, and what it is told.
+#[derive(Clone)]
 pub(super) struct Target {
     pub(super) client: Config,
     pub(super) places: Vec<Place>,

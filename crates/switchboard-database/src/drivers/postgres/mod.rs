@@ -8,6 +8,7 @@ mod bulk;
 mod classify;
 mod config;
 mod connection;
+mod copies;
 mod link;
 mod rows;
 mod statements;
@@ -31,8 +32,8 @@ use self::link::Link;
 use self::wire::Tls;
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis, OnConflict,
-    Placeholder, advice, context,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, Lane, Lexis,
+    OnConflict, Placeholder, advice, context,
 };
 
 /// A database on a `PostgreSQL` server.
@@ -42,6 +43,7 @@ pub struct Postgres {
 }
 
 /// What all connections have in common.
+#[derive(Clone)]
 struct Server {
     target: Target,
     tls: Tls,
@@ -137,6 +139,10 @@ impl DatabaseDriver for Postgres {
         Some(places.join(", "))
     }
 
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
+    }
+
     fn connect(&self, _lane: Lane) -> Reply<'_, Box<dyn Connection>> {
         Reply::run(async {
             let connection = self.open().await?;
@@ -177,6 +183,8 @@ pub(super) static DIALECT: Dialect = Dialect {
     on_conflict: OnConflict::OfKey,
     functions: functions::POSTGRES,
     lock_codes: &["55P03"],
+    // With options, nothing that follows can be one.
+    explain: Some("explain (costs true)"),
     ..Dialect::STANDARD
 };
 

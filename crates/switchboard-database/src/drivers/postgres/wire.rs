@@ -365,6 +365,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Watched<Encrypted<S>> {
 }
 
 /// How connections are encrypted, if they are.
+#[derive(Clone)]
 pub(super) struct Tls {
     settings: TlsConfig,
     config: Option<Arc<ClientConfig>>,

@@ -34,6 +34,8 @@ pub(super) struct Engine {
     is_bulk: bool,
     /// It only reads, on a connection that otherwise writes.
     is_read_only: bool,
+    /// It outlives statements that are dropped.
+    outlives_statements: bool,
     statement_timeout: Option<Duration>,
     /// The columns of statements that come again.
     shapes: Shapes,
@@ -67,6 +69,7 @@ impl Engine {
             has_begun: false,
             is_bulk: false,
             is_read_only: false,
+            outlives_statements: false,
             statement_timeout: None,
             shapes: Shapes::default(),
         })
@@ -172,6 +175,7 @@ impl Engine {
                 if statement.parameter_count() > 0 {
                     return Err(invalid("a script has no parameters"));
                 }
+                self.shield(&statement)?;
                 let mut rows = statement.raw_query();
                 while rows.next().map_err(classify)?.is_some() {}
                 done += 1;
@@ -191,6 +195,7 @@ impl Engine {
         self.begin_statement()?;
         let run = || {
             let mut statement = self.connection.prepare_cached(sql).map_err(classify)?;
+            self.shield(&statement)?;
             for (index, row) in rows.iter().enumerate() {
                 bind(&mut statement, row)
                     .and_then(|()| statement.raw_execute().map(drop).map_err(classify))
@@ -241,6 +246,7 @@ impl Engine {
         if begun.is_ok() {
             self.has_begun = true;
             self.statement_timeout = options.statement_timeout;
+            self.outlives_statements = options.outlives_statements;
         } else {
             self.forget_transaction();
         }
@@ -363,6 +369,8 @@ impl Engine {
     fn forget_transaction(&mut self) {
         self.has_begun = false;
         self.is_bulk = false;
+        self.outlives_statements = false;
+        self.shared.end_shield();
         self.statement_timeout = None;
         self.shared.start_timeout(None);
         self.shared.set_lock_wait(self.place.busy_timeout());
@@ -387,7 +395,18 @@ impl Engine {
             Prepared::Once(self.connection.prepare(&asked.sql).map_err(classify)?)
         };
         bind(&mut statement, &asked.values)?;
+        self.shield(&statement)?;
         Ok(statement)
+    }
+
+    /// Lets the statement come to its end where its transaction outlives it: SQLite takes all back where a
+    /// change is interrupted, and nothing where a question is.
+    fn shield(&self, statement: &rusqlite::Statement<'_>) -> Result<()> {
+        if !self.outlives_statements || statement.readonly() {
+            self.shared.end_shield();
+            return Ok(());
+        }
+        if self.shared.shield() { Ok(()) } else { Err(cancelled()) }
     }
 
     /// Runs a statement of our own.
@@ -561,6 +580,10 @@ impl Shape {
 
 fn precondition(message: &'static str) -> Error {
     Error::new(ErrorKind::PreconditionFailed, message).not_applied()
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the statement was cancelled before it began").not_applied()
 }
 
 fn ended() -> Error {

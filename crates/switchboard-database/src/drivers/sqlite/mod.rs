@@ -13,7 +13,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,10 +30,11 @@ use self::place::{At, Place};
 use self::session::Session;
 use crate::sql::functions;
 use crate::{
-    Connection, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverSettings, Lane, Lanes,
-    Lexis, OnConflict, Placeholder, context,
+    Connection, Copies, DatabaseConfig, DatabaseDriver, Databases, Dialect, DriverContext,
+    DriverSettings, Lane, Lanes, Lexis, OnConflict, Placeholder, context,
 };
 
+mod copies;
 mod engine;
 mod errors;
 mod place;
@@ -187,6 +188,23 @@ impl Sqlite {
 
 impl DriverSettings for SqliteConfig {
     type Driver = Sqlite;
+
+    fn place(&self, context: &DriverContext) -> Option<String> {
+        match At::of(&self.clone().at_home(context.build())).ok()? {
+            At::File(path) => {
+                let only_reads = context.database().read_only;
+                Some(format!("{} {only_reads}", canonical(&path)?.display()))
+            }
+            At::Memory(_) => None,
+        }
+    }
+}
+
+/// The one path of a file, which need not be there yet.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let folder = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(folder).or_else(|| Some(path.clone()))
 }
 
 impl DatabaseDriver for Sqlite {
@@ -196,6 +214,10 @@ impl DatabaseDriver for Sqlite {
 
     fn lanes(&self) -> Lanes {
         Lanes::OneWriter
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
     }
 
     fn connect(&self, lane: Lane) -> Reply<'_, Box<dyn Connection>> {
@@ -265,6 +287,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     functions: functions::SQLITE,
     // SQLITE_BUSY and SQLITE_LOCKED; one that cannot write because of what it read, 517, is lost.
     lock_codes: &["5", "6", "262"],
+    explain: Some("explain query plan"),
     ..Dialect::STANDARD
 };
 

@@ -84,6 +84,15 @@ impl Place {
         Ok(Self { at, config, is_read_only, is_prepared: Mutex::new(false) })
     }
 
+    /// That file.
+    pub(super) fn of_file(path: PathBuf, config: SqliteConfig) -> Self {
+        Self { at: At::File(path), config, is_read_only: false, is_prepared: Mutex::new(false) }
+    }
+
+    pub(super) fn config(&self) -> &SqliteConfig {
+        &self.config
+    }
+
     pub(super) fn at(&self) -> &At {
         &self.at
     }

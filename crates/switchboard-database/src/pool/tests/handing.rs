@@ -563,3 +563,30 @@ async fn without_anybody_who_could_make_one_the_caller_is_told() {
     let error = bench.fails().await;
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_to_spare_while_it_is_idle_and_another_one_is_left_for_others() {
+    let bench = Bench::new(2);
+    assert!(bench.pool.spare().await.is_none(), "nothing is made for that");
+    bench.warm(1).await;
+    drop(bench.pool.spare().await.expect("one that is idle, where another one can be made"));
+    bench.warm(2).await;
+    let held = bench.take().await;
+    assert!(bench.pool.spare().await.is_none(), "the last one is left");
+    drop(held);
+    let spare = bench.pool.spare().await.expect("one of two that are idle");
+    drop(bench.take().await);
+    drop(spare);
+    bench.assert_at_rest().await;
+    bench.pool.close(SECOND).await.unwrap();
+    assert!(bench.pool.is_closed() && bench.pool.spare().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_may_be_dead_is_asked_before_it_is_spared() {
+    let bench = Bench::with(2, |config| config.pre_ping = PrePing::Always);
+    bench.warm(1).await;
+    assert!(bench.pool.spare().await.is_some());
+    bench.server.restart();
+    assert!(bench.pool.spare().await.is_none());
+}

@@ -86,11 +86,6 @@ pub(super) fn link() -> Error {
         .not_applied()
 }
 
-/// What is said to a caller who has gone: nobody hears it.
-pub(super) fn nobody_waits() -> Error {
-    Error::new(ErrorKind::Cancelled, "the caller does not wait for it any more").not_applied()
-}
-
 /// What is said where others get in the way again and again.
 pub(super) fn busy() -> Error {
     Error::new(ErrorKind::Conflict, "others make and remove the same directories all the time")

@@ -6,47 +6,19 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use switchboard_core::{Error, ErrorKind, Result};
 
 use super::errors::{
-    after, before, busy, classify, errno, is_missing, link, nested, no_object, nobody_waits,
-    unwritable,
+    after, before, busy, classify, errno, is_missing, link, nested, no_object, unwritable,
 };
 use super::folder::{Folder, Locked, RACES_MAX, Temp, There, entries, move_entry, random};
 use super::root::{Place, entry};
 use super::side::{Found, Keeping, Side};
+use crate::blocking::Caller;
 use crate::{Condition, Stored, Version, Write, already_there, another_version, nothing_there};
-
-/// Whoever asked for what a thread is doing.
-///
-/// A thread cannot be dropped as a future can. It looks here before it does what others see, so that nothing
-/// that was given up overtakes what is asked for later.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Caller(Arc<AtomicBool>);
-
-/// As long as it is there, the caller waits.
-pub(super) struct Presence(Caller);
-
-impl Caller {
-    pub(super) fn presence(&self) -> Presence {
-        Presence(self.clone())
-    }
-
-    pub(super) fn still_waits(&self) -> Result<()> {
-        if self.0.load(Ordering::Acquire) { Err(nobody_waits()) } else { Ok(()) }
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Release);
-    }
-}
 
 impl Folder {
     /// Stores `content` at `place`.

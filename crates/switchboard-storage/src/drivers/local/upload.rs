@@ -13,9 +13,9 @@ use switchboard_core::{Error, ErrorKind, Result};
 use super::errors::{before, is_missing, unwritable};
 use super::folder::move_entry;
 use super::folder::{Folder, name_of, random};
-use super::publish::Caller;
 use super::root::Place;
 use super::side::Side;
+use crate::blocking::Caller;
 use crate::{Checksum, Part, PartTag, Stored, UploadId, Write, another_sum};
 
 /// An upload that is open.

@@ -339,7 +339,8 @@ async fn a_value_that_does_not_fit_is_refused_by_its_place_and_never_shown_on_po
         assert!(!format!("{error:?}").contains("cret-4711"), "{error:?}");
         assert_eq!(connection.state(), State::Idle);
     }
-    for (type_name, value) in [("text", nul.clone()), ("json", nul.clone()), ("text[]", array([nul]))]
+    for (type_name, value) in
+        [("text", nul.clone()), ("json", nul.clone()), ("text[]", array([nul]))]
     {
         let sql = format!("select $1::text, $2::{type_name}");
         let error = connection.rows(&sql, &[text("fits"), value]).await.unwrap_err();

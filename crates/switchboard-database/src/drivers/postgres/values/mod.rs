@@ -8,10 +8,10 @@ mod text;
 use std::fmt;
 
 pub(super) use decode::{Undecoded, decode};
-pub(super) use encode::{Fit, Param, fit, put_field};
 use encode::has_nul;
-pub(super) use text::literal;
+pub(super) use encode::{Fit, Param, fit, put_field};
 use switchboard_core::{Error, ErrorKind};
+pub(super) use text::literal;
 use tokio_postgres::types::{Kind, Type};
 
 use crate::Value;
