@@ -88,8 +88,12 @@ async fn beneath(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exi
     let delete = disk.delete_all(prefix);
     let delete = if prefix.is_empty() { delete.everything() } else { delete };
     let deleted = delete.await?;
-    let mut summary =
-        Summary { deleted: deleted.objects, bytes: deleted.bytes, ..Summary::default() };
+    let mut summary = Summary {
+        deleted: deleted.objects,
+        bytes: deleted.bytes,
+        skipped: deleted.skipped,
+        ..Summary::default()
+    };
     for error in deleted.failed.into_iter().map(|(_, error)| error).chain(deleted.stopped) {
         summary.fail(session, &error.into()).await;
     }

@@ -30,7 +30,7 @@ pub(super) struct Item {
 #[derive(Debug, Default)]
 pub(super) struct Items {
     pub(super) items: BTreeMap<String, Item>,
-    /// What is neither a file nor a folder, or has a name that is no text.
+    /// What is neither a file nor a folder, or has a name that no disk can have.
     pub(super) skipped: u64,
 }
 
@@ -85,10 +85,13 @@ async fn read_sum(disk: &Disk, key: &str) -> Result<Checksum> {
 
 async fn beneath(disk: &Disk, prefix: &str) -> Result<Items> {
     let mut found = Items::default();
-    let mut entries = pin!(disk.list(prefix).entries());
-    while let Some(entry) = entries.try_next().await? {
-        let key = entry.key.strip_prefix(prefix).unwrap_or(&entry.key).to_owned();
-        found.items.insert(key, Item { size: entry.size, modified: entry.modified });
+    let mut pages = pin!(disk.list(prefix).pages());
+    while let Some(page) = pages.try_next().await? {
+        found.skipped += page.skipped;
+        for entry in page.entries {
+            let key = entry.key.strip_prefix(prefix).unwrap_or(&entry.key).to_owned();
+            found.items.insert(key, Item { size: entry.size, modified: entry.modified });
+        }
     }
     Ok(found)
 }
