@@ -57,9 +57,10 @@ impl Disk {
                 .with_context("keys", rest.len()));
             }
             let told = few.into_iter().zip(&keys[answers.len()..]);
-            answers.extend(
-                told.map(|(answer, key)| answer.map_err(|error| about(error, key.as_ref()))),
-            );
+            answers.extend(told.map(|(answer, key)| {
+                let answer = self.placed(op::DELETE_MANY, answer);
+                answer.map_err(|error| about(error, key.as_ref()))
+            }));
         }
         Ok(answers)
     }

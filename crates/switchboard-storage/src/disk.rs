@@ -183,7 +183,11 @@ impl Disk {
 
     /// What the driver is asked for where this handle is asked for `key`.
     pub(crate) fn place<'k>(&self, op: Op, key: &'k str) -> Result<std::borrow::Cow<'k, str>> {
-        let key = self.placed(op, Key::parse(key))?.as_str();
+        let parsed = Key::parse(key).map_err(|error| match key.len() {
+            ..=Key::LENGTH_MAX => about(error, key),
+            _ => error,
+        });
+        let key = self.placed(op, parsed)?.as_str();
         if self.scope.is_empty() {
             return Ok(key.into());
         }

@@ -1,15 +1,16 @@
-//! `disk rm`: some objects by their keys, or all that begin with a prefix.
+//! `disk rm` and `disk sweep`: some objects by their keys, all that begin with a prefix, or what nobody can see.
 
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
+use serde_json::json;
 use switchboard::Switchboard;
 use switchboard_core::{Error, ErrorKind};
 use switchboard_storage::Disk;
 
 use super::disk;
 use super::summary::Summary;
-use crate::arguments::DiskRemove;
+use crate::arguments::{DiskRemove, DiskSweep};
 use crate::failure::{Exit, Result, one_line};
 use crate::session::Session;
 
@@ -28,6 +29,21 @@ pub(super) async fn run(
     } else {
         beneath(session, &disk, prefix).await
     }
+}
+
+/// Removes what writers that are gone have left.
+pub(super) async fn sweep(
+    session: &mut Session,
+    board: &Switchboard,
+    asked: &DiskSweep,
+) -> Result<Exit> {
+    let swept = disk(session, board, &asked.disk).await?.sweep(asked.older.time).await?;
+    if session.screen.is_json() {
+        session.screen.write_json(&json!({ "swept": swept }))?;
+    } else {
+        session.screen.note(format!("{swept} swept"));
+    }
+    Ok(Exit::Fine)
 }
 
 fn refuse_everything_unless_meant(asked: &DiskRemove) -> Result<()> {
