@@ -15,7 +15,9 @@ use crate::{DiskConfig, Disks, StorageDriver, capability};
 
 /// Adds a driver, which `make` makes from its own settings.
 ///
-/// Configuration may say everything that these list, and everything in [`DiskConfig`].
+/// Configuration may say everything that these list, and everything in [`DiskConfig`]. Which of them say which
+/// objects there are, `descriptor` should tell by [`data_in`](Descriptor::data_in): then no disk is swapped to
+/// others by accident.
 #[track_caller]
 pub fn register<C, D, F, Fut>(
     registry: &Registry<Disks>,
@@ -45,6 +47,11 @@ where
     Fut: Future<Output = Result<D>> + Send + 'static,
 {
     let descriptor = descriptor.into().capability_by(capability::SIGN, signs_itself);
+    let descriptor = match descriptor.has_data() {
+        // Under another prefix there are other objects.
+        true => descriptor.data_in(["prefix"]),
+        false => descriptor,
+    };
     let declared = Arc::new(descriptor.capabilities().clone());
     registry.register(descriptor, move |settings: Configured<C>, build| {
         let driver = make(settings.own, &settings.disk, build.clone());

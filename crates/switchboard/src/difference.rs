@@ -433,8 +433,16 @@ fn is_same(one: &Value, other: &Value) -> bool {
 }
 
 /// What every instance has that its driver does not see.
-const TUNED: &[&str] =
-    &["policy", "require", "build_limit", "drain_limit", "close_limit", "eager", "required"];
+const TUNED: &[&str] = &[
+    "policy",
+    "require",
+    "build_limit",
+    "drain_limit",
+    "close_limit",
+    "eager",
+    "required",
+    "replaces",
+];
 
 /// The sections that are read when the process starts and never again.
 const RESTART: &[&str] = &["board", "console"];

@@ -221,7 +221,7 @@ fn with_own_keys_of(settings: &Settings, instance: &Instance) -> Settings {
     let mut all = settings.clone();
     for key in InstanceSettings::KEYS {
         let is_kept = match *key {
-            "driver" | "require" => false,
+            "driver" | "require" | "replaces" => false,
             "policy" => !is_group(settings) || is_group(&instance.settings),
             _ => !is_group(settings),
         };

@@ -341,3 +341,36 @@ async fn other_intervals_of_health_count_from_the_reload_on() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_disk_gets_another_folder_only_if_the_file_says_which_one_it_gives_up() {
+    let bulbs = Bulbs::default();
+    let file = File::new("");
+    let root = |name: &str| file.folder().join(name).display().to_string();
+    let disk = |name: &str| format!("[storage.main]\ndriver = 'local'\nroot = '{}'", root(name));
+    file.write(&disk("a"));
+    let board = file.board(&bulbs).await;
+    let main = board.disk("main").unwrap();
+    main.put("key", "here").await.unwrap();
+
+    file.write(&disk("b"));
+    for refused in [board.plan().await, board.reload("test").await] {
+        let refused = refused.unwrap_err();
+        let mistakes = format!("{:?}", refused.find::<Mistakes>().unwrap());
+        assert!(mistakes.contains("storage.main"), "{mistakes}");
+        assert!(mistakes.contains(&format!("local root={}", root("a"))), "{mistakes}");
+    }
+    let other = Settings::new().with("driver", "local").with("root", root("b"));
+    assert!(board.swap("storage.main", &other).await.is_err());
+    assert_eq!(main.read("key").await.unwrap(), "here");
+
+    let data = format!("local root={}", root("a"));
+    file.write(&format!("{}\nreplaces = '{data}'", disk("b")));
+    assert_eq!(
+        changes(&board.plan().await.unwrap()),
+        [("storage.main".to_owned(), Change::Swapped)]
+    );
+    board.reload("test").await.unwrap();
+    assert!(!main.exists("key").await.unwrap());
+    board.close(LIMIT).await.into_result().unwrap();
+}

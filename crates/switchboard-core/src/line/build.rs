@@ -234,7 +234,7 @@ impl<S: Subsystem> Slot<S> {
         let writing = self.writing.lock();
         let Recipe::Driver { driver, settings, wrap } = &writing.recipe else { return None };
         let (driver, settings, wrap) = (driver.clone(), settings.clone(), wrap.clone());
-        Some(Plan { driver, settings, limits: writing.limits, policy: None, wrap })
+        Some(Plan { driver, settings, limits: writing.limits, policy: None, wrap, replaces: None })
     }
 
     /// Builds and initialises a driver, and wraps it last of all, when nothing else can fail.

@@ -130,7 +130,7 @@ impl<S: Subsystem> Slot<S> {
     /// The flip: all that the plan says is in force from now on. If the instance is closed, so is
     /// what was built.
     pub(crate) fn put(&self, plan: Plan<S>, ready: Ready<S>) -> Result<Placed> {
-        let Plan { driver, settings, limits, policy, wrap } = plan;
+        let Plan { driver, settings, limits, policy, wrap, .. } = plan;
         let label = driver.label();
         let recipe = Recipe::Driver { driver, settings, wrap };
         let recipe_before;

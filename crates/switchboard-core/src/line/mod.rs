@@ -6,6 +6,7 @@
 mod build;
 mod call;
 mod change;
+mod data;
 mod group;
 mod leased;
 mod leaving;

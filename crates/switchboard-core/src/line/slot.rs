@@ -142,6 +142,8 @@ pub(crate) struct Plan<S: Subsystem> {
     pub(crate) policy: Option<Policy>,
     /// What goes around the driver; `None` keeps what is in force.
     pub(crate) wrap: Option<Wrap<S>>,
+    /// The data that those of this plan may take the place of.
+    pub(crate) replaces: Option<String>,
 }
 
 impl<S: Subsystem> Clone for Plan<S> {
@@ -152,6 +154,7 @@ impl<S: Subsystem> Clone for Plan<S> {
             limits: self.limits,
             policy: self.policy.clone(),
             wrap: self.wrap.clone(),
+            replaces: self.replaces.clone(),
         }
     }
 }

@@ -74,6 +74,7 @@ impl<S: Subsystem> Slot<S> {
         self.environment.reaper().remember_runtime();
         // Not before it is this one's turn: the swap before may have brought another wrap.
         let plan = Plan { wrap: plan.wrap.or_else(|| self.wrap()), ..plan };
+        self.refuse_other_data(&plan)?;
         if self.must_close_first(&plan.driver) {
             return self.swap_exclusive(turn, plan).await;
         }
@@ -191,7 +192,7 @@ impl<S: Subsystem> Slot<S> {
         built: Built<S>,
         plan: Plan<S>,
     ) -> Result<(u64, Option<Job>)> {
-        let Plan { driver, settings, limits, policy, wrap } = plan;
+        let Plan { driver, settings, limits, policy, wrap, .. } = plan;
         let label = driver.label();
         let recipe = Recipe::Driver { driver, settings, wrap };
         let refused = {

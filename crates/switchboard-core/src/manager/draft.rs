@@ -74,6 +74,14 @@ impl<S: Subsystem> Step<S> {
         }
     }
 
+    /// Refuses other data for an instance that goes on, unless that is asked for.
+    pub(super) fn refuse_other_data(&self) -> Result<()> {
+        match (&self.what, self.kept()) {
+            (What::Driver(plan), Some(slot)) => slot.refuse_other_data(plan),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether another slot comes to the name.
     pub(super) fn is_new(&self) -> bool {
         self.kept().is_none() && !matches!(self.what, What::Remove)
@@ -128,7 +136,9 @@ impl<S: Subsystem> Change<S> {
             (Wanted::Retune(settings), Some(slot)) => self.what_to_retune(slot, settings)?,
             (Wanted::Remove, Some(_)) => What::Remove,
         };
-        Ok(Step { name, there, what, build: false })
+        let step = Step { name, there, what, build: false };
+        step.refuse_other_data()?;
+        Ok(step)
     }
 
     fn what_to_put(&self, name: &Name, settings: &Settings, after: &After<S>) -> Result<What<S>> {

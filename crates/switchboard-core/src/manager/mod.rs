@@ -227,7 +227,7 @@ impl<S: Subsystem> Manager<S> {
         plan: Plan<S>,
         place: &'static Location<'static>,
     ) -> Result<()> {
-        let Plan { driver, settings, limits, policy, wrap } = plan;
+        let Plan { driver, settings, limits, policy, wrap, .. } = plan;
         let policy = policy.unwrap_or_else(|| driver.usual_policy().clone());
         let recipe = Recipe::Driver { driver, settings, wrap };
         let slot = Slot::new(name, recipe, limits, &self.0.environment, place);

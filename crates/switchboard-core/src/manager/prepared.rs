@@ -80,6 +80,8 @@ impl<S: Subsystem> Prepared<S> {
             let slots = turns_of(&draft, &reserved).await?;
             // Somebody may have declared or initialised one of them while this waited for its turn.
             if draft.still_holds(&manager.0.slots.load()) {
+                // A swap before this one's turn may have brought other data.
+                draft.steps.iter().try_for_each(Step::refuse_other_data)?;
                 let turns = Arc::new(Turns { _manager: turn, _slots: slots });
                 return Self::seated(&change, draft, reserved, turns).built().await;
             }

@@ -60,6 +60,8 @@ pub struct InstanceSettings {
     /// Whether the start fails if it cannot be connected, and whether readiness needs it.
     #[serde(default)]
     pub required: bool,
+    /// Which data it held before, as the refusal of other data calls it: whoever says it wants that.
+    pub replaces: Option<String>,
 }
 
 /// The gates of an instance, by name or on the spot.
@@ -83,6 +85,7 @@ impl InstanceSettings {
         "close_limit",
         "eager",
         "required",
+        "replaces",
     ];
 
     /// Takes what every instance has out of `settings`; the rest is the driver's.
@@ -196,7 +199,8 @@ impl<S: Subsystem> Manager<S> {
         let checked = both(addressed, checked);
         let (((taken, _), policy), ()) = both(both(both(taken, checked), policy), required)?;
         let (own, _) = taken;
-        Ok(Plan { driver, settings: rest, limits: own.limits(), policy, wrap: None })
+        let (limits, replaces) = (own.limits(), own.replaces);
+        Ok(Plan { driver, settings: rest, limits, policy, wrap: None, replaces })
     }
 
     pub(super) fn policy_of(

@@ -24,6 +24,8 @@ pub struct Descriptor {
     pub(super) capabilities: Capabilities,
     /// What depends on settings, and what decides it; what was said last decides last.
     pub(super) depending: Vec<(&'static str, Decide)>,
+    /// The settings that say which data an instance holds.
+    pub(super) data: Vec<&'static str>,
     pub(super) exclusive: bool,
     pub(super) proven: bool,
     pub(super) usual_policy: Policy,
@@ -64,6 +66,7 @@ impl Descriptor {
             summary: String::new(),
             capabilities: Capabilities::new(),
             depending: Vec::new(),
+            data: Vec::new(),
             exclusive: false,
             proven: false,
             usual_policy: Policy::default(),
@@ -112,6 +115,28 @@ impl Descriptor {
     /// drivers.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// The settings that say which data an instance holds: a folder, a bucket. None of them is a secret.
+    ///
+    /// An instance that serves, or would, is not given other data by a swap, a reload or a change, unless its new
+    /// settings say in `replaces` which data they take the place of. Without this, nothing is known of the
+    /// data of instances, and there is nothing to guard.
+    ///
+    /// ```
+    /// use switchboard_core::Descriptor;
+    ///
+    /// let descriptor = Descriptor::new("tape").data_in(["drive", "cassette"]);
+    /// ```
+    #[must_use]
+    pub fn data_in(mut self, settings: impl IntoIterator<Item = &'static str>) -> Self {
+        self.data.extend(settings);
+        self
+    }
+
+    /// Whether it was said which settings say which data an instance holds.
+    pub fn has_data(&self) -> bool {
+        !self.data.is_empty()
     }
 
     /// Two of it never serve one instance at the same time (one file, one port): a swap from one

@@ -14,7 +14,8 @@ use super::Descriptor;
 use super::address::ADDRESS;
 use crate::name::{Name, interned};
 use crate::{
-    BuildContext, Capabilities, Erase, Policy, Result, Settings, ShownSetting, Subsystem, settings,
+    BuildContext, Capabilities, Erase, Origin, Policy, Result, Settings, ShownSetting, Subsystem,
+    settings,
 };
 
 pub(super) type Building<D> = Pin<Box<dyn Future<Output = Result<Arc<D>>> + Send>>;
@@ -110,6 +111,23 @@ impl<S: Subsystem> Registered<S> {
             Some(support) => can.with(name, support),
             None => can,
         })
+    }
+
+    /// Which data an instance with these settings holds, in words for people; `None` where nobody says.
+    pub(crate) fn data_of(&self, settings: &Settings) -> Option<String> {
+        if !self.descriptor.has_data() {
+            return None;
+        }
+        let shown = self.explain(settings);
+        let said = |key: &&str| {
+            let is_said = |setting: &&ShownSetting| {
+                setting.path == **key && setting.origin != Origin::Default
+            };
+            let value = shown.iter().find(is_said)?.value.as_deref()?;
+            Some(format!(" {key}={}", value.trim_end_matches('/')))
+        };
+        let said: String = self.descriptor.data.iter().filter_map(|key| said(&key)).collect();
+        Some(format!("{}{said}", self.label))
     }
 
     /// All mistakes of `settings`, which stand under `prefix`; nothing is built.

@@ -16,6 +16,7 @@ mod changes_exclusive;
 mod changes_refused;
 mod close;
 mod create;
+mod data;
 mod desk;
 mod details;
 mod dropping;

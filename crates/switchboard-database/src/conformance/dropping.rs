@@ -389,7 +389,7 @@ pub(super) async fn a_dropped_batch_leaves_its_transaction_without_a_part_of_it(
     };
     // What was done before stays, by threes; of what was dropped, all or nothing.
     let is_right = |rows| if survivor.lasts.get() { rows % 3 == 1 } else { rows == 0 };
-    survivor.goes_on(async || harness.proves_after(&asks, &ends, is_right).await).await
+    survivor.goes_on(async || harness.proves_after(&asks, ends, is_right).await).await
 }
 
 /// Nor does it leave a transaction open that nobody has asked for.
@@ -412,7 +412,7 @@ pub(super) async fn a_dropped_batch_leaves_its_connection_without_a_part_of_it(
         survivor.lasts(put(&*connection, table, id + 50).await.is_ok());
     };
     let is_right = |rows| rows % 3 == i64::from(survivor.lasts.get());
-    survivor.goes_on(async || harness.proves_after(&asks, &ends, is_right).await).await
+    survivor.goes_on(async || harness.proves_after(&asks, ends, is_right).await).await
 }
 
 /// What outlives calls on it of which one is dropped, and writes one more row afterwards.

@@ -158,6 +158,8 @@ impl Subject {
                 failed = self.disk.delete_all("").everything().await?.failed;
             }
             ensure(failed.is_empty(), || format!("{UNTIDY}: {failed:?}"))?;
+            let stopped = deleted.stopped;
+            ensure(stopped.is_none(), || format!("{UNTIDY}: {stopped:?}"))?;
         }
         let closed = self.manager.close(HANG_LIMIT).await;
         closed.into_result().map_err(|error| Failure::new(format!("{UNTIDY}: {error:?}")))

@@ -37,6 +37,7 @@ pub struct PrefixConfig {
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("prefix")
         .summary("A part of another disk, as a disk of its own that can do all the other can")
+        .data_in(["disk"])
         .proven();
     register_within(registry, descriptor, |config: PrefixConfig, disk, build| {
         let has_prefix =

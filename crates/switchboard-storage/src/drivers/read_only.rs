@@ -45,8 +45,10 @@ pub struct ReadOnlyConfig {
 }
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
-    let descriptor =
-        Descriptor::new("read_only").summary("Another disk, for those who only read").proven();
+    let descriptor = Descriptor::new("read_only")
+        .summary("Another disk, for those who only read")
+        .data_in(["disk"])
+        .proven();
     crate::register(registry, descriptor, |config: ReadOnlyConfig, build| async move {
         Ok(ReadOnly { beneath: Beneath::of(&config.disk, &build).await? })
     })

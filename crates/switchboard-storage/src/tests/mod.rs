@@ -1,6 +1,7 @@
 //! The handle, on a disk in memory.
 
 mod copies;
+mod data;
 mod io;
 #[cfg(all(feature = "local", target_os = "linux"))]
 mod large;

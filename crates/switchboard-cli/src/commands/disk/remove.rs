@@ -73,12 +73,15 @@ async fn keys(session: &mut Session, disk: &Disk, keys: &[String]) -> Result<Exi
 
 async fn would_go(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exit> {
     let mut summary = Summary { is_dry_run: true, ..Summary::default() };
-    let mut entries = pin!(disk.list(prefix).entries());
-    while let Some(entry) = entries.try_next().await? {
-        summary.deleted += 1;
-        summary.bytes += entry.size;
-        if !session.screen.is_json() {
-            session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+    let mut pages = pin!(disk.list(prefix).pages());
+    while let Some(page) = pages.try_next().await? {
+        summary.skipped += page.skipped;
+        for entry in page.entries {
+            summary.deleted += 1;
+            summary.bytes += entry.size;
+            if !session.screen.is_json() {
+                session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+            }
         }
     }
     summary.told(session)

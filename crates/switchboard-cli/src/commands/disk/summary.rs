@@ -15,7 +15,8 @@ pub(super) struct Summary {
     pub(super) unchanged: u64,
     /// What was to be deleted, but for a failure before.
     pub(super) kept: u64,
-    /// What is no object and cannot become one, like a symbolic link in a folder.
+    /// What is no object and cannot become one, like a symbolic link in a folder, and objects whose keys no disk
+    /// can name.
     pub(super) skipped: u64,
     pub(super) failed: u64,
     /// How many bytes went, of those that were copied, moved or deleted.

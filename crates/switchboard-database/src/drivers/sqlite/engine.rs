@@ -34,11 +34,17 @@ pub(super) struct Engine {
     is_bulk: bool,
     /// It only reads, on a connection that otherwise writes.
     is_read_only: bool,
-    /// It outlives statements that are dropped.
-    outlives_statements: bool,
-    statement_timeout: Option<Duration>,
+    terms: Terms,
     /// The columns of statements that come again.
     shapes: Shapes,
+}
+
+/// What the transaction under way asked for its statements.
+#[derive(Default)]
+struct Terms {
+    statement_timeout: Option<Duration>,
+    /// It outlives those that are dropped.
+    outlives_statements: bool,
 }
 
 /// A statement on its way to the thread.
@@ -69,8 +75,7 @@ impl Engine {
             has_begun: false,
             is_bulk: false,
             is_read_only: false,
-            outlives_statements: false,
-            statement_timeout: None,
+            terms: Terms::default(),
             shapes: Shapes::default(),
         })
     }
@@ -157,7 +162,7 @@ impl Engine {
         loop {
             match next_order(orders)? {
                 Order::Fetch(max, reply) => {
-                    self.shared.start_timeout(self.statement_timeout);
+                    self.shared.start_timeout(self.terms.statement_timeout);
                     reply.send(self.judged(read(max.max(1)))).ok();
                 }
                 other => return Some(other),
@@ -245,8 +250,10 @@ impl Engine {
         let begun = self.begin_as(options.is_read_only);
         if begun.is_ok() {
             self.has_begun = true;
-            self.statement_timeout = options.statement_timeout;
-            self.outlives_statements = options.outlives_statements;
+            self.terms = Terms {
+                statement_timeout: options.statement_timeout,
+                outlives_statements: options.outlives_statements,
+            };
         } else {
             self.forget_transaction();
         }
@@ -342,7 +349,7 @@ impl Engine {
         if self.state() == State::Failed {
             return Err(ended());
         }
-        self.shared.start_timeout(self.statement_timeout);
+        self.shared.start_timeout(self.terms.statement_timeout);
         Ok(())
     }
 
@@ -369,9 +376,8 @@ impl Engine {
     fn forget_transaction(&mut self) {
         self.has_begun = false;
         self.is_bulk = false;
-        self.outlives_statements = false;
+        self.terms = Terms::default();
         self.shared.end_shield();
-        self.statement_timeout = None;
         self.shared.start_timeout(None);
         self.shared.set_lock_wait(self.place.busy_timeout());
         // It changes a setting in memory only, which cannot fail.
@@ -402,7 +408,7 @@ impl Engine {
     /// Lets the statement come to its end where its transaction outlives it: SQLite takes all back where a
     /// change is interrupted, and nothing where a question is.
     fn shield(&self, statement: &rusqlite::Statement<'_>) -> Result<()> {
-        if !self.outlives_statements || statement.readonly() {
+        if !self.terms.outlives_statements || statement.readonly() {
             self.shared.end_shield();
             return Ok(());
         }

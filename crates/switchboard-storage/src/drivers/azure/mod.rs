@@ -48,6 +48,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("azure")
         .usual_policy(usual_policy())
         .summary("A container of Azure")
+        .data_in(["account", "container", "endpoint"])
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)
         .capability(capability::DELETE_VERSION, Support::Native)

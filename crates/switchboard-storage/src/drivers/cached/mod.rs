@@ -107,6 +107,7 @@ pub enum Validate {
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("cached")
         .summary("Another disk, of which what was read is kept in memory and in a folder")
+        .data_in(["disk"])
         .proven();
     crate::register(registry, descriptor, |config: CachedConfig, build| async move {
         Cached::start(config, &build).await

@@ -81,6 +81,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("gcs")
         .usual_policy(usual_policy())
         .summary("A bucket of Google Cloud Storage")
+        .data_in(["bucket", "endpoint"])
         .capability(capability::CREATE, Support::Native)
         .capability(capability::REPLACE, Support::Native)
         .capability(capability::DELETE_VERSION, Support::Native)

@@ -45,6 +45,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let descriptor = Descriptor::new("http")
         .alias("https")
         .summary("What a web server has under addresses, for reading")
+        .data_in(["base_url", "url"])
         .usual_policy(usual_policy())
         .proven();
     crate::register(registry, descriptor, |config: HttpDiskConfig, build| async move {

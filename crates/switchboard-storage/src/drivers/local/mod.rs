@@ -152,6 +152,7 @@ impl Default for LocalConfig {
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let mut descriptor =
         Descriptor::new("local").alias("file").summary("A folder, durable and confined").proven();
+    descriptor = descriptor.data_in(["root", "url"]);
     for (name, support) in capabilities(true).iter() {
         descriptor = descriptor.capability(name, support);
     }

@@ -46,7 +46,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
             Descriptor::new("s3").summary("A bucket of S3, or of a service that speaks like it"),
             |descriptor, capability| descriptor.capability(capability, Support::Native),
         );
-    let descriptor = descriptor.usual_policy(usual_policy()).proven();
+    let descriptor = descriptor.data_in(DATA).usual_policy(usual_policy()).proven();
     crate::register(registry, descriptor, |config: S3Config, build| async move {
         S3::new(&config, &build)
     })
@@ -319,6 +319,9 @@ const ALWAYS: [&str; 8] = [
     capability::LIST,
     capability::NESTED,
 ];
+
+/// The settings that say which bucket it is.
+const DATA: [&str; 6] = ["url", "bucket", "region", "endpoint", "account", "preset"];
 
 #[cfg(test)]
 crate::conformance::suite!(tests::fixture());
