@@ -4,6 +4,7 @@
 //! `measure.rs` (how), `verdict.rs` and `report.rs` (what is made of it).
 
 mod allocations;
+mod asking;
 mod board;
 mod crew;
 mod databases;
@@ -16,8 +17,10 @@ mod measure;
 mod ours;
 mod report;
 mod rig;
+mod server;
 mod services;
 mod stats;
+mod stores;
 mod stream;
 mod swap;
 mod verdict;
@@ -36,6 +39,11 @@ use measure::{Plan, measure};
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 fn main() -> ExitCode {
+    if let Some(served) = server::serve() {
+        return served;
+    }
+    // The peers that would encrypt want to know with what, even where they do not.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (flags, names): (Vec<String>, Vec<String>) =
         env::args().skip(1).partition(|argument| argument.starts_with('-'));
     let lines = lines::all();

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use switchboard_database::{Database, Statements as _, Timestamp};
 
-use crate::databases::{ours, runtime, settings};
+use crate::asking::runtime;
+use crate::databases::{ours, settings};
 use crate::folder::Folder;
 use crate::lines::postgres::{User, Users, connected, database, user, user_of_sqlx};
 use crate::machine::Stamp;

@@ -15,7 +15,7 @@ use switchboard_database::Database;
 use tokio_postgres::NoTls;
 
 use super::postgres::{database, deadpool, manager};
-use crate::databases::{Asker, asking};
+use crate::asking::{Asker, asking};
 use crate::line::{Contender, Line, OURS};
 use crate::services::Service;
 

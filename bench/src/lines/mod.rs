@@ -3,6 +3,7 @@
 mod acquire;
 mod cache;
 mod call;
+mod disk;
 mod gates;
 mod handle;
 mod keyed;
@@ -12,6 +13,7 @@ mod lookup;
 mod mysql;
 pub mod postgres;
 mod refusal;
+mod s3;
 mod select;
 mod sqlite;
 
@@ -19,7 +21,7 @@ use crate::line::Line;
 
 /// Every line, in the order of the results.
 pub fn all() -> Vec<Line> {
-    vec![
+    let mut lines = vec![
         lookup::line(),
         handle::line(),
         call::line(),
@@ -39,5 +41,15 @@ pub fn all() -> Vec<Line> {
         mysql::line(),
         sqlite::select(),
         sqlite::update(),
-    ]
+        disk::get(),
+        disk::get_large(),
+        disk::put(),
+        disk::put_large(),
+        disk::put_full(),
+        disk::stream_write(),
+        disk::stream_read(),
+        disk::list(),
+    ];
+    lines.extend(s3::lines());
+    lines
 }

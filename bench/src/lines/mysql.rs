@@ -8,7 +8,8 @@ use switchboard_core::Settings;
 use switchboard_database::{Database, Statements as _};
 use tokio::sync::Mutex;
 
-use crate::databases::{Asker, asking, ours, settings};
+use crate::asking::{Asker, asking};
+use crate::databases::{ours, settings};
 use crate::line::{Contender, Line, OURS};
 use crate::services::Service;
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use switchboard_database::{Database, Statements as _};
 
-use crate::databases::{Asker, asking, in_tasks, ours, settings};
+use crate::asking::{Asker, asking, in_tasks};
+use crate::databases::{ours, settings};
 use crate::folder::Folder;
 use crate::line::{Contender, Goal, Line, OURS};
 use crate::rig::{Worker, each};

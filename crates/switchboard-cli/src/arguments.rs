@@ -19,8 +19,8 @@ use switchboard_core::settings::DurationText;
 
 pub(crate) use db::{Db, DbQuery, DbShell};
 pub(crate) use disk::{
-    Disk, DiskCopy, DiskGet, DiskKey, DiskList, DiskPut, DiskRemove, DiskSync, DiskUrl, OnDisk,
-    Side, UrlMethod,
+    Disk, DiskCopy, DiskGet, DiskKey, DiskList, DiskPut, DiskRemove, DiskSweep, DiskSync, DiskUrl,
+    OnDisk, Side, UrlMethod,
 };
 pub(crate) use migrations::{Lint, Migrate, Migrations, Repair};
 

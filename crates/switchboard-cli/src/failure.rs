@@ -13,6 +13,7 @@ use switchboard_core::{Error, ErrorKind, Origin, Problem, Problems};
 
 use crate::json::{items, plain, text};
 use crate::screen::{BAD, paint};
+use crate::stops::Stop;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Exit {
     Unavailable = 4,
     /// Ctrl-C was pressed, as shells tell it.
     Interrupted = 130,
+    /// The system ended it, as shells tell it.
+    Terminated = 143,
 }
 
 /// Why a command did not work.
@@ -33,8 +36,8 @@ pub(crate) enum Exit {
 pub(crate) enum Failure {
     /// Nobody reads the output any more, which is no mistake of anybody.
     OutputClosed,
-    /// Whoever asked has pressed Ctrl-C, and knows why.
-    Interrupted,
+    /// Somebody wanted the command to stop, and knows why.
+    Stopped(Stop),
     Told(Box<Told>),
 }
 
@@ -79,7 +82,8 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OutputClosed => Exit::Fine,
-            Self::Interrupted => Exit::Interrupted,
+            Self::Stopped(Stop::Interrupt) => Exit::Interrupted,
+            Self::Stopped(Stop::Terminate) => Exit::Terminated,
             Self::Told(told) => exit_of(told.kind),
         }
     }

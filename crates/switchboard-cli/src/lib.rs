@@ -29,7 +29,8 @@
 //!
 //! The streams carry data on stdout and everything else on stderr. The exit code is 0 if all is well,
 //! 2 for a mistake in the usage or the configuration, 3 for what is not there, 4 for what cannot be
-//! reached or is not ready, and 1 for everything else.
+//! reached or is not ready, and 1 for everything else. A command that is stopped while it runs ends with 130 after
+//! Ctrl-C and with 143 after `SIGTERM`, as shells tell it.
 
 mod arguments;
 mod client;
@@ -51,6 +52,7 @@ mod rows;
 mod run;
 mod screen;
 mod session;
+mod stops;
 mod surroundings;
 mod table;
 mod warnings;

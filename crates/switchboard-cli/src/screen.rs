@@ -69,6 +69,22 @@ impl Screen {
         Ok(self.output.writer.flush()?)
     }
 
+    /// Writes data on a thread of its own, so that whoever waits for a reader who does not read can be stopped.
+    pub(crate) async fn write_waiting(
+        &mut self,
+        data: impl AsRef<[u8]> + Send + 'static,
+    ) -> Result<()> {
+        let mut writer = std::mem::replace(&mut self.output.writer, Box::new(io::sink()));
+        let write = move || {
+            let written = writer.write_all(data.as_ref()).and_then(|()| writer.flush());
+            (writer, written)
+        };
+        let (writer, written) =
+            tokio::task::spawn_blocking(write).await.map_err(Failure::unexpected)?;
+        self.output.writer = writer;
+        Ok(written?)
+    }
+
     /// Writes data for programs.
     pub(crate) fn write_json(&mut self, data: &Value) -> Result<()> {
         let text = serde_json::to_string_pretty(data).map_err(Failure::unexpected)?;

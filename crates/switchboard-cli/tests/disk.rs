@@ -5,8 +5,11 @@
 mod common;
 
 use std::fs;
-use std::io::Read as _;
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use common::Place;
 use serde_json::{Value, json};
@@ -283,6 +286,31 @@ fn from_a_place_with_nothing_in_it_nothing_is_deleted() {
     assert_eq!(get(&place, "backup", "a"), "kept");
 }
 
+#[test]
+fn after_a_failure_nothing_is_deleted_unless_that_is_meant() {
+    let place = with_disks();
+    for (disk, key) in [("main", "a"), ("main", "b"), ("backup", "a/in/the/way"), ("backup", "old")]
+    {
+        put(&place, disk, key, "x");
+    }
+    let sync = ["disk", "sync", "main:", "backup:", "--delete"];
+    let synced = place.run(&[&sync[..], &["--format", "json"]].concat());
+    assert_eq!(synced.code, Some(1), "{synced:?}");
+    let told = synced.json();
+    assert_eq!(
+        ["copied", "failed", "deleted", "kept"].map(|what| told[what].as_u64().unwrap()),
+        [1, 1, 0, 2]
+    );
+    assert!(synced.errors.contains("nothing is deleted"), "{synced:?}");
+    assert_eq!(keys(&place, "backup"), ["a/in/the/way", "b", "old"]);
+
+    let synced = place.run(&[&sync[..], &["--ignore-errors"]].concat());
+    assert_eq!(synced.code, Some(1), "{synced:?}");
+    assert_eq!(keys(&place, "backup"), ["b"]);
+    assert_eq!(place.run(&[&sync[..], &["--format", "json"]].concat()).json()["copied"], 1);
+    assert_eq!(keys(&place, "backup"), ["a", "b"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn no_symbolic_link_in_a_folder_leads_elsewhere() {
@@ -301,6 +329,217 @@ fn no_symbolic_link_in_a_folder_leads_elsewhere() {
     assert_eq!(keys(&place, "backup"), [""; 0]);
 }
 
+#[test]
+fn a_folder_on_a_disk_that_is_not_there_is_told_of() {
+    let place = with_disks();
+    put(&place, "main", "photos/cat", "cat");
+    let told = place.run(&["disk", "sync", "main:photso/", "backup:"]).failed(3);
+    assert!(told.contains("photso/") && !told.contains("one object"), "{told}");
+    let told = place.run(&["disk", "sync", "main:photos/cat", "out"]).failed(3);
+    assert!(told.contains("it is one object: `disk cp` copies it"), "{told}");
+    assert!(!place.path().join("out").exists());
+    // A disk may be empty.
+    place.run(&["disk", "sync", "backup:", "main:"]).fine();
+    let told = place.run(&["disk", "ls", "main:photos/"]).failed(3);
+    assert!(told.contains("`main photos/`"), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_whose_names_are_no_text_are_skipped_in_a_sync() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let place = with_disks();
+    let folder = place.path().join("photos");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("cat"), "cat").unwrap();
+    fs::write(folder.join(std::ffi::OsStr::from_bytes(b"d\xf6g")), "dog").unwrap();
+    let synced = place.run(&["disk", "sync", "photos", "main:"]);
+    assert_eq!(
+        (synced.code, synced.errors.as_str()),
+        (Some(0), "1 copied, 1 skipped, 3 B\n"),
+        "{synced:?}"
+    );
+    assert_eq!(keys(&place, "main"), ["cat"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sync_replaces_nothing_that_is_no_file() {
+    let place = with_disks();
+    for key in ["link", "pipe", "plain"] {
+        put(&place, "main", key, "object");
+    }
+    let folder = place.path().join("photos");
+    fs::create_dir(&folder).unwrap();
+    place.write("elsewhere", "elsewhere");
+    std::os::unix::fs::symlink("../elsewhere", folder.join("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap().success());
+    let synced = place.run(&["disk", "sync", "main:", "photos", "--format", "json"]);
+    let told = synced.json();
+    assert_eq!((&told["copied"], &told["failed"]), (&json!(1), &json!(2)), "{synced:?}");
+    assert_eq!(fs::read(place.path().join("elsewhere")).unwrap(), b"elsewhere");
+    assert!(fs::symlink_metadata(folder.join("link")).unwrap().is_symlink());
+}
+
+#[test]
+fn objects_without_a_known_checksum_are_read_if_that_is_asked_for() {
+    let place = with_disks();
+    let file = place.path().join("disks/main/a");
+    put(&place, "main", "a", "one");
+    place.run(&["disk", "sync", "main:", "backup:"]).fine();
+    // Somebody else's file, which looks older than what was made of the one before.
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "two").unwrap();
+    let file = fs::File::options().write(true).open(&file).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    place.run(&["disk", "sync", "main:", "backup:"]).fine();
+    assert_eq!(get(&place, "backup", "a"), "one");
+    place.run(&["disk", "sync", "main:", "backup:", "--checksum"]).fine();
+    assert_eq!(get(&place, "backup", "a"), "two");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_killed_on_its_way_to_a_disk_goes_on_where_it_was() {
+    let place = with_disks();
+    place.write("switchboard.toml", IN_SMALL_PARTS);
+    let put = ["disk", "put", "main", "large", "large", "--resume"];
+    let bytes = bytes(1_000_000);
+    place.write("large", &bytes);
+    let is_kept = || fs::read_dir(place.home().join("uploads")).unwrap().next().is_some();
+
+    killed_by_a_limit(&place, &put);
+    assert!(is_kept());
+    let again = place.run(&put);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.errors.contains("are there already"), "{again:?}");
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes);
+    assert!(!is_kept());
+
+    // Of a file that is another one by now nothing is used, and nothing stays.
+    killed_by_a_limit(&place, &put);
+    place.write("large", &bytes[1..]);
+    let again = place.run(&put);
+    assert_eq!((again.code, again.errors.as_str()), (Some(0), ""), "{again:?}");
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes[1..]);
+    assert!(!is_kept());
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "0s"]).errors, "0 swept\n");
+
+    // An upload that the disk has forgotten begins anew.
+    killed_by_a_limit(&place, &put);
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "0s"]).errors, "1 swept\n");
+    place.run(&put).fine();
+    assert!(place.output(&["disk", "get", "main", "large"], b"").stdout == bytes[1..]);
+
+    place.run(&[&put[..], &["--if-absent"]].concat()).failed(1);
+    assert!(!is_kept());
+    place.run(&["disk", "put", "main", "large", "-", "--resume"]).failed(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_killed_on_its_way_to_a_file_goes_on_where_it_was() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let place = with_disks();
+    let bytes = bytes(1_000_000);
+    place.write("large", &bytes);
+    place.run(&["disk", "put", "main", "large", "large"]).fine();
+    fs::create_dir(place.path().join("here")).unwrap();
+    let get = ["disk", "get", "main", "large", "here/large", "--resume"];
+    killed_by_a_limit(&place, &get);
+    let kept = fs::read_dir(place.path().join("here")).unwrap().next().unwrap().unwrap();
+    let kept = kept.metadata().unwrap();
+    assert!(kept.len() > 0 && kept.len() < 1_000_000);
+    place.run(&get).fine();
+    let whole = place.path().join("here/large");
+    assert!(fs::read(&whole).unwrap() == bytes);
+    assert_eq!(fs::metadata(whole).unwrap().ino(), kept.ino());
+    assert_eq!(fs::read_dir(place.path().join("here")).unwrap().count(), 1);
+    place.run(&["disk", "get", "main", "large", "--resume"]).failed(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn of_an_upload_that_is_stopped_nothing_stays() {
+    let place = with_disks();
+    place.write("parts.toml", "[storage.main]\npart_size = '1KiB'\n");
+    let files = ["-c", "switchboard.toml", "-c", "parts.toml"];
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut put = place.command(&[&["disk", "put", "main", "large", "-"], &files[..]].concat());
+        put.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = put.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&vec![7; 1 << 20]).unwrap();
+        // The end of the input does not come, so that it cannot be done.
+        until(|| has_files(&place.path().join("disks/main")));
+        send(signal, child.id());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        assert!(ended.stdout.is_empty() && ended.stderr.is_empty(), "{ended:?}");
+        assert!(!has_files(&place.path().join("disks/main")), "{signal}");
+        drop(input);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_file_that_is_stopped_on_its_way_nothing_stays() {
+    let place = Place::new();
+    let server = Stuck::after(b"the beginning");
+    place.write("switchboard.toml", server.disk());
+    fs::create_dir(place.path().join("here")).unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut get = place.command(&["disk", "get", "far", "large", "here/large"]);
+        let child = get.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until(|| has_files(&place.path().join("here")));
+        send(signal, child.id());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        assert!(!has_files(&place.path().join("here")), "{signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_who_does_not_read_keeps_nobody_from_stopping() {
+    let place = with_disks();
+    place.write("large", vec![7; 4 << 20]);
+    place.run(&["disk", "put", "main", "large", "large"]).fine();
+    let mut get = place.command(&["disk", "get", "main", "large"]);
+    let mut child = get.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    send("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(output);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_writers_that_are_gone_have_left_is_swept_if_it_is_old() {
+    let place = with_disks();
+    place.write("parts.toml", "[storage.main]\npart_size = '1KiB'\n");
+    let files = ["-c", "switchboard.toml", "-c", "parts.toml"];
+    let mut put = place.command(&[&["disk", "put", "main", "large", "-"], &files[..]].concat());
+    let mut child = put.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&vec![7; 1 << 20]).unwrap();
+    until(|| has_files(&place.path().join("disks/main")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let sweep = |age: &str| {
+        place.run(&["disk", "sweep", "main", "--older", age, "--format", "json"]).json()
+    };
+    assert_eq!(sweep("1d")["swept"], 0);
+    assert_eq!(sweep("0s")["swept"], 1);
+    assert_eq!(sweep("0s")["swept"], 0);
+    assert_eq!(place.run(&["disk", "sweep", "main", "--older", "1d"]).errors, "0 swept\n");
+    place.run(&["disk", "sweep", "main"]).failed(2);
+    assert!(!has_files(&place.path().join("disks/main")));
+}
+
 /// However large an object is, only a few parts of it are in memory.
 #[cfg(target_os = "linux")]
 #[test]
@@ -312,7 +551,7 @@ fn a_large_object_streams_through_a_little_memory() {
     std::io::copy(&mut std::io::repeat(7).take(LARGE - 1), &mut input).unwrap();
     // It waits for the last byte, so that it cannot be done yet.
     let kilobytes = peak(child.id());
-    std::io::Write::write_all(&mut input, b"8").unwrap();
+    input.write_all(b"8").unwrap();
     drop(input);
     assert!(child.wait().unwrap().success());
     assert!(kilobytes < 160 * 1024, "put: {kilobytes} kB");
@@ -344,6 +583,79 @@ fn that_the_running_board_has_another_disk_is_told() {
     let quiet = place.run(&["disk", "ls", "main", "--offline"]);
     assert_eq!(quiet.errors, "");
     up.stop();
+}
+
+/// The disk of the others, with parts so short that there are many.
+const IN_SMALL_PARTS: &str = "[storage.main]\ndriver = 'local'\nroot = 'disks/main'\n\
+                              durability = 'none'\npart_size = '10KiB'\n";
+
+/// Bytes that are not the same anywhere.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// Has the system kill a command that writes more than half a mebibyte to one file.
+#[cfg(unix)]
+fn killed_by_a_limit(place: &Place, arguments: &[&str]) {
+    let command = place.command(arguments);
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -c 0; ulimit -f 500; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(place.path()).env_clear().env("SWITCHBOARD_HOME", place.home());
+    let ended = limited.output().unwrap();
+    assert_eq!(ended.status.code(), None, "{ended:?}");
+}
+
+/// Waits for something, for as long as a slow machine takes.
+#[expect(clippy::disallowed_methods, reason = "a process of its own is waited for")]
+fn until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < common::PATIENCE * 3, "it does not come");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether there is a file in a folder, or in one beneath it, that has bytes.
+fn has_files(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.map_while(Result::ok).any(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => has_files(&entry.path()),
+        about => about.is_ok_and(|about| about.len() > 0),
+    })
+}
+
+#[cfg(unix)]
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// A web server that sends the beginning of an object, and no more.
+struct Stuck(TcpListener);
+
+impl Stuck {
+    fn after(beginning: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in server.incoming().map_while(Result::ok) {
+                let mut stream = BufReader::new(stream);
+                while stream.read_line(&mut String::new()).is_ok_and(|length| length > 2) {}
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: \"one\"\r\n\r\n";
+                let sent = [head.as_bytes(), beginning].concat();
+                drop(stream.get_mut().write_all(&sent));
+                open.push(stream);
+            }
+        });
+        Self(listener)
+    }
+
+    /// The settings of a disk that reads from it.
+    fn disk(&self) -> String {
+        format!("[storage.far]\nurl = 'http://{}'\ndriver = 'http'\n", self.0.local_addr().unwrap())
+    }
 }
 
 const LARGE: u64 = 300 << 20;

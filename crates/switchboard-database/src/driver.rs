@@ -306,6 +306,9 @@ pub struct Begin {
     pub statement_timeout: Option<Duration>,
     /// How long one statement in it may wait for a lock.
     pub lock_timeout: Option<Duration>,
+    /// It outlives statements that are dropped: one whose stop would take back all of it comes to its end
+    /// instead, and [`recover`](Connection::recover) waits for that.
+    pub outlives_statements: bool,
 }
 
 /// How far a transaction is kept from what others do at the same time.

@@ -21,7 +21,7 @@ fn databases(settings: &Settings) -> Manager<Databases> {
 
 /// A hang is a failure and not a test that never ends.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it hangs")
 }
 
 const MANY: &str =
@@ -139,13 +139,13 @@ mod on_postgres {
         let db = databases.get("main").await.unwrap();
         db.rows("select 1", ()).await.unwrap();
         db.suspend();
-        let health = databases.health(Duration::from_secs(3)).await;
+        let health = databases.health(Duration::from_mins(1)).await;
         assert!(format!("{health:?}").contains("Up"), "{health:?}");
         db.resume();
     }
 
     fn pool(settings: Settings) -> Settings {
-        self::settings().with("pool", settings.with("max", 1).with("acquire_timeout", "500ms"))
+        self::settings().with("pool", settings.with("max", 1).with("acquire_timeout", "1m"))
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -153,12 +153,12 @@ mod on_postgres {
         let databases = databases(&settings());
         let db = databases.get("main").await.unwrap();
         let connection = std::sync::Arc::new(db.connection().await.unwrap());
-        let mut slow = Box::pin(connection.rows("select pg_sleep(2)", ()));
+        let mut slow = Box::pin(connection.rows("select pg_sleep(600)", ()));
         assert!(futures_util::poll!(&mut slow).is_pending());
         let deadline = Deadline::within(&Clock::system(), Duration::from_millis(100));
         let late = soon(deadline.scope(connection.rows("select 2", ()))).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Timeout, "{late}");
-        slow.await.unwrap();
+        drop(slow);
     }
 }
 

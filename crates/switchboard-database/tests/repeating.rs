@@ -10,7 +10,7 @@ use switchboard_database::conformance::address_in;
 use switchboard_database::{Database, Databases, Statements as _};
 use switchboard_testkit::{Direction, Moment, Wire, service_url, unique};
 
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A database whose calls are tried three times, over a network that breaks when it is told to.
 struct Place {

@@ -29,7 +29,7 @@ async fn exercise(settings: &Settings) -> Result<()> {
     let ended = Box::pin(steps(&databases, &db, &table)).await;
     db.execute(&format!("drop table {table}"), ()).await?;
     ended?;
-    databases.close(Duration::from_secs(5)).await.into_result()
+    databases.close(Duration::from_mins(1)).await.into_result()
 }
 
 async fn steps(databases: &Manager<Databases>, db: &Database, table: &str) -> Result<()> {

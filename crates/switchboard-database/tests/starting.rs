@@ -3,7 +3,6 @@
 #![cfg(test)]
 #![cfg(all(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use switchboard_core::{Environment, Error, ErrorKind, Manager, Outcome, Registry, Settings};
@@ -20,27 +19,30 @@ fn databases(settings: &Settings) -> Manager<Databases> {
 async fn refusal(settings: &Settings) -> Error {
     let settings = settings.clone().with("pool", Settings::new().with("acquire_timeout", "10m"));
     let databases = databases(&settings);
-    let building = tokio::time::timeout(Duration::from_secs(20), databases.get("main"));
+    let building = tokio::time::timeout(Duration::from_mins(1), databases.get("main"));
     let error = building.await.expect("an answer").expect_err("a refusal");
     assert_eq!(error.outcome(), Outcome::NotApplied, "{error:?}");
-    databases.close(Duration::from_secs(5)).await.into_result().unwrap();
+    databases.close(Duration::from_mins(1)).await.into_result().unwrap();
     error
 }
 
+/// A port where nobody listens, and that nobody is given to listen at.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+const NOBODY: u16 = 1;
+
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 async fn refused_port(driver: &str) {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Settings::new()
         .with("driver", driver)
         .with("host", "127.0.0.1")
-        .with("port", nobody.port())
+        .with("port", NOBODY)
         .with("user", "ada")
         .with("password", "not to be shown")
         .with("database", "shop");
     let error = refusal(&settings).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert_eq!(error.message(), "the server refused the connection");
-    assert_eq!(error.context_value(context::ADDRESS), Some(&*nobody.to_string()));
+    assert_eq!(error.context_value(context::ADDRESS), Some(&*format!("127.0.0.1:{NOBODY}")));
     assert!(!format!("{error:?}").contains("not to be shown"), "{error:?}");
 }
 
@@ -62,7 +64,7 @@ mod sqlite {
         let db = databases.get("main").await.unwrap();
         assert_eq!((db.pools()[0].created, db.pools()[0].idle), (1, 1), "{:?}", db.pools());
         assert_eq!(db.select_value::<i64>("select 1", ()).await.unwrap(), 1);
-        databases.close(Duration::from_secs(5)).await.into_result().unwrap();
+        databases.close(Duration::from_mins(1)).await.into_result().unwrap();
     }
 
     #[tokio::test]
@@ -93,7 +95,7 @@ mod sqlite {
         let report = &databases.health(Duration::from_secs(20)).await[0];
         let reason = report.health.reason.clone().unwrap_or_default();
         assert!(reason.contains("the file of the database"), "{report:?}");
-        databases.close(Duration::from_secs(5)).await.into_result().unwrap();
+        databases.close(Duration::from_mins(1)).await.into_result().unwrap();
     }
 }
 

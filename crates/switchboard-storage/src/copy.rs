@@ -135,7 +135,11 @@ impl<'d> Copy<'d> {
         } else {
             self.within().await
         };
-        stored.map_err(|error| about(error, to).with_context("from", from.escape_debug()))
+        stored.map_err(|error| match error.kind() {
+            // What is missing is the source.
+            ErrorKind::NotFound => about(error, from).with_context("to", to.escape_debug()),
+            _ => about(error, to).with_context("from", from.escape_debug()),
+        })
     }
 
     fn op(&self) -> Op {

@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     pub(crate) part_max: u64,
     pub(crate) parts_at_once: NonZeroUsize,
     pub(crate) parts_max: u32,
+    pub(crate) lengths: Lengths,
     /// The most bytes that are stored whole.
     pub(crate) whole_max: u64,
     /// The most bytes that are read into memory at once.
@@ -30,14 +31,43 @@ pub(crate) struct Plan {
     pub(crate) is_guessing: bool,
 }
 
+/// How long the parts of an object are beside each other, the last one apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lengths {
+    /// All of one length, as the service wants them.
+    Alike,
+    /// All of one length, although the service does not mind.
+    Free,
+    /// Longer the more there were before them.
+    Growing,
+}
+
 impl Plan {
-    /// The plan for an object of that length, where it is known.
+    /// The plan for an object of that length; where nobody knows it, the parts grow if they may.
     pub(crate) fn of_length(self, length: Option<u64>) -> Result<Self> {
-        let least = length.unwrap_or(0).div_ceil(u64::from(self.parts_max.max(1)));
+        let Some(length) = length else {
+            let is_free = self.lengths == Lengths::Free;
+            return Ok(Self {
+                lengths: if is_free { Lengths::Growing } else { self.lengths },
+                ..self
+            });
+        };
+        let least = length.div_ceil(u64::from(self.parts_max.max(1)));
         if least <= self.part_size || !self.has_parts {
             return Ok(self);
         }
         self.of_part_size(least.next_multiple_of(MEBIBYTE).min(self.part_max).max(least))
+    }
+
+    /// How long the part of that number is, if it is not the last. A growing one is twice as long after each tenth
+    /// of as many as there may be, so that what has no end in sight finds room, and most objects small parts.
+    pub(crate) fn length_of(self, number: u32) -> u64 {
+        let tenths = number / (self.parts_max / 10).max(1);
+        if self.lengths != Lengths::Growing || tenths == 0 {
+            return self.part_size;
+        }
+        let times = 1_u64.checked_shl(tenths).unwrap_or(u64::MAX);
+        self.part_size.saturating_mul(times).min(self.part_max)
     }
 
     /// The plan with parts of that length.
@@ -62,45 +92,54 @@ impl Plan {
     }
 }
 
-/// The bytes of a body, cut into pieces of one length. A dropped call loses nothing.
+/// The bytes of a body, cut into pieces as a plan has parts. A dropped call loses nothing.
 pub(crate) struct Cut {
     body: Body,
     piece: Bytes,
     begun: BytesMut,
-    length: usize,
+    plan: Plan,
+    /// How many were given away.
+    given: u32,
     /// What pieces were collected in that were given away: used again once these are gone, so that a large body
     /// takes no more memory than the pieces that there are at the same time.
     spares: Vec<BytesMut>,
 }
 
 impl Cut {
-    pub(crate) fn new(body: Body, length: usize) -> Self {
+    pub(crate) fn new(body: Body, plan: Plan) -> Self {
         let (piece, begun, spares) = (Bytes::new(), BytesMut::new(), Vec::new());
-        Self { body, piece, begun, length, spares }
+        Self { body, piece, begun, plan, given: 0, spares }
     }
 
-    /// The next piece, shorter only if it is the last one; `None` after that.
+    /// The next piece, shorter than its part only if it is the last one; `None` after that.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        let length = usize::try_from(self.plan.length_of(self.given)).unwrap_or(usize::MAX);
+        let next = self.next_of(length).await?;
+        self.given = self.given.saturating_add(u32::from(next.is_some()));
+        Ok(next)
+    }
+
+    async fn next_of(&mut self, length: usize) -> Result<Option<Bytes>> {
         loop {
-            if self.begun.is_empty() && self.piece.len() >= self.length {
-                return Ok(Some(self.piece.split_to(self.length)));
+            if self.begun.is_empty() && self.piece.len() >= length {
+                return Ok(Some(self.piece.split_to(length)));
             }
-            let more = self.piece.len().min(self.length - self.begun.len());
+            let more = self.piece.len().min(length - self.begun.len());
             if more > 0 {
                 if self.begun.is_empty() {
-                    self.begun = self.spare();
+                    self.begun = self.spare(length);
                 }
                 self.begun.extend_from_slice(&self.piece[..more]);
                 self.piece.advance(more);
             }
-            if self.begun.len() == self.length {
+            if self.begun.len() == length {
                 return Ok(Some(self.give()));
             }
             match self.body.try_next().await? {
                 Some(piece) => self.piece = piece,
                 None if self.begun.is_empty() => return Ok(None),
                 // What is short is not to hold the memory of what is long.
-                None if self.begun.len() < self.length / 2 => {
+                None if self.begun.len() < length / 2 => {
                     let last = Bytes::copy_from_slice(&self.begun);
                     self.begun.clear();
                     return Ok(Some(last));
@@ -116,11 +155,11 @@ impl Cut {
         piece
     }
 
-    fn spare(&mut self) -> BytesMut {
-        let free = self.spares.iter_mut().position(|spare| spare.try_reclaim(self.length));
+    fn spare(&mut self, length: usize) -> BytesMut {
+        let free = self.spares.iter_mut().position(|spare| spare.try_reclaim(length));
         match free {
             Some(at) => self.spares.swap_remove(at),
-            None => BytesMut::with_capacity(self.length),
+            None => BytesMut::with_capacity(length),
         }
     }
 
@@ -152,9 +191,24 @@ const MEBIBYTE: u64 = 1 << 20;
 mod tests {
     use super::*;
 
-    async fn cut(pieces: &[&'static str], length: usize) -> Vec<Bytes> {
+    fn of(part_size: u64) -> Plan {
+        Plan {
+            part_size,
+            part_min: 1,
+            part_max: 5 << 30,
+            parts_at_once: NonZeroUsize::MIN,
+            parts_max: 10_000,
+            lengths: Lengths::Free,
+            whole_max: 5 << 30,
+            read_max: 64 * MEBIBYTE,
+            has_parts: true,
+            is_guessing: true,
+        }
+    }
+
+    async fn cut(pieces: &[&'static str], length: u64) -> Vec<Bytes> {
         let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, Error>(*piece)).collect();
-        let mut cut = Cut::new(Body::stream(futures_util::stream::iter(pieces)), length);
+        let mut cut = Cut::new(Body::stream(futures_util::stream::iter(pieces)), of(length));
         let mut all = Vec::new();
         while let Some(piece) = cut.next().await.unwrap() {
             all.push(piece);
@@ -174,7 +228,7 @@ mod tests {
     async fn pieces_that_are_gone_make_room_for_others_and_those_that_are_not_stay() {
         let pieces: Vec<_> =
             ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"].map(Ok::<_, Error>).into();
-        let mut cut = Cut::new(Body::stream(futures_util::stream::iter(pieces)), 4);
+        let mut cut = Cut::new(Body::stream(futures_util::stream::iter(pieces)), of(4));
         let kept = cut.next().await.unwrap().unwrap();
         for expected in ["efgh", "ijkl", "mnop"] {
             assert_eq!(cut.next().await.unwrap().unwrap(), expected);
@@ -185,17 +239,7 @@ mod tests {
 
     #[test]
     fn parts_grow_where_there_would_be_too_many() {
-        let plan = Plan {
-            part_size: 8 * MEBIBYTE,
-            part_min: 5 * MEBIBYTE,
-            part_max: 5 << 30,
-            parts_at_once: NonZeroUsize::MIN,
-            parts_max: 10_000,
-            whole_max: 5 << 30,
-            read_max: 64 * MEBIBYTE,
-            has_parts: true,
-            is_guessing: true,
-        };
+        let plan = Plan { part_min: 5 * MEBIBYTE, ..of(8 * MEBIBYTE) };
         let size = |length| plan.of_length(length).unwrap().part_size;
         assert_eq!(size(Some(80_000 * MEBIBYTE)), 8 * MEBIBYTE);
         assert_eq!(size(Some(80_000 * MEBIBYTE + 1)), 9 * MEBIBYTE);
@@ -203,5 +247,19 @@ mod tests {
         assert_eq!(size(Some(50_000 << 30)), 5 << 30);
         let error = plan.of_length(Some((50_000 << 30) + 1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn parts_of_what_has_no_end_in_sight_grow_until_terabytes_find_room() {
+        let plan = of(8 * MEBIBYTE).of_length(None).unwrap();
+        let length = |number| plan.length_of(number) / MEBIBYTE;
+        assert_eq!([0, 999, 1000, 1999, 2000, 9999].map(length), [8, 8, 16, 16, 32, 4096]);
+        let all: u64 = (0..plan.parts_max).map(|number| plan.length_of(number)).sum();
+        assert!(all > 5 << 40, "{all}");
+        let alike = Plan { lengths: Lengths::Alike, ..plan }.of_length(None).unwrap();
+        assert_eq!(alike.length_of(9999), 8 * MEBIBYTE);
+        let few = Plan { parts_max: 5, ..plan };
+        assert_eq!([0, 1, 2, 4].map(|number| few.length_of(number) / MEBIBYTE), [8, 16, 32, 128]);
+        assert_eq!(Plan { parts_max: 99, ..plan }.length_of(u32::MAX), plan.part_max);
     }
 }

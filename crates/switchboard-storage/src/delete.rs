@@ -57,9 +57,10 @@ impl Disk {
                 .with_context("keys", rest.len()));
             }
             let told = few.into_iter().zip(&keys[answers.len()..]);
-            answers.extend(
-                told.map(|(answer, key)| answer.map_err(|error| about(error, key.as_ref()))),
-            );
+            answers.extend(told.map(|(answer, key)| {
+                let answer = self.placed(op::DELETE_MANY, answer);
+                answer.map_err(|error| about(error, key.as_ref()))
+            }));
         }
         Ok(answers)
     }
@@ -113,6 +114,8 @@ pub struct Deleted {
     pub bytes: u64,
     /// Those that did not go, by key, and why.
     pub failed: Vec<(String, Error)>,
+    /// How many objects of others stay, because their keys are none that a disk can name.
+    pub skipped: u64,
     /// Why it ended before all was asked for, after some of it had gone: there may be more than is told here.
     pub stopped: Option<Error>,
 }
@@ -160,6 +163,7 @@ impl DeleteAll<'_> {
                 Err(error) if is_dry => return Err(error),
                 Err(error) => return deleted.until(error),
             };
+            deleted.skipped += page.skipped;
             let keys: Vec<&str> = page.entries.iter().map(|entry| &*entry.key).collect();
             let answers = if is_dry {
                 keys.iter().map(|_| Ok(true)).collect()

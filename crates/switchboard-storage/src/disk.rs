@@ -197,7 +197,8 @@ impl Disk {
         self.delete_version(key, None).await
     }
 
-    /// Removes what is under `key` if it is that version: else [`ErrorKind::PreconditionFailed`].
+    /// Removes what is under `key` if it is that version: else [`ErrorKind::PreconditionFailed`]. Where nothing is
+    /// there is nothing to remove, whatever the version: `false`, as of [`delete`](Self::delete).
     pub async fn delete_only(&self, key: &str, version: &Version) -> Result<bool> {
         self.delete_version(key, Some(version)).await
     }
@@ -216,7 +217,11 @@ impl Disk {
 
     /// What the driver is asked for where this handle is asked for `key`.
     pub(crate) fn place<'k>(&self, op: Op, key: &'k str) -> Result<std::borrow::Cow<'k, str>> {
-        let key = self.placed(op, Key::parse(key))?.as_str();
+        let parsed = Key::parse(key).map_err(|error| match key.len() {
+            ..=Key::LENGTH_MAX => about(error, key),
+            _ => error,
+        });
+        let key = self.placed(op, parsed)?.as_str();
         if self.scope.is_empty() {
             return Ok(key.into());
         }

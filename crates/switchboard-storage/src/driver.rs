@@ -28,6 +28,7 @@ use crate::{Attributes, Body, Checksum, Key, Meta, Version, WriteId};
 ///   are files) is [`ErrorKind::Conflict`].
 /// - An object is stored whole or not at all: whoever reads sees the one before or the one after, never
 ///   a part or a mix, and what is answered with `Ok` is kept as safely as the service can.
+/// - Two objects that were under one key have the same [`Version`] only if their bytes are the same.
 /// - Nothing is there: [`ErrorKind::NotFound`]. A condition does not hold:
 ///   [`ErrorKind::AlreadyExists`] for [`Condition::Absent`], [`ErrorKind::PreconditionFailed`] for a
 ///   version.
@@ -56,7 +57,7 @@ pub trait StorageDriver: Lifecycle {
     fn put<'a>(&'a self, key: Key<'a>, content: Bytes, write: &'a Write) -> Reply<'a, Stored>;
 
     /// Removes what is under `key`; `false` if nothing was there, where the service tells. With `only`, if it is
-    /// that version and no other.
+    /// that version and no other; that nothing is there is `false` then as well.
     fn delete<'a>(&'a self, key: Key<'a>, only: Option<&'a Version>) -> Reply<'a, bool>;
 
     /// One page of what is there, in the order of the bytes of the keys.
@@ -213,6 +214,9 @@ pub struct Limits {
     pub part_max: u64,
     /// The most parts of an object.
     pub parts_max: u32,
+    /// Whether all parts of an object but the last must be of one length. Where they need not, those of an object
+    /// whose length nobody knows grow, so that it finds room.
+    pub parts_alike: bool,
     /// The most entries of a page.
     pub list_max: usize,
     /// The most keys of one [`delete_many`](StorageDriver::delete_many).
@@ -226,6 +230,7 @@ impl Default for Limits {
             part_min: 5 << 20,
             part_max: 5 << 30,
             parts_max: 10_000,
+            parts_alike: true,
             list_max: 1_000,
             delete_max: 1_000,
         }
@@ -509,6 +514,9 @@ pub struct Page {
     pub prefixes: Vec<String>,
     /// Where the next page begins; `None` if this is the last.
     pub next: Option<String>,
+    /// How many objects and prefixes of others are left out, because their keys are none that a disk can name:
+    /// `a//b`, or `folder/` as some tools mark empty folders.
+    pub skipped: u64,
 }
 
 /// An object in a list.
@@ -541,7 +549,8 @@ pub struct UploadId(pub String);
 pub struct Part {
     /// Which it is; the first is zero.
     pub number: u32,
-    /// How long all parts are, except for the last.
+    /// How long it is if it is not the last: the same for all parts, where they must be
+    /// [alike](Limits::parts_alike).
     pub size: u64,
     /// What its bytes add up to.
     pub checksum: Checksum,

@@ -3,23 +3,23 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use switchboard_core::{Error, Result};
-use tempfile::TempPath;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::disk::{about, op};
 use crate::driver::Stored;
 use crate::io::{into_io, of_file};
+use crate::kept::Kept;
+use crate::landing::Landing;
 use crate::progress::{Progress, Watched};
 use crate::{Body, Disk, Meta, Put};
 
 impl Disk {
-    /// Stores the file at `path` under `key`: the bytes that it has when this is awaited.
+    /// Stores the file at `path` under `key`: the bytes that it has when this is awaited. A pipe or device is read
+    /// to its end.
     ///
     /// ```
     /// # use switchboard_core::{Environment, Manager, Registry, Settings};
@@ -46,14 +46,18 @@ impl Disk {
         Put::new(self, key, FromFile { path: path.as_ref() })
     }
 
-    /// Writes the object under `key` to the file at `path`, and replaces what was there: the file appears whole
-    /// and is kept safely, or not at all. What is known of the object is the answer.
+    /// Writes the object under `key` to the file at `path`, and replaces the one that was there: the file appears
+    /// whole and is kept safely, or not at all. What is known of the object is the answer.
+    ///
+    /// A symbolic link stays, and the file appears where it leads. A pipe or device stays too, and is written to:
+    /// it has got what came before an error, and a pipe is waited for until somebody reads it.
     pub fn get_file<'d>(
         &'d self,
         key: &'d str,
         path: &'d (impl AsRef<Path> + ?Sized),
     ) -> GetFile<'d> {
-        GetFile { disk: self, key, path: path.as_ref(), watched: Watched::default() }
+        let (path, watched) = (path.as_ref(), Watched::default());
+        GetFile { disk: self, key, path, is_resumed: false, watched }
     }
 }
 
@@ -92,6 +96,7 @@ pub struct GetFile<'d> {
     disk: &'d Disk,
     key: &'d str,
     path: &'d Path,
+    is_resumed: bool,
     watched: Watched<'d>,
 }
 
@@ -101,26 +106,78 @@ impl<'d> GetFile<'d> {
         Self { watched: Watched::by(told), ..self }
     }
 
-    async fn run(self) -> Result<Meta> {
-        let Self { disk, key, path, mut watched } = self;
-        let mut object = disk.get(key).await?;
-        let meta = object.meta().clone();
-        watched.expect(Some(meta.size));
-        let written = async {
-            let mut file = Unseen::beside(path).await?;
-            while let Some(piece) = object.try_next().await.map_err(into_io)? {
-                file.file.write_all(&piece).await?;
-                watched.add(piece.len() as u64);
-            }
-            file.publish(path).await
-        };
-        let written = written.await.map_err(|error| match error.downcast::<Error>() {
-            Ok(own) => own,
-            Err(error) => of_file(error, "the file could not be written", path),
-        });
-        disk.placed(op::GET, written).map_err(|error| about(error, key))?;
-        watched.end(Some(meta.size));
+    /// Keeps what has come where fetching breaks off, in a hidden file beside the one at the path, and goes on
+    /// from there the next time, if the object is the same version by then. It becomes the file once it is whole.
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Manager, Registry, Settings};
+    /// # use switchboard_storage::Disks;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let disks = Manager::<Disks>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # disks.configure("main", &Settings::new().with("driver", "memory"))?;
+    /// # let disk = disks.handle("main")?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("film");
+    /// disk.put("film", "once at a time").await?;
+    /// disk.get_file("film", &path).resume().await?;
+    /// assert_eq!(std::fs::read(&path).unwrap(), b"once at a time");
+    /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn resume(self) -> Self {
+        Self { is_resumed: true, ..self }
+    }
+
+    async fn run(mut self) -> Result<Meta> {
+        let meta = if self.is_resumed { self.fetch_rest().await? } else { self.fetch().await? };
+        self.watched.end(Some(meta.size));
         Ok(meta)
+    }
+
+    async fn fetch(&mut self) -> Result<Meta> {
+        let mut object = self.disk.get(self.key).await?;
+        let meta = object.meta().clone();
+        self.watched.expect(Some(meta.size));
+        let written = async {
+            let mut landing = Landing::at(self.path).await?;
+            while let Some(piece) = object.try_next().await.map_err(into_io)? {
+                landing.write(&piece).await?;
+                self.watched.add(piece.len() as u64);
+            }
+            landing.finish().await
+        };
+        let written = written.await;
+        self.placed(written).map(|()| meta)
+    }
+
+    /// The same, but for what is there already.
+    async fn fetch_rest(&mut self) -> Result<Meta> {
+        let meta = self.disk.head(self.key).await?;
+        self.watched.expect(Some(meta.size));
+        let written = async {
+            let mut kept = Kept::of(self.key, &meta, self.path).await?;
+            self.watched.add(kept.length);
+            if kept.length < meta.size {
+                let rest = self.disk.get(self.key).range(kept.length..).only(&meta.version);
+                let mut rest = rest.await.map_err(into_io)?;
+                while let Some(piece) = rest.try_next().await.map_err(into_io)? {
+                    kept.write(&piece).await?;
+                    self.watched.add(piece.len() as u64);
+                }
+            }
+            kept.finish(&meta).await
+        };
+        let written = written.await;
+        self.placed(written).map(|()| meta)
+    }
+
+    /// What went wrong, with the object and the file that it is about.
+    fn placed(&self, written: io::Result<()>) -> Result<()> {
+        let written = written.map_err(|error| match error.downcast::<Error>() {
+            Ok(own) => own,
+            Err(error) => of_file(error, "the file could not be written", self.path),
+        });
+        self.disk.placed(op::GET, written).map_err(|error| about(error, self.key))
     }
 }
 
@@ -141,54 +198,4 @@ impl fmt::Debug for GetFile<'_> {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// A file that is not yet where it is to be; removed where it never is.
-struct Unseen {
-    file: File,
-    path: TempPath,
-}
-
-impl Unseen {
-    async fn beside(path: &Path) -> io::Result<Self> {
-        let folder = folder_of(path)?;
-        let made = blocking(move || {
-            let mut named = tempfile::Builder::new();
-            named.prefix(".").suffix(".part");
-            // What everybody may do with a file is the affair of who runs this, not of its way here.
-            #[cfg(unix)]
-            named.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            named.tempfile_in(folder)
-        });
-        let (file, path) = made.await?.into_parts();
-        Ok(Self { file: File::from_std(file), path })
-    }
-
-    /// Gives the file its name, once its bytes are safe.
-    async fn publish(mut self, path: &Path) -> io::Result<()> {
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        let (from, to, folder) = (self.path, path.to_owned(), folder_of(path)?);
-        blocking(move || {
-            from.persist(to)?;
-            // Only Unix opens folders.
-            if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
-        })
-        .await
-    }
-}
-
-fn folder_of(path: &Path) -> io::Result<PathBuf> {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(_)) if folder.as_os_str().is_empty() => Ok(PathBuf::from(".")),
-        (Some(folder), Some(_)) => Ok(folder.to_owned()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no name at its end")),
-    }
-}
-
-/// Does what waits for the file system where waiting holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -220,7 +220,7 @@ struct Reading {
     meta: Meta,
     /// What is still to come.
     left: Range<u64>,
-    /// What was read so far, where the whole is read.
+    /// What was read so far, where the whole is read and compared.
     sum: Option<Checksum>,
     /// How often in a row it broke off and nothing came.
     broke_off: u32,
@@ -231,7 +231,7 @@ impl Reading {
         let fetched = leased.shared().0.as_ref()?;
         let (meta, left) = (fetched.meta.clone(), fetched.range.clone());
         let is_whole = left == (0..meta.size);
-        let sum = is_whole.then_some(Checksum::EMPTY);
+        let sum = (is_whole && leased.driver().verifies(&meta)).then_some(Checksum::EMPTY);
         Some(Self {
             disk: disk.clone(),
             key: key.to_owned(),

@@ -51,21 +51,26 @@ impl Body {
         Self::stream(ReaderStream::with_capacity(reader, PIECE).boxed())
     }
 
-    /// The bytes of the file at `path`, as many as it has now.
+    /// The bytes of the file at `path`, as many as it has now; of a pipe or device, all until its end.
     pub async fn file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let open = async {
             let file = tokio::fs::File::open(path).await?;
             let about = file.metadata().await?;
-            if !about.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+            if about.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a folder"));
             }
-            Ok((file, about.len()))
+            // Files of the system may say that they are empty, and have bytes.
+            let length = Some(about.len()).filter(|length| about.is_file() && *length > 0);
+            Ok((file, length))
         };
         let opened = open.await;
         let (file, length) =
             opened.map_err(|error| of_file(error, "the file could not be read", path))?;
-        Ok(Self::reader(file.take(length)).with_length(length))
+        Ok(match length {
+            Some(length) => Self::reader(file.take(length)).with_length(length),
+            None => Self::reader(file),
+        })
     }
 }
 

@@ -47,7 +47,9 @@ mod guess;
 #[cfg(feature = "http-handler")]
 pub mod handler;
 mod io;
+mod kept;
 mod key;
+mod landing;
 mod listing;
 mod object;
 mod page;

@@ -60,8 +60,9 @@ impl Meta {
     }
 }
 
-/// Which of the objects that are under a key, one after the other, is meant: equal only if the same bytes
-/// were stored by the same write. What it looks like is the driver's affair.
+/// Which of the objects that are under a key, one after the other, is meant: equal only if the bytes are. Where a
+/// service knows objects by their bytes, as S3 does, the same bytes stored again are the same version; elsewhere
+/// every write makes another one. What it looks like is the driver's affair.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Version(Arc<str>);
@@ -251,7 +252,8 @@ pub struct Attributes {
     pub content_encoding: Option<String>,
     /// In which language it is: `de-CH`.
     pub content_language: Option<String>,
-    /// Anything else, by name.
+    /// Anything else, by name: of lower-case letters, digits, `-`, `.` and `_`. A value may be empty where the
+    /// service takes that.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -269,16 +271,18 @@ impl Attributes {
             ("content_language", &self.content_language),
         ];
         for (name, value) in known {
-            if value.as_deref().is_some_and(|value| !is_header(value)) {
-                return Err(refused("an attribute has a character that no header may have", name));
+            match value.as_deref() {
+                Some("") => return Err(refused("an attribute is empty", name)),
+                Some(value) if !is_header(value) => {
+                    let why = "an attribute has a character that no header may have";
+                    return Err(refused(why, name));
+                }
+                _ => {}
             }
         }
         for (name, value) in &self.metadata {
             if !is_name(name) {
-                return Err(refused(
-                    "a name of metadata is not of the form `[a-z][a-z0-9_]*`",
-                    name,
-                ));
+                return Err(refused("a name of metadata is not of the form `[a-z0-9._-]+`", name));
             }
             if name.starts_with(RESERVED) {
                 return Err(refused(
@@ -313,15 +317,13 @@ fn refused(why: &'static str, name: &str) -> Error {
 }
 
 fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    !name.is_empty() && name.bytes().all(is_plain)
 }
 
 /// Spaces at the ends would be lost on the way.
 fn is_header(value: &str) -> bool {
-    !value.is_empty()
-        && value.trim_ascii() == value
-        && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    value.trim_ascii() == value && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -335,7 +337,7 @@ mod tests {
 
     #[test]
     fn nothing_of_an_attribute_becomes_another_header() {
-        for value in ["a\r\nx-amz-acl: public", "a\n", "\0", "é", "", " a", "a ", "a\tb"] {
+        for value in ["a\r\nx-amz-acl: public", "a\n", "\0", "é", " a", "a ", "a\tb", " "] {
             assert!(with("note", value).check().is_err(), "{value:?}");
             let attributes =
                 Attributes { content_type: Some(value.to_owned()), ..Attributes::default() };
@@ -345,13 +347,20 @@ mod tests {
     }
 
     #[test]
+    fn metadata_may_be_without_a_value_and_attributes_may_not() {
+        assert!(with("note", "").check().is_ok());
+        let attributes = Attributes { content_type: Some(String::new()), ..Attributes::default() };
+        assert_eq!(attributes.check().unwrap_err().message(), "an attribute is empty");
+    }
+
+    #[test]
     fn names_of_metadata_are_the_same_for_every_service() {
-        for name in
-            ["", "Note", "no te", "no-te", "7th", "_a", "nöte", "a\r\n", "switchboard_write"]
-        {
+        for name in ["", "Note", "no te", "no:te", "nöte", "a\r\n", "switchboard_write"] {
             assert!(with(name, "x").check().is_err(), "{name:?}");
         }
-        assert!(with("note_7", "x").check().is_ok());
+        for name in ["note_7", "no-te", "no.te", "7th", "_a"] {
+            assert!(with(name, "x").check().is_ok(), "{name:?}");
+        }
     }
 
     #[test]

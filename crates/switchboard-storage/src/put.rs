@@ -170,7 +170,7 @@ impl<'d> Put<'d> {
         };
         let stored = match disk.placed(op::PUT, first) {
             Ok((First::Whole(content), plan)) => self.put_whole(place, content, plan).await,
-            Ok((First::Part(first, rest), plan)) => self.put_parts(place, first, rest, plan).await,
+            Ok((First::Part(first, rest), plan)) => self.put_parts(place, first, *rest, plan).await,
             Err(error) => Err(error),
         };
         stored.map_err(|error| about(error, key))
@@ -260,7 +260,7 @@ enum First {
     /// All of it.
     Whole(Bytes),
     /// The first part, and what follows.
-    Part(Bytes, Cut),
+    Part(Bytes, Box<Cut>),
 }
 
 impl First {
@@ -270,14 +270,19 @@ impl First {
             return Ok(Self::Whole(body.collect(limit).await?));
         }
         let size = usize::try_from(plan.part_size).unwrap_or(usize::MAX);
-        let mut rest = Cut::new(body, size);
+        let body = match body.whole()? {
+            Ok(whole) if whole.len() <= size => return Ok(Self::Whole(whole)),
+            Ok(whole) => Body::from(whole),
+            Err(pieces) => pieces,
+        };
+        let mut rest = Cut::new(body, plan);
         let first = rest.next().await?.unwrap_or_default();
         if first.len() < size {
             return Ok(Self::Whole(first));
         }
         // A body that ends with its first part is stored whole.
         let has_more = rest.peek().await?;
-        Ok(if has_more { Self::Part(first, rest) } else { Self::Whole(first) })
+        Ok(if has_more { Self::Part(first, rest.into()) } else { Self::Whole(first) })
     }
 }
 

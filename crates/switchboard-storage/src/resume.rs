@@ -63,7 +63,8 @@ impl UploadState {
     fn parts(&self) -> Result<Parts> {
         let mut parts = Parts::default();
         for PartState { number, tag, size, checksum } in self.parts.iter().cloned() {
-            parts.fits(Part { number, size: self.part_size, checksum }, size)?;
+            let part = Part { number, size: self.part_size, checksum };
+            parts.fits(part, size, |_| self.part_size)?;
             parts.kept.insert(number, KeptPart { tag: PartTag(tag), size, checksum });
         }
         Ok(parts)

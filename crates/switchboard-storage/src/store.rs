@@ -12,7 +12,7 @@ use switchboard_core::{
     Outcome, Reply, Result, Support,
 };
 
-use crate::cut::Plan;
+use crate::cut::{Lengths, Plan};
 use crate::delete;
 use crate::doubt::Doubt;
 use crate::driver::{
@@ -133,14 +133,21 @@ impl Store {
             ));
         };
         let bytes = fetched.body.collect(limit).await?;
-        self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        if self.verifies(&fetched.meta) {
+            self.verify(&fetched.meta, Checksum::of(&bytes))?;
+        }
         Ok(bytes)
+    }
+
+    /// Whether the bytes of such an object are to be compared, and there is something to compare them with.
+    pub(crate) fn verifies(&self, meta: &Meta) -> bool {
+        self.config.verify == Verify::Full && meta.checksum.is_some()
     }
 
     /// Whether the bytes that were read are those that were stored.
     pub(crate) fn verify(&self, meta: &Meta, read: Checksum) -> Result<()> {
         match meta.checksum {
-            Some(stored) if self.config.verify == Verify::Full && stored != read => {
+            Some(stored) if self.verifies(meta) && stored != read => {
                 Err(Error::new(ErrorKind::Corrupt, "the bytes are not those that were stored")
                     .with_context("stored_crc32c", stored)
                     .with_context("read_crc32c", read))
@@ -211,6 +218,7 @@ impl Store {
             part_max: limits.part_max,
             parts_at_once: self.config.parts_at_once,
             parts_max: limits.parts_max,
+            lengths: if limits.parts_alike { Lengths::Alike } else { Lengths::Free },
             whole_max: limits.put_max.min(self.config.read_max.0),
             read_max: self.config.read_max.0,
             has_parts: self.has_parts,

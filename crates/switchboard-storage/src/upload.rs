@@ -78,6 +78,28 @@ pub(crate) struct Parts {
     sent: BTreeMap<u32, u64>,
 }
 
+/// All parts of an object in their order, how long they are together, and their sum.
+struct Whole {
+    tags: Vec<PartTag>,
+    size: u64,
+    checksum: Checksum,
+}
+
+impl Whole {
+    /// What was stored, if it is this. Where an earlier answer was lost, or the process that was given it, the
+    /// upload may have been finished with more parts than are known here.
+    fn is(&self, stored: Stored) -> Result<Stored> {
+        let is_other = stored.checksum.is_some_and(|checksum| checksum != self.checksum);
+        if stored.size == self.size && !is_other {
+            return Ok(Stored { checksum: Some(self.checksum), ..stored });
+        }
+        Err(Error::new(ErrorKind::Conflict, "the upload was finished with other parts")
+            .with_context("stored_size_bytes", stored.size)
+            .with_context("size_bytes", self.size)
+            .not_applied())
+    }
+}
+
 /// A part that the service keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptPart {
@@ -134,7 +156,7 @@ impl Upload {
             return self.disk.placed(op::PART, Err(ended()));
         };
         let checksum = Checksum::of(&content);
-        let part = Part { number, size: self.plan.part_size, checksum };
+        let part = Part { number, size: self.plan.length_of(number), checksum };
         let size = content.len() as u64;
         let Some(sending) = self.disk.placed(op::PART, self.admit(part, size))? else {
             return Ok(());
@@ -164,27 +186,40 @@ impl Upload {
 
     /// Makes one object of the parts, under its key, where the condition allows it.
     ///
-    /// A part that is missing is [`ErrorKind::InvalidInput`]; without any the object is empty. After an error the
-    /// upload is as it was.
+    /// A part that is missing is [`ErrorKind::InvalidInput`]; without any the object is empty. That it was finished
+    /// before with other parts, by somebody who has its state, is [`ErrorKind::Conflict`]. After an error the upload
+    /// is as it was.
     pub async fn finish(&mut self) -> Result<Stored> {
-        let finished = match self.complete().await {
-            Err(error) => self.disk.resolve(&self.place, &self.write, error).await,
-            stored => stored,
-        };
+        let finished = self.finished().await;
         let stored = finished.map_err(|error| about(error, self.key()))?;
         self.begun = None;
         Ok(stored)
     }
 
-    async fn complete(&mut self) -> Result<Stored> {
+    async fn finished(&mut self) -> Result<Stored> {
+        let whole = self.disk.placed(op::COMPLETE, self.whole())?;
+        let stored = match self.complete(&whole).await {
+            Err(error) => self.disk.resolve(&self.place, &self.write, error).await,
+            stored => stored,
+        };
+        self.disk.placed(op::COMPLETE, whole.is(stored?))
+    }
+
+    /// What is to be stored, if nothing of it is missing.
+    fn whole(&self) -> Result<Whole> {
+        let whole = self.parts().whole()?;
+        if self.write.checksum.is_some_and(|expected| expected != whole.checksum) {
+            return Err(another_sum());
+        }
+        Ok(whole)
+    }
+
+    async fn complete(&mut self, whole: &Whole) -> Result<Stored> {
         let Some(begun) = &self.begun else {
             return self.disk.placed(op::COMPLETE, Err(ended()));
         };
-        let (tags, size, checksum) = self.disk.placed(op::COMPLETE, self.parts().whole())?;
-        if self.write.checksum.is_some_and(|expected| expected != checksum) {
-            return self.disk.placed(op::COMPLETE, Err(another_sum()));
-        }
-        let write = Write { checksum: Some(checksum), ..self.write.clone() };
+        let Whole { tags, checksum, .. } = whole;
+        let write = Write { checksum: Some(*checksum), ..self.write.clone() };
         let (id, step) = begun.shared();
         let store: &Store = begun.driver();
         let stored = if tags.is_empty() {
@@ -194,11 +229,11 @@ impl Upload {
             self.give_up();
             stored
         } else {
-            let complete = || store.complete(&self.place, id, &tags, &write, &self.doubt);
+            let complete = || store.complete(&self.place, id, tags, &write, &self.doubt);
             let complete = execute_with_resilience(&self.again, Effect::Keyed, complete);
             step.run(op::COMPLETE, complete).await?
         };
-        Ok(Stored { size, checksum: Some(checksum), ..stored })
+        Ok(stored)
     }
 
     /// Gives it up: nothing of it stays.
@@ -247,7 +282,7 @@ impl Upload {
             let is_same = kept.size == size && kept.checksum == part.checksum;
             return if is_same { Ok(None) } else { Err(other_bytes()) };
         }
-        parts.fits(part, size)?;
+        parts.fits(part, size, |number| self.plan.length_of(number))?;
         parts.sent.insert(part.number, size);
         Ok(Some(Sending { upload: self, number: part.number }))
     }
@@ -272,8 +307,8 @@ impl Parts {
         numbered.take_while(|(at, (number, _))| at == *number).map(|(at, (_, part))| (at, part))
     }
 
-    /// Whether a part of that length can be beside the others: all but the last are of one length.
-    pub(crate) fn fits(&self, part: Part, size: u64) -> Result<()> {
+    /// Whether a part of that length can be beside the others: all but the last are as long as `length_of` says.
+    pub(crate) fn fits(&self, part: Part, size: u64, length_of: impl Fn(u32) -> u64) -> Result<()> {
         if self.sent.contains_key(&part.number) {
             return Err(other_bytes());
         }
@@ -294,7 +329,7 @@ impl Parts {
         if size < part.size && last.is_some_and(|last| last > part.number) {
             return wrong("a part is shorter than all parts are, and not the last");
         }
-        if others.any(|(number, other)| other < part.size && number < part.number) {
+        if others.any(|(number, other)| other < length_of(number) && number < part.number) {
             return wrong("a part comes after one that is shorter than all parts are");
         }
         Ok(())
@@ -305,8 +340,8 @@ impl Parts {
         kept.chain(self.sent.iter().map(|(number, size)| (*number, *size)))
     }
 
-    /// All parts in their order, with their length and sum.
-    fn whole(&self) -> Result<(Vec<PartTag>, u64, Checksum)> {
+    /// All parts, if none is missing.
+    fn whole(&self) -> Result<Whole> {
         if let Some(number) = self.sent.keys().next() {
             return Err(Error::new(ErrorKind::InvalidInput, "a part is still on its way")
                 .with_context("part", number)
@@ -323,7 +358,7 @@ impl Parts {
                 .with_context("part", tags.len())
                 .not_applied());
         }
-        Ok((tags, size, sum))
+        Ok(Whole { tags, size, checksum: sum })
     }
 }
 

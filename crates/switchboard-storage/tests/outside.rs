@@ -60,9 +60,7 @@ impl Shelf {
 
 impl StorageDriver for Shelf {
     fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        limits.list_max = 100;
-        limits
+        Limits { list_max: 100, ..Limits::default() }
     }
 
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {

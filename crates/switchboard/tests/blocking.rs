@@ -12,7 +12,7 @@ use switchboard::{Blocking, Switchboard};
 use switchboard_core::{ErrorKind, Result};
 
 const DOOR: &str = "[lamp]\ndoor = { driver = 'bulb', colour = 'red', required = true }";
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn start(bulbs: &Bulbs) -> Blocking {
     Blocking::start(bulbs.board(DOOR)).unwrap()

@@ -6,7 +6,7 @@ mod files;
 mod lamps;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use files::{File, colour};
@@ -163,14 +163,17 @@ async fn no_call_fails_while_the_configuration_is_reloaded() {
     // Built before the first reload, however late the callers come.
     assert_eq!(colour(&board, "door").await, "red");
     let over = Arc::new(AtomicBool::new(false));
+    let at_work = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..8)
         .map(|_| {
-            let (door, over) = (board.handle::<Lamps>("door").unwrap(), over.clone());
+            let door = board.handle::<Lamps>("door").unwrap();
+            let (over, at_work) = (over.clone(), at_work.clone());
             #[expect(clippy::disallowed_methods, reason = "a test is the program")]
             tokio::spawn(async move {
                 let mut calls = 0_u64;
                 while !over.load(Ordering::Relaxed) {
                     door.colour().await.expect("no call fails");
+                    at_work.fetch_add(usize::from(calls == 0), Ordering::Relaxed);
                     calls += 1;
                     tokio::task::yield_now().await;
                 }
@@ -178,6 +181,9 @@ async fn no_call_fails_while_the_configuration_is_reloaded() {
             })
         })
         .collect();
+    while at_work.load(Ordering::Relaxed) < 8 {
+        tokio::task::yield_now().await;
+    }
     for round in 0..50 {
         file.write(&text(if round % 2 == 0 { "blue" } else { "red" }));
         board.reload("test").await.unwrap();

@@ -14,7 +14,7 @@ use lamps::{Bulbs, Lamps};
 use switchboard::{Mistakes, Switchboard};
 use switchboard_core::{ErrorKind, Origin, Problems, Settings};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn blue() -> Settings {
     Settings::new().with("driver", "bulb").with("colour", "blue")

@@ -5,7 +5,7 @@ mod users;
 
 use self::peers::{Bb8, Deadpool, Held, Ours, OursAsTheyAre, Peer, Raw, Several, Sqlx};
 
-use crate::databases::{Asker, Shared, asking};
+use crate::asking::{Asker, Shared, asking};
 use crate::line::{Contender, Goal, Line, OURS};
 use crate::services::Service;
 

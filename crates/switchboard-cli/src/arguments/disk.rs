@@ -35,11 +35,13 @@ pub(crate) enum Disk {
     Stat(DiskKey),
     /// Sign an address under which somebody else can use an object for a time
     Url(DiskUrl),
+    /// Remove what writers that are gone have left and nobody can see: unfinished uploads, and files on their way
+    Sweep(DiskSweep),
     /// Copy what is missing or differs, between disks or between a disk and a folder
     ///
     /// Objects of the same size are compared by their checksums where both sides have one, else what was
     /// changed later counts. What is done already is not done again, so that it can be stopped at any time.
-    /// Symbolic links in folders are left out.
+    /// Symbolic links in folders are left out, and names that are no text in UTF-8.
     Sync(DiskSync),
 }
 
@@ -71,6 +73,9 @@ pub(crate) struct DiskGet {
     /// Where the object goes; - is stdout
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
+    /// Keep what has come where it breaks off, in a hidden file beside FILE, and go on from there
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Args, Debug)]
@@ -88,6 +93,9 @@ pub(crate) struct DiskPut {
     /// Only where nothing is
     #[arg(long)]
     pub(crate) if_absent: bool,
+    /// Keep what is stored where it breaks off, and go on from there, unless FILE was changed meanwhile
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Args, Debug)]
@@ -128,6 +136,15 @@ pub(crate) struct DiskRemove {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct DiskSweep {
+    /// The disk: main, or storage.main
+    pub(crate) disk: String,
+    /// Only what is older than that, like 24h: what is younger may still be wanted
+    #[arg(long, value_name = "AGE", value_parser = time_to_live)]
+    pub(crate) older: TimeToLive,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct DiskUrl {
     #[command(flatten)]
     pub(crate) at: DiskKey,
@@ -156,6 +173,7 @@ pub(crate) enum UrlMethod {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them is a flag that is said or not")]
 pub(crate) struct DiskSync {
     /// What is copied: DISK:FOLDER/, or a folder of this machine
     #[arg(value_parser = side())]
@@ -163,9 +181,15 @@ pub(crate) struct DiskSync {
     /// Where it goes: DISK:FOLDER/, or a folder of this machine; one with a `:` is written like ./a:b
     #[arg(value_parser = side())]
     pub(crate) to: Side,
-    /// Remove there what is not here
+    /// Remove there what is not here; after a failure nothing is removed
     #[arg(long)]
     pub(crate) delete: bool,
+    /// Remove it although something could not be copied
+    #[arg(long, requires = "delete")]
+    pub(crate) ignore_errors: bool,
+    /// Read objects of the same size whose checksum their disk does not know, and compare their bytes
+    #[arg(long)]
+    pub(crate) checksum: bool,
     /// Only tell what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -131,7 +131,7 @@ fn worst(tried: &[Tried]) -> Exit {
     let kinds = tried.iter().filter_map(|tried| Some(tried.connected.as_ref().err()?.kind()));
     let exits = kinds.map(exit_of);
     let weight = |exit: &Exit| match exit {
-        Exit::Fine | Exit::Interrupted => 0,
+        Exit::Fine | Exit::Interrupted | Exit::Terminated => 0,
         Exit::Unavailable => 1,
         Exit::Other => 2,
         Exit::NotFound => 3,

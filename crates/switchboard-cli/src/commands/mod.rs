@@ -15,10 +15,13 @@ mod reload;
 mod swap;
 mod up;
 
+use switchboard::Switchboard;
+
 use crate::arguments::{Command, Config};
 use crate::desk::Desk;
-use crate::failure::{Exit, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::session::Session;
+use crate::stops::Stops;
 
 /// Does what was said.
 pub(crate) async fn run(session: &mut Session, command: Command) -> Result<Exit> {
@@ -44,4 +47,15 @@ async fn closed<T>(desk: Desk, answered: Result<T>) -> Result<T> {
     let closed = desk.close().await;
     let answer = answered?;
     closed.map(|()| answer)
+}
+
+/// Closes the board of a command that may have been stopped.
+async fn closed_after<T>(board: Switchboard, answered: Result<T>) -> Result<T> {
+    let is_stopped = matches!(answered, Err(Failure::Stopped(_)));
+    let closing = closed(Desk::Own(board), answered);
+    if is_stopped {
+        // Whoever wants it again does not wait for what is still to be taken back.
+        return Stops::listen()?.unless(closing).await;
+    }
+    closing.await
 }

@@ -82,7 +82,7 @@ async fn serve_until_stopped(
 async fn failure_of(greeted: impl Future<Output = Result<()>>) -> Failure {
     match greeted.await {
         Err(Failure::Told(told)) => Failure::Told(told),
-        Ok(()) | Err(Failure::OutputClosed | Failure::Interrupted) => std::future::pending().await,
+        Ok(()) | Err(Failure::OutputClosed | Failure::Stopped(_)) => std::future::pending().await,
     }
 }
 

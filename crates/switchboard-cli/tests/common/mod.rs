@@ -252,4 +252,4 @@ fn all_of(mut stream: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> 
 }
 
 /// How long a test waits for what should come at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

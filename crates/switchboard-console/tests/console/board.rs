@@ -212,4 +212,4 @@ impl CacheDriver for Moody {
 }
 
 /// Whether what a test waits for comes; generous, for machines that are busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -266,7 +266,7 @@ async fn a_change_that_takes_too_long_is_given_up_and_recorded() {
     let records = recorded(&served, 1).await;
     assert_eq!(records.len(), 1);
     assert!(records[0].outcome.contains(ErrorKind::Timeout.as_str()), "{}", records[0].outcome);
-    served.board.close(Duration::from_secs(5)).await;
+    served.board.close(PATIENCE).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn a_request_under_way_is_answered_and_nobody_new_comes_in() {
     let served = Served::new(WAITS).await;
     let stream = waiting(&served).await;
     let (board, gate, address) = (served.board.clone(), served.gate.clone(), served.address());
-    let closing = board.close(Duration::from_secs(20));
+    let closing = board.close(PATIENCE);
     let watching = async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -108,7 +108,7 @@ async fn a_swap_that_still_builds_is_given_up_at_the_end_and_recorded_so() {
     let (board, gate) = (served.board.clone(), served.gate.clone());
     let closing = async {
         gate.came.acquire().await.unwrap().forget();
-        board.close(Duration::from_secs(20)).await.into_result()
+        board.close(PATIENCE).await.into_result()
     };
     let (answer, closed) =
         timeout(PATIENCE, async { tokio::join!(asking, closing) }).await.expect("the end");
@@ -143,7 +143,7 @@ async fn dropping_the_console_leaves_it_serving() {
     drop(served.console);
     let answer = crate::client::Ask::new(address, "GET", "/livez").send().await;
     assert_eq!(answer.status, 200);
-    served.board.close(Duration::from_secs(5)).await.into_result().unwrap();
+    served.board.close(PATIENCE).await.into_result().unwrap();
 }
 
 #[tokio::test]

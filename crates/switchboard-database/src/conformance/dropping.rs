@@ -389,8 +389,7 @@ pub(super) async fn a_dropped_batch_leaves_its_transaction_without_a_part_of_it(
     };
     // What was done before stays, by threes; of what was dropped, all or nothing.
     let is_right = |rows| if survivor.lasts.get() { rows % 3 == 1 } else { rows == 0 };
-    harness.proves_after(asks, ends, is_right).await?;
-    survivor.has_gone_on()
+    survivor.goes_on(async || harness.proves_after(&asks, ends, is_right).await).await
 }
 
 /// Nor does it leave a transaction open that nobody has asked for.
@@ -413,8 +412,7 @@ pub(super) async fn a_dropped_batch_leaves_its_connection_without_a_part_of_it(
         survivor.lasts(put(&*connection, table, id + 50).await.is_ok());
     };
     let is_right = |rows| rows % 3 == i64::from(survivor.lasts.get());
-    harness.proves_after(asks, ends, is_right).await?;
-    survivor.has_gone_on()
+    survivor.goes_on(async || harness.proves_after(&asks, ends, is_right).await).await
 }
 
 /// What outlives calls on it of which one is dropped, and writes one more row afterwards.
@@ -424,15 +422,14 @@ struct Survivor<T> {
     has_ended: Cell<bool>,
     /// Whether what it did afterwards lasts.
     lasts: Cell<bool>,
-    /// Whether it ever could go on after a drop, and how often it could not.
+    /// Whether it ever could go on after a drop.
     went_on: Cell<bool>,
-    gave_up: Cell<u32>,
 }
 
 impl<T> Default for Survivor<T> {
     fn default() -> Self {
-        let (has_ended, lasts, went_on, gave_up) = Default::default();
-        Self { kept: RefCell::default(), has_ended, lasts, went_on, gave_up }
+        let (has_ended, lasts, went_on) = Default::default();
+        Self { kept: RefCell::default(), has_ended, lasts, went_on }
     }
 }
 
@@ -453,14 +450,20 @@ impl<T> Survivor<T> {
         self.lasts.set(lasts);
         let was_dropped = !self.has_ended.get();
         self.went_on.set(self.went_on.get() || (was_dropped && lasts));
-        self.gave_up.set(self.gave_up.get() + u32::from(was_dropped && !lasts));
     }
 
-    /// What begins or ends a part may be what is lost, but not each time.
-    fn has_gone_on(&self) -> Verdict {
-        ensure(self.went_on.get() || self.gave_up.get() < FEW, || {
-            "nothing ever went on without what was dropped".to_owned()
-        })
+    /// Proves until it has gone on after a drop.
+    ///
+    /// What begins or ends a part may be what is lost, but not each time; and a driver in the process is
+    /// dropped so seldom that it may be so by chance.
+    async fn goes_on(&self, prove: impl AsyncFn() -> Verdict) -> Verdict {
+        for _ in 0..ROUNDS_MAX {
+            prove().await?;
+            if self.went_on.get() {
+                return Ok(());
+            }
+        }
+        Err(Failure("nothing ever went on without what was dropped".to_owned()))
     }
 }
 
@@ -554,9 +557,6 @@ const DECLINED: &str = "the closure has changed its mind";
 /// How often each call is dropped at each of its awaits.
 const ROUNDS: usize = 2;
 const ROUNDS_MAX: usize = 50;
-
-/// A driver in the process is dropped so seldom that it may be so by chance.
-const FEW: u32 = 4;
 
 /// One call writes fewer.
 const ROWS_MAX: i64 = 100;

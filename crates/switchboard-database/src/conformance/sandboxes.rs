@@ -241,7 +241,8 @@ pub(super) async fn what_runs_side_by_side_in_a_sandbox_is_kept_apart(on: &Subje
 
 /// The others are served in their order, whoever gives up.
 pub(super) async fn who_waits_for_a_sandbox_is_told_who_is_in_it(on: &Subject) -> Verdict {
-    let db = on.another(Wanted::connections(3).with_pool("acquire_timeout", "200ms")).await?;
+    // Enough for a connection that has to be made, on a busy machine too.
+    let db = on.another(Wanted::connections(3).with_pool("acquire_timeout", "2s")).await?;
     let table = on.table_in(&db, ROW).await?;
     let sandbox = Sandbox::over(on.databases(), db.line().instance()).await?;
     let open = db.begin(&TransactionOptions::new()).await?;

@@ -405,11 +405,11 @@ pub(super) const ROW: &str = "id bigint primary key, name varchar(100)";
 pub(super) const WAYS: [&str; 3] = ["execute_many", "bulk_insert", "run_stack"];
 
 /// Longer than anything takes that does not hang.
-pub(super) const HANG_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const HANG_LIMIT: Duration = Duration::from_mins(1);
 
 const CONNECTIONS: usize = 4;
 const REST_STEP: Duration = Duration::from_millis(5);
-const REST_STEPS: u32 = 3_000;
+const REST_STEPS: u32 = 12_000;
 const DROP_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(6);
-const TIDY_LIMIT: Duration = Duration::from_secs(40);
+const TIDY_LIMIT: Duration = Duration::from_mins(2);

@@ -108,7 +108,8 @@ impl Sandbox {
         let taking = Taking { at, is_long: true, is_scope: true, is_urgent: false };
         let leased = database.line().open(op::CONNECTION, |engine: Held<Databases>| async move {
             let mut taken = engine.take(Lane::Write, taking).await?;
-            engine.begin_transaction(&mut taken, &Begin::default()).await?;
+            let begin = Begin { outlives_statements: true, ..Begin::default() };
+            engine.begin_transaction(&mut taken, &begin).await?;
             // What is left of a session in the sandbox is known there and not here.
             taken.leaves_residue();
             Ok(taken)

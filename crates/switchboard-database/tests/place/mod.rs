@@ -61,7 +61,7 @@ impl Place {
 
     pub(crate) async fn left(self) {
         self.db.execute(&format!("drop table {}", self.table), ()).await.unwrap();
-        self.databases.close(Duration::from_secs(5)).await.into_result().unwrap();
+        self.databases.close(Duration::from_mins(1)).await.into_result().unwrap();
     }
 }
 

@@ -42,7 +42,7 @@ use error::told;
 ///   [`Path::from`] writes some characters in percent signs, and these signs are then in the key.
 /// - The version of an object is its `e_tag`; `version` is never told, for older versions cannot be read.
 /// - Attributes are those of disks. A name in [`Metadata`](object_store::Attribute::Metadata) is of the form
-///   `[a-z][a-z0-9_]*`; [`StorageClass`](object_store::Attribute::StorageClass) is `NotSupported`. Tags are left
+///   `[a-z0-9._-]+`; [`StorageClass`](object_store::Attribute::StorageClass) is `NotSupported`. Tags are left
 ///   out, as `object_store` asks of those that have none.
 /// - To delete what is not there succeeds.
 /// - [`put_multipart`](object_store::ObjectStoreExt::put_multipart) takes parts of any lengths, and cuts them anew

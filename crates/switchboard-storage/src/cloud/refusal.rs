@@ -1,12 +1,12 @@
 //! What a service says when it refuses, and what kind of error that is.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use switchboard_core::{Error, ErrorKind};
 
 use super::xml::Element;
-use crate::wire::{Answer, foreign};
+use crate::wire::{Answer, foreign, moment};
 use crate::{Condition, already_there, another_sum, another_version, nothing_there};
 
 /// An answer that is no success.
@@ -19,6 +19,10 @@ pub(crate) struct Refusal {
     /// What its support wants to know.
     request: Option<String>,
     retry_after: Option<Duration>,
+    /// Where the bucket is, if the service says so.
+    region: Option<String>,
+    /// When the service answered.
+    at: Option<SystemTime>,
     /// Whether the answer has bytes that no service of this kind writes.
     is_foreign: bool,
 }
@@ -30,6 +34,8 @@ impl Refusal {
         let header = |name| answer.header(name).map(str::to_owned);
         let request = REQUEST_HEADERS.iter().find_map(|name| header(name));
         let retry_after = header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+        let region = header("x-amz-bucket-region");
+        let at = header("date").as_deref().and_then(moment);
         let code = header("x-ms-error-code").unwrap_or_default();
         // A refusal that breaks off is one all the same.
         let bytes = answer.bytes().await.unwrap_or_default();
@@ -40,6 +46,8 @@ impl Refusal {
             message: String::new(),
             request,
             retry_after: retry_after.map(Duration::from_secs),
+            region,
+            at,
             is_foreign: !bytes.is_empty() && said.is_none(),
         };
         match said {
@@ -56,12 +64,34 @@ impl Refusal {
             message: String::new(),
             request: said.text("RequestId").map(str::to_owned),
             retry_after: None,
+            region: None,
+            at: None,
             is_foreign: false,
         };
         refusal.saying(said)
     }
 
+    /// The same with the word that the service has for it, where it gave none: what is asked for without bytes is
+    /// refused without any. `region` is where we think that the bucket is, `now` what time it is here.
+    pub(super) fn without_bytes(mut self, region: Option<&str>, now: SystemTime) -> Self {
+        let is_elsewhere = self.region.as_deref().is_some_and(|told| Some(told) != region);
+        let is_skewed = self.at.is_some_and(|at| apart(at, now) > SKEW_MAX);
+        let code = match self.status.as_u16() {
+            _ if !self.code.is_empty() || self.is_foreign => return self,
+            300..=399 if self.region.is_some() => "PermanentRedirect",
+            400 | 403 if is_elsewhere => "AuthorizationHeaderMalformed",
+            403 if is_skewed => "RequestTimeTooSkewed",
+            503 => "SlowDown",
+            _ => return self,
+        };
+        code.clone_into(&mut self.code);
+        self
+    }
+
     fn saying(mut self, said: &Element) -> Self {
+        if let Some(region) = said.text("Region") {
+            self.region = Some(region.to_owned());
+        }
         if let Some(code) = said.text("Code") {
             code.clone_into(&mut self.code);
         }
@@ -73,6 +103,19 @@ impl Refusal {
     pub(crate) fn is_missing(&self) -> bool {
         let is_object = matches!(&*self.code, "" | "NoSuchKey" | "BlobNotFound");
         self.status == StatusCode::NOT_FOUND && is_object && !self.is_foreign
+    }
+
+    /// Whether it says nothing of the bucket, because that is not for everybody to know.
+    pub(crate) fn is_silent_about_the_bucket(&self) -> bool {
+        let is_told =
+            matches!(&*self.code, "AuthorizationHeaderMalformed" | "RequestTimeTooSkewed");
+        self.status == StatusCode::FORBIDDEN && !is_told
+    }
+
+    /// The same of a question for the bucket itself.
+    pub(crate) fn of_bucket(mut self) -> Self {
+        "NoSuchBucket".clone_into(&mut self.code);
+        self
     }
 
     /// The error of a request that was made on `condition`.
@@ -94,7 +137,8 @@ impl Refusal {
 /// The whole mapping: first what the service calls it, then the number.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { status, code, message, request, retry_after, is_foreign } = refusal;
+        let Refusal { status, code, message, request, retry_after, region, is_foreign, .. } =
+            refusal;
         let new = Self::new;
         let error = match (status.as_u16(), &*code) {
             _ if is_foreign => match status.as_u16() {
@@ -141,8 +185,7 @@ impl From<Refusal> for Error {
                 | "PermanentRedirect"
                 | "TemporaryRedirect"
                 | "IllegalLocationConstraintException",
-            ) => new(ErrorKind::Config, "the bucket is in another region or at another address")
-                .with_hint("set `region` or `endpoint`"),
+            ) => elsewhere(region.as_deref()),
             (_, "SlowDown" | "ServerBusy" | "TooManyRequests" | "RequestLimitExceeded")
             | (429, _) => {
                 new(ErrorKind::RateLimited, "the service wants fewer requests").not_applied()
@@ -189,6 +232,22 @@ impl From<Refusal> for Error {
     }
 }
 
+/// What is said of a bucket that others have, at another place.
+fn elsewhere(region: Option<&str>) -> Error {
+    let error =
+        Error::new(ErrorKind::Config, "the bucket is in another region or at another address");
+    match region {
+        Some(region) => error.with_context("region", region).with_hint("set `region` to that one"),
+        None => error.with_hint("set `region` or `endpoint`"),
+    }
+}
+
+fn apart(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
+}
+
+/// How far apart the clocks of a service and of those who ask it may be.
+const SKEW_MAX: Duration = Duration::from_mins(15);
 /// Somebody else has taken the object for a time.
 const LEASED: &str = "LeaseIdMissing";
 const MESSAGE_MAX: usize = 300;

@@ -8,13 +8,14 @@ use crate::{Checksum, Meta, Version, Write, WriteId};
 
 impl Ask<'_> {
     /// The request, with all that is said of the object that it stores: in headers whose names begin with `known`
-    /// where HTTP has a name for it, and with `other` where not. The sum is among the latter if it is to be
-    /// kept beside the object.
+    /// where HTTP has a name for it, and with `other` where not, followed by what `named` makes of its name. The
+    /// sum is among the latter if it is to be kept beside the object.
     pub(crate) fn saying(
         mut self,
         write: &Write,
         known: &str,
         other: &str,
+        named: fn(&str) -> String,
         is_sum_beside: bool,
     ) -> Result<Self> {
         let attributes = &write.attributes;
@@ -30,7 +31,7 @@ impl Ask<'_> {
             }
         }
         for (name, value) in &attributes.metadata {
-            self = self.header(&format!("{other}{name}"), value)?;
+            self = self.header(&format!("{other}{}", named(name)), value)?;
         }
         if let Some(write_id) = write.write_id {
             self = self.header(&format!("{other}{WRITE_ID}"), &write_id.to_string())?;
@@ -43,8 +44,15 @@ impl Ask<'_> {
 }
 
 impl Answer {
-    /// What the headers say of an object; those that HTTP has no name for begin with `other`.
-    pub(crate) fn meta(&self, size: u64, version: Version, other: &str) -> Result<Meta> {
+    /// What the headers say of an object; those that HTTP has no name for begin with `other`, followed by what
+    /// `named` makes a name of.
+    pub(crate) fn meta(
+        &self,
+        size: u64,
+        version: Version,
+        other: &str,
+        named: fn(&str) -> String,
+    ) -> Result<Meta> {
         let modified = self.header("last-modified").and_then(moment).ok_or_else(foreign)?;
         let mut meta = Meta::new(size, modified, version);
         meta.attributes = self.attributes();
@@ -53,7 +61,7 @@ impl Answer {
                 WRITE_ID => meta.write_id = WriteId::parse(value),
                 SUM => meta.checksum = Checksum::parse(value),
                 name => {
-                    meta.attributes.metadata.insert(name.to_owned(), value.to_owned());
+                    meta.attributes.metadata.insert(named(name), value.to_owned());
                 }
             }
         }

@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use object_store::client::HttpRequest;
 use object_store::signer::Signer;
-use switchboard_core::{Error, ErrorKind, Health, Reply, Result};
+use switchboard_core::{Clock, Error, ErrorKind, Health, Reply, Result};
 
 use super::Refusal;
 use super::query::encoded_query;
@@ -22,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) access: Arc<dyn Access>,
     /// Where the objects are, without a `/` at the end.
     pub(crate) address: String,
+    pub(crate) clock: Clock,
 }
 
 /// Who asks, and how a request says so.
@@ -31,6 +32,11 @@ pub(crate) trait Access: fmt::Debug + Send + Sync {
 
     /// What makes addresses that need no other proof.
     fn signer(&self) -> &dyn Signer;
+
+    /// Where we say that the bucket is, if that matters.
+    fn region(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// One request.
@@ -81,6 +87,7 @@ impl Service {
         if ask.method == Method::PUT || ask.method == Method::POST {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(ask.content.len()));
         }
+        let has_bytes = ask.method != Method::HEAD;
         let mut request = HttpRequest::new(ask.content.into());
         *request.method_mut() = ask.method;
         *request.uri_mut() = Uri::try_from(address).map_err(|error| {
@@ -92,7 +99,11 @@ impl Service {
         if answer.status().is_success() {
             return Ok(Ok(answer));
         }
-        Ok(Err(Refusal::of(answer).await))
+        let refusal = Refusal::of(answer).await;
+        if has_bytes {
+            return Ok(Err(refusal));
+        }
+        Ok(Err(refusal.without_bytes(self.access.region(), self.clock.wall())))
     }
 
     /// The same for an object that may be unchanged in the sense of the request: `None`.
@@ -133,7 +144,7 @@ impl Service {
         match self.ask(ask).await {
             Ok(Ok(_)) => Ok(Health::up()),
             // Whoever may not look at the bucket may be allowed to use its objects all the same.
-            Ok(Err(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
+            Ok(Err(refusal)) if refusal.is_silent_about_the_bucket() => {
                 Ok(Health::degraded("the service does not tell us whether the bucket is there"))
             }
             Ok(Err(refusal)) if refusal.status == StatusCode::NOT_FOUND => {

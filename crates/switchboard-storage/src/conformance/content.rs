@@ -58,7 +58,14 @@ pub(super) async fn what_is_said_of_an_object_comes_back(on: &Subject) -> Verdic
     let mut full = told;
     full.metadata = [("m".to_owned(), "v".repeat(2047))].into();
     on.disk().put("full", "…").attributes(full.clone()).await?;
-    equal(&on.disk().head("full").await?.attributes, &full, "as much metadata as there may be")
+    equal(&on.disk().head("full").await?.attributes, &full, "as much metadata as there may be")?;
+    let mut bare = full;
+    bare.metadata = [("bare".to_owned(), String::new())].into();
+    match on.disk().put("bare", "…").attributes(bare.clone()).await {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => equal(&on.disk().head("bare").await?.attributes, &bare, "an empty value"),
+    }
 }
 
 /// Nothing stays of the object before.

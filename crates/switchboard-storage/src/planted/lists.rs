@@ -97,7 +97,7 @@ bugs! {
                 let rest: Vec<Entry> = all.entries.into_iter().skip(seen).collect();
                 let next = (rest.len() > list.limit).then(|| (seen + list.limit).to_string());
                 let entries = rest.into_iter().take(list.limit).collect();
-                Ok(Page { entries, prefixes: all.prefixes, next })
+                Ok(Page { entries, next, ..all })
             })
         }
     }

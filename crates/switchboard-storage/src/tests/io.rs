@@ -184,6 +184,88 @@ async fn a_file_that_is_fetched_is_for_everybody_whom_the_process_lets() {
     assert_eq!(mode(&fetched), mode(&plain));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_stays_and_the_file_appears_where_it_leads() {
+    use std::os::unix::fs::symlink;
+
+    let (_disks, disk) = cutting().await;
+    disk.put("key", "fetched").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("far")).unwrap();
+    std::fs::write(at("far/old"), "old").unwrap();
+    for (link, to) in [("to-old", "far/old"), ("to-new", "far/new"), ("to-link", "to-new")] {
+        symlink(to, at(link)).unwrap();
+        disk.get_file("key", &at(link)).await.unwrap();
+        assert_eq!(std::fs::read_link(at(link)).unwrap(), Path::new(to));
+        assert_eq!(std::fs::read(at(link)).unwrap(), b"fetched", "{link}");
+    }
+    assert_eq!(names(&at("far")), ["new", "old"]);
+
+    symlink("round", at("round")).unwrap();
+    disk.get_file("key", &at("round")).await.unwrap_err();
+    assert_eq!(names(folder.path()), ["far", "round", "to-link", "to-new", "to-old"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_written_to_and_read_from_and_stays_a_pipe() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let (_disks, disk) = cutting().await;
+    let (bytes, _) = body(300_000);
+    disk.put("key", bytes.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let read = tokio::task::spawn_blocking({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe)
+    });
+    disk.get_file("key", &pipe).await.unwrap();
+    assert_eq!(read.await.unwrap().unwrap(), bytes);
+
+    let (write, content) = (pipe.clone(), bytes.clone());
+    let written = tokio::task::spawn_blocking(move || std::fs::write(write, content));
+    disk.put_file("copy", &pipe).await.unwrap();
+    written.await.unwrap().unwrap();
+    assert_eq!(disk.read("copy").await.unwrap(), bytes);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(names(folder.path()), ["pipe"]);
+}
+
+/// Where this process may make one, it is a device of the test's own that throws away what is written to it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_device_is_written_to_and_stays_a_device() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let (_disks, disk) = cutting().await;
+    disk.put("key", "gone").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("device");
+    let made = std::process::Command::new("mknod").arg(&device).args(["c", "1", "3"]).status();
+    let may_open = || std::fs::OpenOptions::new().write(true).open(&device).is_ok();
+    if !made.is_ok_and(|made| made.success()) || !may_open() {
+        return;
+    }
+    disk.get_file("key", &device).await.unwrap();
+    assert!(std::fs::metadata(&device).unwrap().file_type().is_char_device());
+    assert_eq!(names(folder.path()), ["device"]);
+}
+
+/// It says that it has no bytes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_of_the_system_is_stored_with_the_bytes_that_it_has() {
+    let (_disks, disk) = cutting().await;
+    let stored = disk.put_file("version", "/proc/version").await.unwrap();
+    assert!(stored.size > 0);
+    assert_eq!(disk.read("version").await.unwrap(), std::fs::read("/proc/version").unwrap());
+}
+
 #[tokio::test]
 async fn a_file_stays_as_it_was_where_the_object_does_not_come_whole() {
     let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(1024));
@@ -209,6 +291,57 @@ async fn a_file_stays_as_it_was_where_the_object_does_not_come_whole() {
     let error = disk.get_file("key", folder.path()).await.unwrap_err();
     assert_eq!(names(folder.path()), ["file"], "{error}");
     bench.close().await;
+}
+
+/// What is kept of objects that did not come whole.
+fn kept_in(folder: &Path) -> Vec<String> {
+    names(folder).into_iter().filter(|name| name.ends_with(".part")).collect()
+}
+
+#[tokio::test]
+async fn fetching_goes_on_where_it_broke_off_while_the_object_is_the_same() {
+    let (_disks, disk) = cutting().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let (bytes, _) = body(100_000);
+    disk.put("key", bytes.clone()).await.unwrap();
+    let fetch = async || {
+        let mut told = Vec::new();
+        let fetched = disk.get_file("key", &path).resume().progress(|now| told.push(now.bytes));
+        let fetched = fetched.await;
+        (fetched, told.first().copied())
+    };
+    // What a process has left that was killed: more than nothing, and not all.
+    let broken_off = async |bytes: &[u8]| {
+        let meta = disk.head("key").await.unwrap();
+        let kept = crate::kept::Kept::of("key", &meta, &path).await.unwrap();
+        let error = crate::kept::Kept::of("key", &meta, &path).await.err().unwrap();
+        assert!(error.to_string().contains("somebody else"), "{error}");
+        drop(kept);
+        let [name] = &kept_in(folder.path())[..] else { panic!("there is one") };
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    };
+
+    broken_off(&bytes[..70_000]).await;
+    let (fetched, first) = fetch().await;
+    assert_eq!((fetched.unwrap().size, first), (100_000, Some(70_000)));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    std::fs::remove_file(&path).unwrap();
+
+    // Of an object that is another one by now nothing is used, and nothing stays.
+    broken_off(&bytes[..70_000]).await;
+    disk.put("key", bytes.slice(1..)).await.unwrap();
+    fetch().await.0.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[1..]);
+    assert_eq!(names(folder.path()), ["file"]);
+    std::fs::remove_file(&path).unwrap();
+
+    // What was damaged meanwhile is found out, and does not come again.
+    broken_off(b"damaged").await;
+    assert_eq!(fetch().await.0.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(names(folder.path()), [""; 0]);
+    fetch().await.0.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[1..]);
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ fn check(way: &str) {
 }
 
 #[test]
-fn a_gibibyte_is_streamed_in_less_than_64_mebibytes_of_memory() {
+fn a_gibibyte_is_streamed_in_less_than_128_mebibytes_of_memory() {
     check("streams");
 }
 

@@ -8,7 +8,7 @@ use switchboard_testkit::Workbench;
 
 use super::troubled::{Trouble, Troubles, beside, in_parts_of, small, troubled};
 use super::{body, nothing_pends};
-use crate::{Disk, DiskConfig, Disks, Limits, capability};
+use crate::{Checksum, Disk, DiskConfig, Disks, Limits, capability};
 
 /// The same disk, which asks three times.
 fn retrying(on: (Workbench<Disks>, Disk, Troubles)) -> (Workbench<Disks>, Disk, Troubles) {
@@ -94,6 +94,23 @@ async fn a_service_that_stays_away_costs_one_part_its_tries_and_leaves_nothing()
     bench.close().await;
 }
 
+#[tokio::test]
+async fn parts_of_a_body_of_unknown_length_grow_where_they_may() {
+    for (parts_alike, kind) in [(false, None), (true, Some(ErrorKind::TooLarge))] {
+        let limits = Limits { parts_max: 20, parts_alike, ..small() };
+        let (bench, disk, troubles) = troubled(limits, &[], in_parts_of(4));
+        let (bytes, body) = body(3000);
+        let stored = disk.put("key", body).await;
+        assert_eq!(stored.as_ref().err().map(switchboard_core::Error::kind), kind);
+        if let Ok(stored) = stored {
+            assert_eq!((stored.size, stored.checksum), (3000, Some(Checksum::of(&bytes))));
+            assert_eq!(disk.read("key").await.unwrap(), bytes);
+            assert_eq!(troubles.asked("part"), 17);
+        }
+        bench.close().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_part_is_on_its_way_only_once() {
     let (bench, disk, troubles) = troubled(small(), &[], in_parts_of(4));
@@ -158,7 +175,8 @@ async fn an_object_that_no_parts_would_hold_is_refused_before_anything_is_sent()
 async fn a_body_in_hand_goes_in_parts_without_being_copied() {
     let (bench, disk, _) = troubled(small(), &[], in_parts_of(1024));
     let (bytes, _) = body(4096);
-    let mut cut = crate::cut::Cut::new(bytes.clone().into(), 1024);
+    let plan = disk.plan().await.unwrap();
+    let mut cut = crate::cut::Cut::new(bytes.clone().into(), plan);
     for at in [0, 1024, 2048, 3072] {
         let piece = cut.next().await.unwrap().unwrap();
         assert_eq!(piece.as_ptr(), bytes[at..].as_ptr());

@@ -86,6 +86,22 @@ async fn what_was_finished_by_a_process_that_did_not_live_to_tell_is_finished_ag
 }
 
 #[tokio::test]
+async fn an_upload_that_was_finished_with_more_parts_is_not_taken_for_what_is_known_of_it() {
+    let (_disks, disk) = cutting().await;
+    let mut first = disk.upload("film").part_size(4).await.unwrap();
+    first.push("film").await.unwrap();
+    let early = written_down(&first.state());
+    first.push("more").await.unwrap();
+    let late = written_down(&first.state());
+    let told = first.finish().await.unwrap();
+
+    let mut again = disk.resume(&early).await.unwrap();
+    refused(again.finish().await, ErrorKind::Conflict, "other parts");
+    assert_eq!(disk.read("film").await.unwrap(), "filmmore");
+    assert_eq!(disk.resume(&late).await.unwrap().finish().await.unwrap(), told);
+}
+
+#[tokio::test]
 async fn a_part_that_cannot_be_is_refused_and_the_others_stay() {
     let (_disks, disk) = cutting().await;
     let mut upload = upload(&disk).await;

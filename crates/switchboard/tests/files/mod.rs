@@ -96,7 +96,7 @@ pub async fn colour(board: &Switchboard, lamp: &str) -> String {
     board.handle::<Lamps>(lamp).unwrap().colour().await.unwrap()
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Polls once; whether that was the end.
 pub async fn is_over<F: Future + Unpin>(future: &mut F) -> bool {

@@ -46,5 +46,5 @@ async fn many_instances_are_shown_in_little_time() {
     // The shortest of many, because the machine may have other things to do at the same time.
     let shortest = (0..50).map(took).min().unwrap();
     println!("the health of {INSTANCES} instances: {shortest:?}");
-    assert!(shortest < Duration::from_millis(5), "{shortest:?}");
+    assert!(shortest < Duration::from_millis(25), "{shortest:?}");
 }

@@ -16,11 +16,12 @@ use switchboard::Switchboard;
 use switchboard_core::{Error, ErrorKind, Origin};
 use switchboard_database::{Database, Dialect};
 
-use super::{beside, closed};
+use super::{beside, closed_after};
 use crate::arguments::Db;
-use crate::desk::{Desk, database_name};
-use crate::failure::{Exit, Failure, Result};
+use crate::desk::database_name;
+use crate::failure::{Exit, Result};
 use crate::session::Session;
+use crate::stops::Stops;
 
 pub(super) async fn run(session: &mut Session, db: Db) -> Result<Exit> {
     match db {
@@ -31,7 +32,7 @@ pub(super) async fn run(session: &mut Session, db: Db) -> Result<Exit> {
     }
 }
 
-/// Has `ask` done with a database of a board of the command's own, until it ends or Ctrl-C is pressed;
+/// Has `ask` done with a database of a board of the command's own, until it ends or is stopped;
 /// without a name with the default one.
 async fn with_database<T>(
     session: &mut Session,
@@ -39,12 +40,12 @@ async fn with_database<T>(
     ask: impl AsyncFnOnce(&mut Session, Database) -> Result<T>,
 ) -> Result<T> {
     with_database_to_end(session, name, async |session, database| {
-        unless_interrupted(ask(session, database)).await
+        Stops::listen()?.unless(Box::pin(ask(session, database))).await
     })
     .await
 }
 
-/// The same for what sees to Ctrl-C itself.
+/// The same for what sees to being stopped itself.
 async fn with_database_to_end<T>(
     session: &mut Session,
     name: Option<&str>,
@@ -75,28 +76,7 @@ async fn with_board<T>(
         Ok(database) => look(session, &board, database).await,
         Err(error) => Err(error.into()),
     };
-    let is_interrupted = matches!(answered, Err(Failure::Interrupted));
-    let closing = closed(Desk::Own(board), answered);
-    if is_interrupted {
-        // Whoever presses it again does not wait for what is still to be taken back.
-        return unless_interrupted(closing).await;
-    }
-    closing.await
-}
-
-/// Gives up `work` when Ctrl-C is pressed: what runs at the database is cancelled there.
-async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = interrupted() => Err(Failure::Interrupted),
-    }
-}
-
-/// Waits for Ctrl-C; for ever where there is none.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    closed_after(board, answered).await
 }
 
 /// Nobody should put data into a file that they have not heard of.

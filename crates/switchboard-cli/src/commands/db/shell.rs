@@ -11,7 +11,7 @@ use switchboard_core::{Error, ErrorKind};
 use switchboard_database::{Database, Dialect, Params, PooledConnection, Statements as _};
 
 use super::ask::{ask, control, is_control, note};
-use super::{dialect_of, interrupted, with_database, with_database_to_end};
+use super::{dialect_of, with_database, with_database_to_end};
 use crate::arguments::DbShell;
 use crate::commands::check::milliseconds;
 use crate::failure::{Exit, Failure, Result};
@@ -259,7 +259,9 @@ impl<'s> Shell<'s> {
 
 /// Waits for Ctrl-C of the person who types; that of others ends the shell.
 async fn interrupted_by_typist(is_typed: bool) {
-    if is_typed { interrupted().await } else { std::future::pending().await }
+    if !is_typed || tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn unreadable(error: io::Error) -> Error {

@@ -24,9 +24,14 @@ pub(super) async fn list(
     let listing = disk.list(&asked.prefix);
     let listing = if asked.flat { listing.flat() } else { listing };
     let mut pages = pin!(listing.pages());
+    let mut skipped = 0;
     while let Some(page) = pages.try_next().await? {
+        skipped += page.skipped;
         let text = lines(&page, session.screen.is_json());
-        session.screen.write(text)?;
+        session.screen.write_waiting(text).await?;
+    }
+    if skipped > 0 {
+        session.screen.note(format!("note: {skipped} left out whose keys no disk can name"));
     }
     Ok(Exit::Fine)
 }

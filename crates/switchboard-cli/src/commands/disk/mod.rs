@@ -3,6 +3,8 @@
 //! They are reached over a disk of the command's own, as the configuration describes it: a running board
 //! hands its keys to nobody outside. It is asked whether its disk is another one by now, which is told.
 
+mod again;
+mod begun;
 mod carry;
 mod look;
 mod remove;
@@ -12,20 +14,21 @@ mod sync;
 mod transfer;
 
 use switchboard::Switchboard;
-use switchboard_core::Origin;
+use switchboard_core::{Error, Origin};
 use switchboard_storage::Disk;
 
-use super::{beside, closed};
+use super::{beside, closed_after};
 use crate::arguments;
-use crate::desk::{Desk, disk_name};
-use crate::failure::{Exit, Result};
+use crate::desk::disk_name;
+use crate::failure::{Exit, Failure, Result};
 use crate::session::Session;
+use crate::stops::Stops;
 
 pub(super) async fn run(session: &mut Session, asked: arguments::Disk) -> Result<Exit> {
     let board = session.configured()?.idle().build().await?;
     note_defaults(session, &board);
-    let done = done(session, &board, asked).await;
-    closed(Desk::Own(board), done).await
+    let done = Stops::listen()?.unless(Box::pin(done(session, &board, asked))).await;
+    closed_after(board, done).await
 }
 
 async fn done(session: &mut Session, board: &Switchboard, asked: arguments::Disk) -> Result<Exit> {
@@ -38,16 +41,28 @@ async fn done(session: &mut Session, board: &Switchboard, asked: arguments::Disk
         arguments::Disk::Rm(asked) => remove::run(session, board, &asked).await,
         arguments::Disk::Stat(asked) => look::stat(session, board, &asked).await,
         arguments::Disk::Url(asked) => look::url(session, board, &asked).await,
+        arguments::Disk::Sweep(asked) => remove::sweep(session, board, &asked).await,
         arguments::Disk::Sync(asked) => sync::run(session, board, &asked).await,
     }
 }
 
 /// The disk called `name`. That a running board has another one is told.
 async fn disk(session: &mut Session, board: &Switchboard, name: &str) -> Result<Disk> {
-    let disk = board.disk(disk_name(name))?;
+    let disk = board.disk(disk_name(name)).map_err(|error| unknown(name, error))?;
     let instance = format!("storage.{}", disk.line().instance());
     beside::note_difference(session, board, &instance).await;
     Ok(disk)
+}
+
+/// Places are written with a `:`, and a disk of which a key or prefix is asked for is not.
+fn unknown(name: &str, error: Error) -> Failure {
+    let failure = Failure::from(error);
+    match name.split_once(':') {
+        Some((disk, key)) => {
+            failure.with_only_hint(format!("write the disk and the key apart: `{disk} {key}`"))
+        }
+        None => failure,
+    }
 }
 
 /// Both disks, which may be the same one.

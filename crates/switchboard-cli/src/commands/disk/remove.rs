@@ -1,15 +1,16 @@
-//! `disk rm`: some objects by their keys, or all that begin with a prefix.
+//! `disk rm` and `disk sweep`: some objects by their keys, all that begin with a prefix, or what nobody can see.
 
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
+use serde_json::json;
 use switchboard::Switchboard;
 use switchboard_core::{Error, ErrorKind};
 use switchboard_storage::Disk;
 
 use super::disk;
 use super::summary::Summary;
-use crate::arguments::DiskRemove;
+use crate::arguments::{DiskRemove, DiskSweep};
 use crate::failure::{Exit, Result, one_line};
 use crate::session::Session;
 
@@ -28,6 +29,21 @@ pub(super) async fn run(
     } else {
         beneath(session, &disk, prefix).await
     }
+}
+
+/// Removes what writers that are gone have left.
+pub(super) async fn sweep(
+    session: &mut Session,
+    board: &Switchboard,
+    asked: &DiskSweep,
+) -> Result<Exit> {
+    let swept = disk(session, board, &asked.disk).await?.sweep(asked.older.time).await?;
+    if session.screen.is_json() {
+        session.screen.write_json(&json!({ "swept": swept }))?;
+    } else {
+        session.screen.note(format!("{swept} swept"));
+    }
+    Ok(Exit::Fine)
 }
 
 fn refuse_everything_unless_meant(asked: &DiskRemove) -> Result<()> {
@@ -57,12 +73,15 @@ async fn keys(session: &mut Session, disk: &Disk, keys: &[String]) -> Result<Exi
 
 async fn would_go(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exit> {
     let mut summary = Summary { is_dry_run: true, ..Summary::default() };
-    let mut entries = pin!(disk.list(prefix).entries());
-    while let Some(entry) = entries.try_next().await? {
-        summary.deleted += 1;
-        summary.bytes += entry.size;
-        if !session.screen.is_json() {
-            session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+    let mut pages = pin!(disk.list(prefix).pages());
+    while let Some(page) = pages.try_next().await? {
+        summary.skipped += page.skipped;
+        for entry in page.entries {
+            summary.deleted += 1;
+            summary.bytes += entry.size;
+            if !session.screen.is_json() {
+                session.screen.write_line(format!("delete  {}", one_line(&entry.key)))?;
+            }
         }
     }
     summary.told(session)
@@ -72,8 +91,12 @@ async fn beneath(session: &mut Session, disk: &Disk, prefix: &str) -> Result<Exi
     let delete = disk.delete_all(prefix);
     let delete = if prefix.is_empty() { delete.everything() } else { delete };
     let deleted = delete.await?;
-    let mut summary =
-        Summary { deleted: deleted.objects, bytes: deleted.bytes, ..Summary::default() };
+    let mut summary = Summary {
+        deleted: deleted.objects,
+        bytes: deleted.bytes,
+        skipped: deleted.skipped,
+        ..Summary::default()
+    };
     for error in deleted.failed.into_iter().map(|(_, error)| error).chain(deleted.stopped) {
         summary.fail(session, &error.into()).await;
     }

@@ -30,7 +30,7 @@ pub(super) struct Item {
 #[derive(Debug, Default)]
 pub(super) struct Items {
     pub(super) items: BTreeMap<String, Item>,
-    /// What is neither a file nor a folder.
+    /// What is neither a file nor a folder, or has a name that no disk can have.
     pub(super) skipped: u64,
 }
 
@@ -45,10 +45,17 @@ impl Side {
         }
     }
 
-    /// What the bytes of an object add up to, where that is known or can be found out here.
-    pub(super) async fn sum(&self, key: &str) -> Result<Option<Checksum>> {
+    /// What the bytes of an object add up to, where that is known or can be found out here; else the object is
+    /// read for it if `may_read`.
+    pub(super) async fn sum(&self, key: &str, may_read: bool) -> Result<Option<Checksum>> {
         match self {
-            Self::Disk { disk, prefix } => Ok(disk.head(&format!("{prefix}{key}")).await?.checksum),
+            Self::Disk { disk, prefix } => {
+                let key = format!("{prefix}{key}");
+                match disk.head(&key).await?.checksum {
+                    None if may_read => Ok(Some(read_sum(disk, &key).await?)),
+                    known => Ok(known),
+                }
+            }
             Self::Folder(root) => {
                 let path = path_of(root, key)?;
                 Ok(Some(blocking(move || sum_of(&path)).await?))
@@ -70,12 +77,21 @@ impl Side {
     }
 }
 
+/// What the bytes of an object add up to that come now.
+async fn read_sum(disk: &Disk, key: &str) -> Result<Checksum> {
+    let object = disk.get(key).await?;
+    Ok(object.try_fold(Checksum::EMPTY, |sum, piece| async move { Ok(sum.and(&piece)) }).await?)
+}
+
 async fn beneath(disk: &Disk, prefix: &str) -> Result<Items> {
     let mut found = Items::default();
-    let mut entries = pin!(disk.list(prefix).entries());
-    while let Some(entry) = entries.try_next().await? {
-        let key = entry.key.strip_prefix(prefix).unwrap_or(&entry.key).to_owned();
-        found.items.insert(key, Item { size: entry.size, modified: entry.modified });
+    let mut pages = pin!(disk.list(prefix).pages());
+    while let Some(page) = pages.try_next().await? {
+        found.skipped += page.skipped;
+        for entry in page.entries {
+            let key = entry.key.strip_prefix(prefix).unwrap_or(&entry.key).to_owned();
+            found.items.insert(key, Item { size: entry.size, modified: entry.modified });
+        }
     }
     Ok(found)
 }
@@ -89,8 +105,8 @@ pub(super) fn path_of(root: &Path, key: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Makes the folders that the file under `key` is in; none of them may be a symbolic link, which would lead
-/// elsewhere.
+/// Makes the folders that the file under `key` is in. Neither one of them nor the file may be a symbolic link,
+/// which would lead elsewhere; what is in the way and no file stays.
 pub(super) async fn make_room(root: &Path, key: &str) -> Result<PathBuf> {
     let path = path_of(root, key)?;
     let (root, below) = (root.to_owned(), path.clone());
@@ -103,7 +119,7 @@ pub(super) async fn make_room(root: &Path, key: &str) -> Result<PathBuf> {
             folder.push(name);
             make_folder(&folder).map_err(|error| about(error, &folder))?;
         }
-        Ok(())
+        refuse_what_is_no_file(&below)
     })
     .await?;
     Ok(path)
@@ -120,6 +136,17 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"))
 }
 
+fn refuse_what_is_no_file(path: &Path) -> switchboard_core::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() => {
+            Err(Error::new(ErrorKind::AlreadyExists, "what is there is no file")
+                .with_context("path", path.display()))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(about(error, path)),
+        _ => Ok(()),
+    }
+}
+
 /// Every file beneath `root`.
 fn walk(root: &Path) -> switchboard_core::Result<Items> {
     let mut found = Items::default();
@@ -130,8 +157,8 @@ fn walk(root: &Path) -> switchboard_core::Result<Items> {
             let path = entry.path();
             let file = entry.metadata().map_err(|error| about(error, &path))?;
             let Ok(name) = entry.file_name().into_string() else {
-                return Err(Error::new(ErrorKind::InvalidInput, "a name is no text in UTF-8")
-                    .with_context("path", path.display()));
+                found.skipped += 1;
+                continue;
             };
             let key = format!("{prefix}{name}");
             if file.is_dir() {

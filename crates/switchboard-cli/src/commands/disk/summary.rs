@@ -13,7 +13,10 @@ pub(super) struct Summary {
     pub(super) moved: u64,
     pub(super) deleted: u64,
     pub(super) unchanged: u64,
-    /// What is no object and cannot become one, like a symbolic link in a folder.
+    /// What was to be deleted, but for a failure before.
+    pub(super) kept: u64,
+    /// What is no object and cannot become one, like a symbolic link in a folder, and objects whose keys no disk
+    /// can name.
     pub(super) skipped: u64,
     pub(super) failed: u64,
     /// How many bytes went, of those that were copied, moved or deleted.
@@ -45,6 +48,7 @@ impl Summary {
             "copied": self.copied,
             "moved": self.moved,
             "deleted": self.deleted,
+            "kept": self.kept,
             "unchanged": self.unchanged,
             "skipped": self.skipped,
             "failed": self.failed,
@@ -60,6 +64,7 @@ impl Summary {
             (self.moved, "moved"),
             (self.deleted, "deleted"),
             (self.unchanged, "unchanged"),
+            (self.kept, "kept"),
             (self.skipped, "skipped"),
             (self.failed, "failed"),
         ];

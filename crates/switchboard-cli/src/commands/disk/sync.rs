@@ -30,6 +30,9 @@ pub(super) async fn run(
             Error::new(ErrorKind::InvalidInput, "nothing is here, so everything would go there");
         return Err(refusal.with_hint("`disk rm --recursive` removes what is meant to go").into());
     }
+    if here.is_empty() {
+        refuse_a_folder_that_is_not_there(&asked.from, &sides.from).await?;
+    }
     let mut summary = Summary { skipped, is_dry_run: asked.dry_run, ..Summary::default() };
     let pairs = here.into_iter().map(|(key, item)| {
         let old = there.remove(&key);
@@ -37,20 +40,46 @@ pub(super) async fn run(
     });
     let pairs: Vec<_> = pairs.collect();
     copy(session, &sides, pairs, &mut summary).await?;
-    if asked.delete {
+    if asked.delete && (summary.failed == 0 || asked.ignore_errors) {
         delete(session, &sides.to, there.into_iter().collect(), &mut summary).await?;
+    } else if asked.delete && !there.is_empty() {
+        summary.kept = there.len() as u64;
+        let note = "note: nothing is deleted, for not all could be copied; `--ignore-errors` does";
+        session.screen.note(note);
     }
     summary.told(session)
+}
+
+/// A folder on a disk is there if something is in it. A disk may have nothing on it.
+async fn refuse_a_folder_that_is_not_there(asked: &arguments::Side, from: &Side) -> Result<()> {
+    let (arguments::Side::Disk(place), Side::Disk { disk, prefix }) = (asked, from) else {
+        return Ok(());
+    };
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    let nothing = Error::new(ErrorKind::NotFound, "nothing is under keys that begin so")
+        .with_context("prefix", prefix.escape_debug());
+    let is_object = !place.key.ends_with('/') && disk.exists(&place.key).await?;
+    Err(if is_object {
+        nothing.with_hint("it is one object: `disk cp` copies it")
+    } else {
+        nothing
+    }
+    .into())
 }
 
 /// What is copied, and where it goes.
 struct Sides {
     from: Side,
     to: Side,
+    /// Whether objects are read whose checksum nobody knows.
+    may_read: bool,
 }
 
 async fn sides(session: &mut Session, board: &Switchboard, asked: &DiskSync) -> Result<Sides> {
     use arguments::Side::{Disk, Folder};
+    let may_read = asked.checksum;
     let on = |disk, place: &OnDisk| Side::Disk { disk, prefix: place.prefix() };
     match (&asked.from, &asked.to) {
         (Disk(from), Disk(to)) => {
@@ -58,15 +87,15 @@ async fn sides(session: &mut Session, board: &Switchboard, asked: &DiskSync) -> 
             if one.line().instance() == other.line().instance() {
                 refuse_overlap(&from.prefix(), &to.prefix())?;
             }
-            Ok(Sides { from: on(one, from), to: on(other, to) })
+            Ok(Sides { from: on(one, from), to: on(other, to), may_read })
         }
         (Disk(from), Folder(to)) => {
             let disk = disk(session, board, &from.disk).await?;
-            Ok(Sides { from: on(disk, from), to: Side::Folder(to.clone()) })
+            Ok(Sides { from: on(disk, from), to: Side::Folder(to.clone()), may_read })
         }
         (Folder(from), Disk(to)) => {
             let disk = disk(session, board, &to.disk).await?;
-            Ok(Sides { from: Side::Folder(from.clone()), to: on(disk, to) })
+            Ok(Sides { from: Side::Folder(from.clone()), to: on(disk, to), may_read })
         }
         (Folder(_), Folder(_)) => {
             let refusal = Error::new(ErrorKind::InvalidInput, "neither of the two is a disk");
@@ -176,8 +205,8 @@ impl Sides {
             Side::Disk { .. } => (&self.from, &self.to),
             Side::Folder(_) => (&self.to, &self.from),
         };
-        let Some(one) = first.sum(key).await? else { return Ok(is_newer) };
-        let Some(other) = second.sum(key).await? else { return Ok(is_newer) };
+        let Some(one) = first.sum(key, self.may_read).await? else { return Ok(is_newer) };
+        let Some(other) = second.sum(key, self.may_read).await? else { return Ok(is_newer) };
         Ok(one != other)
     }
 

@@ -7,10 +7,11 @@ use std::path::Path;
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use switchboard::Switchboard;
+use switchboard_core::{Error, ErrorKind};
 use switchboard_storage::{Body, Disk, Put, Stored};
 
-use super::disk;
 use super::look::meta_json;
+use super::{again, disk};
 use crate::arguments::{DiskGet, DiskPut};
 use crate::failure::{Exit, Result};
 use crate::progress::Bar;
@@ -36,6 +37,10 @@ pub(super) async fn put(
 
 async fn stored(session: &mut Session, disk: &Disk, asked: &DiskPut) -> Result<Stored> {
     let key = &asked.at.key;
+    if asked.resume {
+        refuse_to_resume_a_stream(is_stream(&asked.file))?;
+        return Ok(again::put(session, disk, asked).await?);
+    }
     let mut bar = Bar::on(&session.screen, &session.clock);
     let watch = |progress| bar.show(progress);
     let stored = if is_stream(&asked.file) {
@@ -48,7 +53,7 @@ async fn stored(session: &mut Session, disk: &Disk, asked: &DiskPut) -> Result<S
 }
 
 /// The same, with all that was said of the object.
-fn said<'d, How>(mut put: Put<'d, How>, asked: &DiskPut) -> Put<'d, How> {
+pub(super) fn said<'d, How>(mut put: Put<'d, How>, asked: &DiskPut) -> Put<'d, How> {
     if let Some(kind) = &asked.content_type {
         put = put.content_type(kind);
     }
@@ -66,18 +71,27 @@ pub(super) async fn get(
     let disk = disk(session, board, &asked.at.disk).await?;
     let key = &asked.at.key;
     if is_stream(&asked.file) {
+        refuse_to_resume_a_stream(asked.resume)?;
         let mut object = disk.get(key).await?;
         while let Some(piece) = object.try_next().await? {
-            session.screen.write(piece)?;
+            session.screen.write_waiting(piece).await?;
         }
         return Ok(Exit::Fine);
     }
     let mut bar = Bar::on(&session.screen, &session.clock);
-    let meta = disk.get_file(key, &asked.file).progress(|progress| bar.show(progress)).await?;
+    let get = disk.get_file(key, &asked.file).progress(|progress| bar.show(progress));
+    let meta = if asked.resume { get.resume().await? } else { get.await? };
     if session.screen.is_json() {
         session.screen.write_json(&meta_json(key, &meta))?;
     }
     Ok(Exit::Fine)
+}
+
+fn refuse_to_resume_a_stream(is_so: bool) -> Result<()> {
+    if !is_so {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "`--resume` is for files").into())
 }
 
 /// Whether stdin or stdout is meant, and no file.

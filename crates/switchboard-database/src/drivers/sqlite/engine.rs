@@ -34,9 +34,17 @@ pub(super) struct Engine {
     is_bulk: bool,
     /// It only reads, on a connection that otherwise writes.
     is_read_only: bool,
-    statement_timeout: Option<Duration>,
+    terms: Terms,
     /// The columns of statements that come again.
     shapes: Shapes,
+}
+
+/// What the transaction under way asked for its statements.
+#[derive(Default)]
+struct Terms {
+    statement_timeout: Option<Duration>,
+    /// It outlives those that are dropped.
+    outlives_statements: bool,
 }
 
 /// A statement on its way to the thread.
@@ -67,7 +75,7 @@ impl Engine {
             has_begun: false,
             is_bulk: false,
             is_read_only: false,
-            statement_timeout: None,
+            terms: Terms::default(),
             shapes: Shapes::default(),
         })
     }
@@ -154,7 +162,7 @@ impl Engine {
         loop {
             match next_order(orders)? {
                 Order::Fetch(max, reply) => {
-                    self.shared.start_timeout(self.statement_timeout);
+                    self.shared.start_timeout(self.terms.statement_timeout);
                     reply.send(self.judged(read(max.max(1)))).ok();
                 }
                 other => return Some(other),
@@ -172,6 +180,7 @@ impl Engine {
                 if statement.parameter_count() > 0 {
                     return Err(invalid("a script has no parameters"));
                 }
+                self.shield(&statement)?;
                 let mut rows = statement.raw_query();
                 while rows.next().map_err(classify)?.is_some() {}
                 done += 1;
@@ -191,6 +200,7 @@ impl Engine {
         self.begin_statement()?;
         let run = || {
             let mut statement = self.connection.prepare_cached(sql).map_err(classify)?;
+            self.shield(&statement)?;
             for (index, row) in rows.iter().enumerate() {
                 bind(&mut statement, row)
                     .and_then(|()| statement.raw_execute().map(drop).map_err(classify))
@@ -240,7 +250,10 @@ impl Engine {
         let begun = self.begin_as(options.is_read_only);
         if begun.is_ok() {
             self.has_begun = true;
-            self.statement_timeout = options.statement_timeout;
+            self.terms = Terms {
+                statement_timeout: options.statement_timeout,
+                outlives_statements: options.outlives_statements,
+            };
         } else {
             self.forget_transaction();
         }
@@ -336,7 +349,7 @@ impl Engine {
         if self.state() == State::Failed {
             return Err(ended());
         }
-        self.shared.start_timeout(self.statement_timeout);
+        self.shared.start_timeout(self.terms.statement_timeout);
         Ok(())
     }
 
@@ -363,7 +376,8 @@ impl Engine {
     fn forget_transaction(&mut self) {
         self.has_begun = false;
         self.is_bulk = false;
-        self.statement_timeout = None;
+        self.terms = Terms::default();
+        self.shared.end_shield();
         self.shared.start_timeout(None);
         self.shared.set_lock_wait(self.place.busy_timeout());
         // It changes a setting in memory only, which cannot fail.
@@ -387,7 +401,18 @@ impl Engine {
             Prepared::Once(self.connection.prepare(&asked.sql).map_err(classify)?)
         };
         bind(&mut statement, &asked.values)?;
+        self.shield(&statement)?;
         Ok(statement)
+    }
+
+    /// Lets the statement come to its end where its transaction outlives it: SQLite takes all back where a
+    /// change is interrupted, and nothing where a question is.
+    fn shield(&self, statement: &rusqlite::Statement<'_>) -> Result<()> {
+        if !self.terms.outlives_statements || statement.readonly() {
+            self.shared.end_shield();
+            return Ok(());
+        }
+        if self.shared.shield() { Ok(()) } else { Err(cancelled()) }
     }
 
     /// Runs a statement of our own.
@@ -561,6 +586,10 @@ impl Shape {
 
 fn precondition(message: &'static str) -> Error {
     Error::new(ErrorKind::PreconditionFailed, message).not_applied()
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the statement was cancelled before it began").not_applied()
 }
 
 fn ended() -> Error {

@@ -103,7 +103,8 @@ impl Native {
         if self.is_asking { State::Unknown } else { self.shared.state() }
     }
 
-    /// Stops what runs, leaves out what has not begun, and finds out where the connection is.
+    /// Stops what runs and is not to come to its end, leaves out what has not begun, and finds out where the
+    /// connection is.
     pub(super) fn recover(&mut self) -> Reply<'_, State> {
         Reply::run(async move {
             self.cancel();
@@ -115,13 +116,17 @@ impl Native {
     /// Ends the thread, and waits until the connection is closed.
     pub(super) async fn close(mut self) -> Result<()> {
         if self.is_asking {
+            self.shared.end_shield();
             self.recover().await?;
         }
         self.order(Order::Close).await
     }
 
     fn cancel(&self) {
-        self.shared.is_cancelled.store(true, Ordering::Release);
+        self.shared.is_cancelled.store(true, Ordering::SeqCst);
+        if self.shared.is_shielded.load(Ordering::SeqCst) {
+            return;
+        }
         if let Some(interrupt) = &*self.shared.interrupt() {
             interrupt.interrupt();
         }
@@ -133,6 +138,7 @@ impl Native {
 impl Drop for Native {
     // Nobody waits any more for what still runs.
     fn drop(&mut self) {
+        self.shared.end_shield();
         self.cancel();
     }
 }
@@ -163,6 +169,8 @@ pub(super) enum Order {
 pub(super) struct Shared {
     state: AtomicU8,
     is_cancelled: AtomicBool,
+    /// What runs comes to its end, even if it is cancelled.
+    is_shielded: AtomicBool,
     interrupt: Mutex<Option<InterruptHandle>>,
     /// How long to wait for the locks of others, in milliseconds.
     lock_wait: AtomicU64,
@@ -177,6 +185,7 @@ impl Shared {
         Self {
             state: AtomicU8::new(BROKEN),
             is_cancelled: AtomicBool::new(false),
+            is_shielded: AtomicBool::new(false),
             interrupt: Mutex::default(),
             lock_wait: AtomicU64::new(0),
             deadline: Mutex::default(),
@@ -232,9 +241,21 @@ impl Shared {
         deadline.is_some_and(|deadline| deadline <= self.clock.now())
     }
 
+    /// What runs next comes to its end; `false` where it was cancelled before that.
+    pub(super) fn shield(&self) -> bool {
+        // Whoever cancels does the same the other way round, so that one of both sees the other.
+        self.is_shielded.store(true, Ordering::SeqCst);
+        !self.is_cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn end_shield(&self) {
+        self.is_shielded.store(false, Ordering::SeqCst);
+    }
+
     /// Whether what runs should go no further.
     pub(super) fn must_stop(&self) -> bool {
-        self.is_cancelled.load(Ordering::Acquire) || self.is_overdue()
+        let is_cancelled = self.is_cancelled.load(Ordering::SeqCst);
+        (is_cancelled && !self.is_shielded.load(Ordering::SeqCst)) || self.is_overdue()
     }
 
     /// Waits for somebody else's lock, for the `count`th time; `false` when it has waited enough.

@@ -35,7 +35,7 @@ async fn dropped_everywhere(starter: &Starter, migrations: &Migrations) {
 
 async fn next_start_goes_on(starter: &Starter, migrations: &Migrations) {
     let environment = starter.databases.environment();
-    let end = environment.clock().now() + Duration::from_secs(20);
+    let end = environment.clock().now() + Duration::from_mins(1);
     environment.reaper().idle(end).await.unwrap();
     let state = states(&starter.database, migrations).await[0].1;
     match state {
@@ -44,7 +44,7 @@ async fn next_start_goes_on(starter: &Starter, migrations: &Migrations) {
         MigrationState::Applying => brought_in_order(starter, migrations).await,
         other => panic!("{other}"),
     }
-    let soon = usual().wait(Duration::from_secs(5));
+    let soon = usual().wait(Duration::from_mins(1));
     starter.database.migrate(migrations, &soon).await.unwrap();
     assert_eq!(starter.number("select count(*) from users").await, 1);
     starter.execute("drop table users").await;

@@ -61,7 +61,7 @@ async fn goes_on(starter: &Starter, place: &Place) {
 async fn stops_at_the_mark(starter: &Starter, place: &Place) {
     let error = starter.database.migrate(&slow(place), &usual()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PreconditionFailed);
-    assert_eq!(error.context_value("statement"), Some("do sleep(3)"), "{error:?}");
+    assert_eq!(error.context_value("statement"), Some("do sleep(30)"), "{error:?}");
     assert_eq!(error.context_value("file"), Some("2_slow.sql:2"));
     let states = states(&starter.database, &slow(place)).await;
     assert_eq!(states[1], (2, MigrationState::Applying));
@@ -69,8 +69,8 @@ async fn stops_at_the_mark(starter: &Starter, place: &Place) {
 
 fn slow(place: &Place) -> Migrations {
     let wait = match () {
-        () if place.is_on("postgres") => "select pg_sleep(60)",
-        () if place.is_on("mysql") => "do sleep(3)",
+        () if place.is_on("postgres") => "select pg_sleep(600)",
+        () if place.is_on("mysql") => "do sleep(30)",
         () => {
             "with recursive n(i) as (select 1 union all select i + 1 from n limit 500000000) \
              select count(*) from n"
@@ -84,7 +84,7 @@ fn under_way(place: &Place) -> &'static str {
     match () {
         () if place.is_on("postgres") => {
             "select count(*) from pg_stat_activity \
-             where datname = current_database() and state = 'active' and query like '%pg_sleep(60)%' \
+             where datname = current_database() and state = 'active' and query like '%pg_sleep(600)%' \
              and pid <> pg_backend_pid()"
         }
         () if place.is_on("mysql") => {

@@ -124,7 +124,7 @@ impl Starter {
         self.database.execute(sql, ()).await.unwrap();
     }
 
-    /// Asks until there is something, for half a minute.
+    /// Asks until there is something, for two minutes.
     pub(super) async fn waits_for(&self, sql: &str) {
         let clock = self.databases.environment().clock();
         let asked = async {
@@ -133,7 +133,7 @@ impl Starter {
             }
             Ok::<(), Error>(())
         };
-        Deadline::within(clock, Duration::from_secs(30)).scope(asked).await.unwrap();
+        Deadline::within(clock, Duration::from_mins(2)).scope(asked).await.unwrap();
     }
 
     /// Whether the table can be read.

@@ -11,7 +11,10 @@ async fn many_threads_neither_share_nor_lose_a_connection() {
         let (pool, using) = (bench.pool.clone(), using.clone());
         tokio::spawn(async move {
             for turn in 0..TURNS {
-                let patience = Duration::from_micros((caller * 7 + turn * 13) % 200);
+                let patience = match turn % 4 {
+                    0 => Duration::from_mins(5),
+                    _ => Duration::from_micros((caller * 7 + turn * 13) % 200),
+                };
                 let taken = tokio::time::timeout(patience, pool.acquire(here())).await;
                 let Ok(Ok(mut taken)) = taken else { continue };
                 let id = id(&mut taken);
@@ -28,9 +31,9 @@ async fn many_threads_neither_share_nor_lose_a_connection() {
         caller.await.unwrap();
     }
     let figures = bench.pool.figures();
-    assert!(figures.acquired > CALLERS * TURNS / 10, "{figures:?}");
+    assert!(figures.acquired >= CALLERS * TURNS / 4, "{figures:?}");
     assert_eq!((figures.in_use, figures.waiting), (0, 0));
-    bench.pool.close(Duration::from_secs(10)).await.unwrap();
+    bench.pool.close(Duration::from_mins(1)).await.unwrap();
     assert_eq!(bench.pool.figures().size, 0);
     assert!(bench.server.script().open.is_empty());
 }

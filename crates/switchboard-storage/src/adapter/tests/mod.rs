@@ -153,7 +153,7 @@ async fn what_no_disk_keeps_is_refused_and_the_rest_is_done() {
     assert!(matches!(&answers[..], [Err(_), Ok(deleted)] if *deleted == kept), "{answers:?}");
     assert!(!mount.disk().exists("kept").await.unwrap());
 
-    for attribute in [Attribute::StorageClass, Attribute::Metadata("not-a-name".into())] {
+    for attribute in [Attribute::StorageClass, Attribute::Metadata("not a name".into())] {
         let attributes = object_store::Attributes::from_iter([(attribute, "x")]);
         mount.put_opts(&kept, "".into(), attributes.clone().into()).await.unwrap_err();
         mount.put_multipart_opts(&kept, attributes.into()).await.unwrap_err();

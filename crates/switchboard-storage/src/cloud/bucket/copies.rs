@@ -18,20 +18,24 @@ impl Bucket {
         condition: &Condition,
     ) -> Result<Stored> {
         let source = self.head(from).await.map_err(Error::not_applied)?;
-        let can_at_once = *condition == Condition::Always && source.size <= COPY_MAX;
-        if can_at_once || self.dialect.copies_on_condition {
-            let mut ask = self.copying(Ask::new(Method::PUT, to), from, &source)?;
-            ask.headers.extend(self.traits.stored.clone());
-            let version = self.made(self.on(ask, condition)?, condition).await?;
-            return Ok(Stored::new(version, source.size, source.checksum));
-        }
-        // What copies an object at once takes no condition on what is replaced; what ends an upload does.
         let write = Write {
             condition: condition.clone(),
             attributes: source.attributes.clone(),
             checksum: source.checksum,
             write_id: None,
         };
+        let can_at_once = *condition == Condition::Always && source.size <= COPY_MAX;
+        if can_at_once || self.dialect.copies_on_condition {
+            let mut ask = self.copying(Ask::new(Method::PUT, to), from, &source)?;
+            ask.headers.extend(self.traits.stored.clone());
+            if source.write_id.is_some() {
+                // The mark of whoever stored the source is not that of the copy.
+                ask = self.said(ask, &write)?.header(&self.own("metadata-directive"), "REPLACE")?;
+            }
+            let version = self.made(self.on(ask, condition)?, condition).await?;
+            return Ok(Stored::new(version, source.size, source.checksum));
+        }
+        // What copies an object at once takes no condition on what is replaced; what ends an upload does.
         if source.size == 0 {
             return self.put(to, Bytes::new(), &write).await;
         }

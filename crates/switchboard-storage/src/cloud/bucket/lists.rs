@@ -42,12 +42,17 @@ impl Bucket {
             ..Page::default()
         };
         for object in answer.all("Contents") {
-            page.entries.extend(entry(object)?);
+            match entry(object)? {
+                Some(entry) => page.entries.push(entry),
+                None => page.skipped += 1,
+            }
         }
         for prefix in answer.all("CommonPrefixes") {
             let prefix = prefix.text("Prefix").ok_or_else(foreign)?;
             if Key::parse(prefix.trim_end_matches('/')).is_ok() && !prefix.ends_with("//") {
                 page.prefixes.push(prefix.to_owned());
+            } else {
+                page.skipped += 1;
             }
         }
         Ok(page)

@@ -9,13 +9,14 @@ mod objects;
 mod parts;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 use object_store::path::Path;
 use object_store::signer::SignedUrlOptions;
-use switchboard_core::{Clock, Error, ErrorKind, Result};
+use switchboard_core::{Error, ErrorKind, Result};
 
 use super::{Ask, Service, unsupported};
 use crate::{Condition, Sign, Signed, Version, capability};
@@ -26,7 +27,8 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) dialect: &'static Dialect,
     pub(crate) traits: Traits,
-    pub(crate) clock: Clock,
+    /// Whether somebody has seen that the bucket is there.
+    pub(crate) is_there: AtomicBool,
 }
 
 /// How services that speak like S3 differ from each other by name.
@@ -57,6 +59,8 @@ pub(crate) struct Dialect {
 pub(crate) struct Traits {
     pub(crate) conditions: Conditions,
     pub(crate) sums: Sums,
+    /// Whether all parts of an object but the last must be of one length.
+    pub(crate) parts_alike: bool,
     /// What is said of every object that is stored: how it is encrypted and where it is kept.
     pub(crate) stored: HeaderMap,
 }
@@ -64,6 +68,7 @@ pub(crate) struct Traits {
 /// Which requests a service does only where their condition holds. One that it does all the same loses what
 /// somebody else stored, so whatever is not known is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "services know any of them without the others")]
 pub(crate) struct Conditions {
     /// Those that store an object where none is.
     pub(crate) create: bool,
@@ -178,7 +183,7 @@ impl Bucket {
                 .with_source(error)
                 .not_applied()
         })?;
-        let expires = self.clock.wall() + sign.ttl;
+        let expires = self.service.clock.wall() + sign.ttl;
         Ok(Signed { method: sign.method, url: url.to_string(), headers, expires })
     }
 }

@@ -1,20 +1,49 @@
 //! One object at a time.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Method;
-use switchboard_core::Result;
+use switchboard_core::{Class, Error, Result};
 
 use super::{Bucket, Sums, not_relied_on};
-use crate::cloud::Ask;
+use crate::cloud::{Ask, Refusal};
 use crate::wire::{Answer, foreign, written_moment, written_range};
 use crate::{Checksum, Condition, Fetched, Key, Meta, Read, Stored, Version, Write, capability};
 
 impl Bucket {
     pub(crate) async fn head(&self, key: Key<'_>) -> Result<Meta> {
-        let answer = self.service.ask(self.as_stored(Ask::new(Method::HEAD, key))?).await??;
-        self.meta(&answer, answer.length()?)
+        let ask = self.as_stored(Ask::new(Method::HEAD, key))?;
+        match self.service.ask(ask).await? {
+            Ok(answer) => {
+                self.is_there.store(true, Ordering::Relaxed);
+                self.meta(&answer, answer.length()?)
+            }
+            Err(refusal) if refusal.is_missing() => Err(self.missing(refusal).await),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// What is said of an object that is not there. Asked for without bytes it is refused in the same words where
+    /// the whole bucket is not, so that is asked as well, until somebody has seen the bucket.
+    async fn missing(&self, refusal: Refusal) -> Error {
+        if !refusal.code.is_empty() || self.is_there.load(Ordering::Relaxed) {
+            return refusal.into();
+        }
+        let error = match self.service.ask(Ask::new(Method::HEAD, None)).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(bucket)) if bucket.is_missing() => return bucket.of_bucket().into(),
+            Ok(Err(bucket)) => Some(Error::from(bucket)),
+            Err(error) => Some(error),
+        };
+        if let Some(outage) = error.filter(|error| error.class() == Class::Outage) {
+            return outage;
+        }
+        // Some do not answer such questions; they have answered that of the object.
+        self.is_there.store(true, Ordering::Relaxed);
+        refusal.into()
     }
 
     pub(crate) async fn get(&self, key: Key<'_>, read: &Read) -> Result<Option<Fetched>> {
@@ -66,7 +95,7 @@ impl Bucket {
     /// The request, with all that is said of the object that it stores.
     pub(super) fn said<'a>(&self, ask: Ask<'a>, write: &Write) -> Result<Ask<'a>> {
         let is_sum_beside = self.traits.sums == Sums::Metadata;
-        let mut ask = ask.saying(write, "", &self.own("meta-"), is_sum_beside)?;
+        let mut ask = ask.saying(write, "", &self.own("meta-"), str::to_owned, is_sum_beside)?;
         ask.headers.extend(self.traits.stored.clone());
         Ok(ask)
     }
@@ -106,7 +135,8 @@ impl Bucket {
     }
 
     fn meta(&self, answer: &Answer, size: u64) -> Result<Meta> {
-        let mut meta = answer.meta(size, self.version(answer)?, &self.own("meta-"))?;
+        let mut meta =
+            answer.meta(size, self.version(answer)?, &self.own("meta-"), str::to_owned)?;
         meta.attributes.content_type.take_if(|told| told == self.dialect.content_type);
         let name = self.own(HASH);
         let hash = || {

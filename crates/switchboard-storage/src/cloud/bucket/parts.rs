@@ -100,7 +100,7 @@ impl Bucket {
 
     /// Gives up what was begun before that long.
     pub(crate) async fn sweep(&self, age: Duration) -> Result<u64> {
-        let Some(before) = self.clock.wall().checked_sub(age) else { return Ok(0) };
+        let Some(before) = self.service.clock.wall().checked_sub(age) else { return Ok(0) };
         let (mut swept, mut after) = (0, None::<(String, String)>);
         loop {
             let mut ask = Ask::new(Method::GET, None).query("uploads", "");

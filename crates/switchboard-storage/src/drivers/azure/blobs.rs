@@ -9,7 +9,7 @@ use http::Method;
 use object_store::path::Path;
 use switchboard_core::{Error, ErrorKind, Result};
 
-use super::Azure;
+use super::{Azure, names};
 use crate::cloud::{Ask, Element, unsupported};
 use crate::wire::{Answer, encoded_path, foreign, moment, written_moment, written_range};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 impl Azure {
     pub(super) async fn head_of(&self, key: Key<'_>) -> Result<Meta> {
         let answer = self.service.ask(about(Method::HEAD, key)?).await??;
-        answer.meta(answer.length()?, version(&answer)?, METADATA)
+        answer.meta(answer.length()?, version(&answer)?, METADATA, names::read)
     }
 
     pub(super) async fn fetch(&self, key: Key<'_>, read: &Read) -> Result<Option<Fetched>> {
@@ -60,7 +60,7 @@ impl Azure {
         }
         let Some(answer) = self.service.ask_unless_same(ask).await? else { return Ok(None) };
         let (range, size) = answer.range(read.range.is_some())?;
-        let meta = answer.meta(size, version(&answer)?, METADATA)?;
+        let meta = answer.meta(size, version(&answer)?, METADATA, names::read)?;
         Ok(Some(Fetched { meta, range, body: answer.into_body() }))
     }
 
@@ -72,7 +72,7 @@ impl Azure {
     ) -> Result<Stored> {
         let size = content.len() as u64;
         let ask = about(Method::PUT, key)?.header("x-ms-blob-type", "BlockBlob")?;
-        let ask = on(ask.saying(write, KNOWN, METADATA, true)?, &write.condition)?;
+        let ask = on(said(ask, write)?, &write.condition)?;
         let answer = self.service.ask(ask.content(content)).await?;
         let answer = answer.map_err(|refusal| refusal.under(&write.condition))?;
         Ok(Stored::new(version(&answer)?, size, write.checksum))
@@ -113,12 +113,17 @@ impl Azure {
         let mut page =
             Page { next: answer.text("NextMarker").map(str::to_owned), ..Page::default() };
         for blob in blobs.all("Blob") {
-            page.entries.extend(entry(blob)?);
+            match entry(blob)? {
+                Some(entry) => page.entries.push(entry),
+                None => page.skipped += 1,
+            }
         }
         for prefix in blobs.all("BlobPrefix") {
             let prefix = prefix.text("Name").ok_or_else(foreign)?;
             if Key::parse(prefix.trim_end_matches('/')).is_ok() && !prefix.ends_with("//") {
                 page.prefixes.push(prefix.to_owned());
+            } else {
+                page.skipped += 1;
             }
         }
         // The service knows no key to begin after.
@@ -201,7 +206,7 @@ impl Azure {
         }
         listed.push_str("</BlockList>");
         let ask = about(Method::PUT, key)?.query("comp", "blocklist");
-        let ask = on(ask.saying(write, KNOWN, METADATA, true)?, &write.condition)?;
+        let ask = on(said(ask, write)?, &write.condition)?;
         let answer = self.service.ask(ask.content(listed.into())).await?;
         let answer = answer.map_err(|refusal| refusal.under(&write.condition))?;
         Ok(Stored::new(version(&answer)?, size, write.checksum))
@@ -226,7 +231,7 @@ impl Azure {
             method: sign.method,
             url,
             headers: headers.collect(),
-            expires: self.clock.wall() + sign.ttl,
+            expires: self.service.clock.wall() + sign.ttl,
         })
     }
 }
@@ -252,6 +257,19 @@ fn allow(key: Key<'_>) -> Result<()> {
         .not_applied());
     }
     Ok(())
+}
+
+/// The request, with all that is said of the object that it stores.
+fn said<'a>(ask: Ask<'a>, write: &Write) -> Result<Ask<'a>> {
+    if let Some((name, _)) = write.attributes.metadata.iter().find(|(_, value)| value.is_empty()) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the service is not relied on to keep metadata without a value",
+        )
+        .with_context("name", name)
+        .not_applied());
+    }
+    ask.saying(write, KNOWN, METADATA, names::written, true)
 }
 
 /// The request on this condition.

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod config;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +42,6 @@ pub struct Azure {
     service: Service,
     /// What a copy has to show for its source, where an address is all that proves who asks.
     sas_token: Option<String>,
-    clock: switchboard_core::Clock,
 }
 
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
@@ -73,9 +73,8 @@ impl Azure {
         let access = Arc::new(Known { client, account });
         let token = config.sas_token.as_ref().map(Secret::expose);
         Ok(Self {
-            service: Service { wire, access, address },
+            service: Service { wire, access, address, clock: build.clock().clone() },
             sas_token: token.map(|token| token.trim_start_matches('?').to_owned()),
-            clock: build.clock().clone(),
         })
     }
 }
@@ -110,6 +109,7 @@ impl StorageDriver for Azure {
             part_min: 1,
             part_max: 4_000 << 20,
             parts_max: 50_000,
+            parts_alike: false,
             delete_max: FEW,
             ..Limits::default()
         }

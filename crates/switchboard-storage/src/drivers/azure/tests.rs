@@ -22,6 +22,7 @@ pub(super) fn fixture() -> Fixture {
                 .with("container", CONTAINER)
                 .with("access_key", KEY)
                 .with("prefix", unique)
+                .with("http", patient())
         })
         .except(&[
             Exception {
@@ -35,6 +36,11 @@ pub(super) fn fixture() -> Fixture {
                 why: "the server of the tests sorts as UTF-16 does",
             },
         ])
+}
+
+/// Waits for a server that is slow because the machine is busy.
+fn patient() -> Settings {
+    Settings::new().with("connect_timeout", "1m").with("first_byte_timeout", "2m")
 }
 
 fn server() -> SocketAddr {

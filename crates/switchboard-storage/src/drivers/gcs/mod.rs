@@ -11,6 +11,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -117,12 +118,18 @@ impl Gcs {
         let wire = Wire::new(&config.http)?;
         let client = config.client(endpoint, &wire)?;
         let address = format!("{endpoint}/{}", config.bucket);
+        let clock = build.clock().clone();
         let bucket = Bucket {
-            service: Service { wire, access: Arc::new(Known(client)), address },
+            service: Service { wire, access: Arc::new(Known(client)), address, clock },
             name: config.bucket.clone(),
             dialect: &DIALECT,
-            traits: Traits { conditions: CONDITIONS, sums: Sums::Hash, stored: HeaderMap::new() },
-            clock: build.clock().clone(),
+            traits: Traits {
+                conditions: CONDITIONS,
+                sums: Sums::Hash,
+                parts_alike: false,
+                stored: HeaderMap::new(),
+            },
+            is_there: AtomicBool::new(false),
         };
         let can_sign = config.service_account.is_some() || config.service_account_key.is_some();
         Ok(Self { bucket, can_sign })
@@ -188,7 +195,7 @@ impl Access for Known {
 
 impl StorageDriver for Gcs {
     fn limits(&self) -> Limits {
-        Limits { delete_max: FEW, ..Limits::default() }
+        Limits { delete_max: FEW, parts_alike: false, ..Limits::default() }
     }
 
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {

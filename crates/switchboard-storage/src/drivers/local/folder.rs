@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use switchboard_core::Result;
 
+use super::ahead::Ahead;
 use super::errors::{before, busy, is_missing, link};
 use super::root::{Place, Root, entry};
 use super::side::{Found, Keeping};
@@ -20,6 +21,7 @@ pub(super) struct Folder {
     pub durability: Durability,
     pub file_mode: u32,
     pub keeping: Keeping,
+    pub ahead: Ahead,
 }
 
 /// What can be under a name.

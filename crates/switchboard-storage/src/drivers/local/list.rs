@@ -1,35 +1,45 @@
-//! Listing: in the order of whole keys, with no more in memory than a page has, however large a directory is.
+//! Listing: in the order of whole keys, with a bounded number of names in memory, however large a directory is.
 //!
 //! A directory is sorted with a `/` after the names of directories, for so their keys are: `a-b` comes before
 //! `a/b`. Where a page ends is told by the last key on it and not by a position, so that what comes and goes
-//! meanwhile moves nothing else. What has a name that is no text, or no key, is left out, and so is whatever
+//! meanwhile moves nothing else; names that were read beyond that key only save reading them again (`ahead`). What has a name that is no text, or no key, is left out, and so is whatever
 //! is no file.
 
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::SystemTime;
 
 use rustix::fs::{DirEntry, FileType};
 use switchboard_core::{Error, ErrorKind, Result};
 
 use super::Symlinks;
+use super::ahead::{Level, Names, State};
 use super::errors::{classify, errno, is_missing};
 use super::folder::{Folder, entries};
 use super::root::{OWN, Place, entry};
 use crate::{Entry, Key, List, Page};
 
 impl Folder {
-    pub(super) fn list(&self, list: &List) -> Result<Page> {
+    /// One page of what there is at `now` or later.
+    pub(super) fn list(&self, list: &List, now: SystemTime) -> Result<Page> {
         let cuts = [list.after.clone().map(Cut::Key), Cut::of(list.token.as_deref())?];
         let cuts = cuts.into_iter().flatten().collect();
         let base = list.prefix.rfind('/').map_or("", |slash| &list.prefix[..=slash]);
-        let mut walk = Walk { folder: self, list, cuts, above: Vec::new(), page: Page::default() };
+        let (known, rest) = (self.ahead.take(list), Vec::new());
+        let (above, page) = (Vec::new(), Page::default());
+        let mut walk = Walk { folder: self, list, now, cuts, above, known, rest, page };
         // Nothing can be under what is no key; and where it could lead, nobody should look.
         let is_place = |dir| Key::parse(dir).and_then(Place::of).is_ok();
         if base.strip_suffix('/').is_none_or(is_place) {
             walk.directory(base)?;
         }
-        Ok(walk.page)
+        let Walk { page, rest, .. } = walk;
+        // What a link leads to changes without its directory.
+        if page.next.is_some() && self.root.symlinks() == Symlinks::Deny {
+            self.ahead.keep(&List { token: page.next.clone(), ..list.clone() }, rest);
+        }
+        Ok(page)
     }
 }
 
@@ -84,9 +94,14 @@ impl Cut {
 struct Walk<'l> {
     folder: &'l Folder,
     list: &'l List,
+    now: SystemTime,
     cuts: Vec<Cut>,
     /// The directories that lead to where it is, where links could lead in a circle.
     above: Vec<(u64, u64)>,
+    /// What the page before has read and not taken.
+    known: Vec<Level>,
+    /// The same of this one.
+    rest: Vec<Level>,
     page: Page,
 }
 
@@ -95,25 +110,29 @@ impl Walk<'_> {
     fn directory(&mut self, dir: &str) -> Result<bool> {
         let mut from: Option<String> = None;
         loop {
-            let Some(opened) = self.open(dir)? else { return Ok(true) };
-            let names = self.names(dir, &opened, from.as_deref())?;
+            let Some((opened, state)) = self.open(dir)? else { return Ok(true) };
+            let mut names = match self.known(dir, state) {
+                Some(names) => names,
+                None => self.names(dir, &opened, from.as_deref())?,
+            };
             drop(opened);
-            let are_all = names.len() < self.names_max();
-            for name in &names {
-                if !self.visit(&format!("{dir}{name}"))? {
+            while let Some(name) = names.first() {
+                if !self.visit(format!("{dir}{name}"))? {
+                    self.rest.push(Level { dir: dir.to_owned(), state, names: names.rest() });
                     return Ok(false);
                 }
+                names.take_first();
             }
             self.above.pop();
-            match names.into_iter().next_back() {
-                Some(last) if !are_all => from = Some(last),
-                _ => return Ok(true),
+            if names.are_all {
+                return Ok(true);
             }
+            from = names.into_last();
         }
     }
 
     /// Opens a directory, and notes that it is the way; `None` if it is not there, or leads in a circle.
-    fn open(&mut self, dir: &str) -> Result<Option<File>> {
+    fn open(&mut self, dir: &str) -> Result<Option<(File, State)>> {
         let opened = match self.folder.root.dir(dir.trim_end_matches('/')) {
             Err(error) if is_missing(&error) || is_link(&error) => return Ok(None),
             opened => opened.map_err(classify)?,
@@ -124,36 +143,50 @@ impl Walk<'_> {
             return Ok(None);
         }
         self.above.push(inode);
-        Ok(Some(opened))
+        Ok(Some((opened, State::of(&stat, self.now))))
+    }
+
+    /// What the page before has read of a directory, if that is still as it was.
+    fn known(&mut self, dir: &str, state: State) -> Option<Names> {
+        let at = self.known.iter().position(|level| level.dir == dir)?;
+        let level = self.known.swap_remove(at);
+        (level.state == state).then_some(level.names)
     }
 
     /// What comes next in a directory, after the name `from`, in order: directories with a `/` at their end.
-    fn names(&self, dir: &str, opened: &File, from: Option<&str>) -> Result<Vec<String>> {
-        let mut next = BinaryHeap::new();
+    fn names(&self, dir: &str, opened: &File, from: Option<&str>) -> Result<Names> {
+        let (mut next, mut are_all) = (BinaryHeap::new(), true);
+        let mut path = dir.to_owned();
         for found in entries(opened).map_err(classify)? {
-            let Some(name) = self.name(dir, opened, &found.map_err(classify)?)? else { continue };
-            if from.is_some_and(|from| name.as_str() <= from)
-                || !self.may_show(&format!("{dir}{name}"))
-            {
+            path.truncate(dir.len());
+            if !self.enter(&mut path, opened, &found.map_err(classify)?)? {
+                continue;
+            }
+            let name = &path[dir.len()..];
+            if from.is_some_and(|from| name <= from) || !self.may_show(&path) {
                 continue;
             }
             if next.len() < self.names_max() {
-                next.push(name);
-            } else if let Some(mut last) = next.peek_mut()
-                && name < *last
+                next.push(name.to_owned());
+                continue;
+            }
+            are_all = false;
+            if let Some(mut last) = next.peek_mut()
+                && name < last.as_str()
             {
-                *last = name;
+                name.clone_into(&mut last);
             }
         }
-        Ok(next.into_sorted_vec())
+        Ok(Names::new(next.into_vec(), are_all))
     }
 
-    /// How something in a directory is sorted; `None` if it is neither an object nor a directory.
-    fn name(&self, dir: &str, opened: &File, found: &DirEntry) -> Result<Option<String>> {
-        let Ok(name) = found.file_name().to_str() else { return Ok(None) };
-        let path = format!("{dir}{name}");
-        if path == OWN || Key::parse(&path).is_err() {
-            return Ok(None);
+    /// Adds to the path of a directory what something in it is sorted as; `false` if it is neither an object nor
+    /// a directory.
+    fn enter(&self, path: &mut String, opened: &File, found: &DirEntry) -> Result<bool> {
+        let Ok(name) = found.file_name().to_str() else { return Ok(false) };
+        path.push_str(name);
+        if path == OWN || Key::parse(path).is_err() {
+            return Ok(false);
         }
         let kind = match found.file_type() {
             FileType::Unknown => entry(opened, name).map_err(classify)?,
@@ -161,7 +194,7 @@ impl Walk<'_> {
         };
         let kind = match kind {
             Some(FileType::Symlink) if self.folder.root.symlinks() == Symlinks::Within => {
-                let led_to = self.folder.root.file(&path).and_then(|file| file.metadata());
+                let led_to = self.folder.root.file(path).and_then(|file| file.metadata());
                 led_to.ok().map(|stat| match () {
                     () if stat.is_file() => FileType::RegularFile,
                     () if stat.is_dir() => FileType::Directory,
@@ -170,11 +203,10 @@ impl Walk<'_> {
             }
             kind => kind,
         };
-        Ok(match kind {
-            Some(FileType::RegularFile) => Some(name.to_owned()),
-            Some(FileType::Directory) => Some(format!("{name}/")),
-            _ => None,
-        })
+        if kind == Some(FileType::Directory) {
+            path.push('/');
+        }
+        Ok(matches!(kind, Some(FileType::RegularFile | FileType::Directory)))
     }
 
     /// Whether a key, or anything beneath a directory, is asked for.
@@ -189,7 +221,7 @@ impl Walk<'_> {
     }
 
     /// Puts what is at `path` on the page; `false` if that is full.
-    fn visit(&mut self, path: &str) -> Result<bool> {
+    fn visit(&mut self, path: String) -> Result<bool> {
         if !path.ends_with('/') {
             let Some(entry) = self.folder.entry(path)? else { return Ok(true) };
             let has_room = self.has_room();
@@ -200,14 +232,14 @@ impl Walk<'_> {
         }
         let is_common = self.list.is_flat && path.starts_with(&self.list.prefix);
         if !is_common {
-            return self.directory(path);
+            return self.directory(&path);
         }
-        if !self.has_any(path)? {
+        if !self.has_any(&path)? {
             return Ok(true);
         }
         let has_room = self.has_room();
         if has_room {
-            self.page.prefixes.push(path.to_owned());
+            self.page.prefixes.push(path);
         }
         Ok(has_room)
     }
@@ -232,18 +264,18 @@ impl Walk<'_> {
 
     /// Whether there is any object beneath `dir` that is asked for.
     fn has_any(&mut self, dir: &str) -> Result<bool> {
-        let Some(opened) = self.open(dir)? else { return Ok(false) };
-        let mut directories = Vec::new();
-        let mut has_any = false;
+        let Some((opened, _)) = self.open(dir)? else { return Ok(false) };
+        let (mut directories, mut has_any) = (Vec::new(), false);
+        let mut path = dir.to_owned();
         for found in entries(&opened).map_err(classify)? {
-            let Some(name) = self.name(dir, &opened, &found.map_err(classify)?)? else { continue };
-            let path = format!("{dir}{name}");
-            if self.may_show(&path) {
+            path.truncate(dir.len());
+            let is_entry = self.enter(&mut path, &opened, &found.map_err(classify)?)?;
+            if is_entry && self.may_show(&path) {
                 if !path.ends_with('/') {
                     has_any = true;
                     break;
                 }
-                directories.push(path);
+                directories.push(path.clone());
             }
         }
         drop(opened);
@@ -254,20 +286,20 @@ impl Walk<'_> {
         Ok(has_any)
     }
 
-    /// How many names of a directory are kept at once.
+    /// How many names of the directory where it is are kept at once: the fewer, the more are kept of those above.
     fn names_max(&self) -> usize {
-        self.list.limit.saturating_add(1).clamp(NAMES_MIN, NAMES_MAX)
+        (NAMES_MAX >> self.above.len().min(NAMES_MAX.ilog2() as usize)).max(NAMES_MIN)
     }
 }
 
 impl Folder {
     /// What a list says of the object under `key`; `None` if it has gone meanwhile.
-    fn entry(&self, key: &str) -> Result<Option<Entry>> {
-        let looked = self.root.file(key).and_then(|file| self.look(&file));
+    fn entry(&self, key: String) -> Result<Option<Entry>> {
+        let looked = self.root.file(&key).and_then(|file| self.look(&file));
         let meta = match looked.map(|found| found.map(|found| found.meta)) {
             Err(error) if is_missing(&error) || is_link(&error) => None,
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                self.look_from_outside(key).map_err(classify)?
+                self.look_from_outside(&key).map_err(classify)?
             }
             meta => meta.map_err(classify)?,
         };
@@ -280,5 +312,5 @@ fn is_link(error: &std::io::Error) -> bool {
 }
 
 /// A directory is read again for as many names, so they are not to be too few.
-const NAMES_MIN: usize = 1024;
+const NAMES_MIN: usize = 1 << 10;
 const NAMES_MAX: usize = 64 << 10;

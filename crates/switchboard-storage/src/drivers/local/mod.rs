@@ -41,6 +41,7 @@ use crate::{
     Stored, UploadId, Version, Write, capability,
 };
 
+mod ahead;
 mod errors;
 mod folder;
 mod list;
@@ -284,8 +285,8 @@ impl StorageDriver for Local {
 
     fn list<'a>(&'a self, list: &'a List) -> Reply<'a, Page> {
         Reply::run(async move {
-            let list = list.clone();
-            thread::run(&self.folder, move |folder, _| folder.list(&list)).await
+            let (list, now) = (list.clone(), self.clock.wall());
+            thread::run(&self.folder, move |folder, _| folder.list(&list, now)).await
         })
     }
 

@@ -8,6 +8,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use switchboard_core::{Clock, Error, ErrorKind, Health, Result};
 
+use super::ahead::Ahead;
 use super::errors::{before, errno, unwritable};
 use super::folder::{Folder, Temp};
 use super::root::Root;
@@ -28,7 +29,8 @@ impl Local {
             Metadata::Sidecar => Keeping::File,
         };
         let file_mode = config.file_mode.0;
-        let mut folder = Folder { root, durability: config.durability, file_mode, keeping };
+        let (durability, ahead) = (config.durability, Ahead::default());
+        let mut folder = Folder { root, durability, file_mode, keeping, ahead };
         let is_writable = match folder.temp() {
             Ok(temp) => {
                 folder.keeping = keeping.that_works(&temp)?;

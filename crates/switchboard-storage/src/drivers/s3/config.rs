@@ -178,7 +178,8 @@ impl S3Config {
             None | Some(SumsAt::Service) => Sums::Native,
             Some(SumsAt::Metadata) => Sums::Metadata,
         };
-        let traits = Traits { conditions, sums, stored: self.stored()? };
+        let parts_alike = host_of(&address).ends_with(WITH_PARTS_ALIKE);
+        let traits = Traits { conditions, sums, parts_alike, stored: self.stored()? };
         Ok(Target { bucket, region, address, traits })
     }
 
@@ -277,9 +278,13 @@ fn conditions(said: &[Conditional]) -> Conditions {
 
 /// Whether this is a way to Amazon's own service, as there are several.
 fn is_amazon(endpoint: &str) -> bool {
-    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let host = host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    let host = host_of(endpoint);
     [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|end| host.ends_with(end))
+}
+
+fn host_of(address: &str) -> String {
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+    host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Where the objects of a bucket are.
@@ -308,3 +313,6 @@ fn address(endpoint: &str, bucket: &str, path_style: bool) -> Result<String> {
         format!("{scheme}://{bucket}.{host}")
     })
 }
+
+/// The one service that wants all parts of an object to be of one length, but for the last.
+const WITH_PARTS_ALIKE: &str = ".r2.cloudflarestorage.com";

@@ -9,6 +9,7 @@ mod presets;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use switchboard_core::{
 use crate::cloud::{Access, Ask, Bucket, Dialect, Service, credentials_failed};
 use crate::wire::{Wire, usual_policy};
 use crate::{
-    Condition, Disks, Fetched, Key, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
+    Condition, Disks, Fetched, Key, Limits, List, Meta, Page, Part, PartTag, Read, Sign, Signed,
     StorageDriver, Stored, UploadId, Version, Write, capability,
 };
 
@@ -63,11 +64,16 @@ impl S3 {
             signs_content: !target.is_encrypted(),
         };
         Ok(Self(Bucket {
-            service: Service { wire, access: Arc::new(access), address: target.address },
+            service: Service {
+                wire,
+                access: Arc::new(access),
+                address: target.address,
+                clock: build.clock().clone(),
+            },
             name: target.bucket,
             dialect: &DIALECT,
             traits: target.traits,
-            clock: build.clock().clone(),
+            is_there: AtomicBool::new(false),
         }))
     }
 }
@@ -195,9 +201,17 @@ impl Access for Known {
     fn signer(&self) -> &dyn Signer {
         &self.client
     }
+
+    fn region(&self) -> Option<&str> {
+        Some(&self.region)
+    }
 }
 
 impl StorageDriver for S3 {
+    fn limits(&self) -> Limits {
+        Limits { parts_alike: self.0.traits.parts_alike, ..Limits::default() }
+    }
+
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {
         Reply::run(self.0.head(key))
     }

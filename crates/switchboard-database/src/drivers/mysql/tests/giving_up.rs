@@ -111,7 +111,7 @@ async fn a_call_dropped_anywhere_leaves_a_connection_that_can_be_used_again_on_m
 async fn give_up(connection: &mut Box<dyn Connection>, witness: &mut Box<dyn Connection>) {
     let id = connection.id().unwrap();
     tokio::select! {
-        ended = query(connection, "SELECT SLEEP(60)", &[]) => panic!("{ended:?}"),
+        ended = query(connection, "SELECT SLEEP(600)", &[]) => panic!("{ended:?}"),
         () = until_asleep(witness, &id) => {}
     }
 }
@@ -139,7 +139,7 @@ async fn a_statement_nobody_waits_for_is_stopped_and_its_transaction_is_still_th
     let clock = Clock::system();
     let begun = clock.now();
     assert_eq!(connection.recover().await.unwrap(), State::InTransaction);
-    assert!(clock.now() - begun < Duration::from_secs(20), "the server was told");
+    assert!(clock.now() - begun < Duration::from_mins(1), "the server was told");
     assert_eq!(count(&mut connection, "t").await, 1);
     connection.commit().await.unwrap();
     connection.close().await.unwrap();
@@ -180,6 +180,6 @@ async fn closing_stops_what_runs_on_mariadb() {
     connection.close().await.unwrap();
     let sql = format!("SELECT 1 FROM information_schema.processlist WHERE id = {id}");
     let gone = async { while !query(&mut witness, &sql, &[]).await.unwrap().rows.is_empty() {} };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), gone).await.unwrap();
     scratch.drop().await;
 }

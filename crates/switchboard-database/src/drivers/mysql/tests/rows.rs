@@ -57,13 +57,13 @@ async fn rows_nobody_wants_are_not_read_on_mariadb() {
                 connection.recover().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), ending).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(1), ending).await.unwrap();
         assert_eq!(connection.state(), State::InTransaction);
         assert_eq!(count(&mut connection, "t").await, 1);
         connection.rollback().await.unwrap();
     }
     open(&mut connection, endless).await;
-    tokio::time::timeout(Duration::from_secs(20), connection.close()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_mins(1), connection.close()).await.unwrap().unwrap();
     let mut connection = scratch.connect().await;
     open(&mut connection, endless).await;
     drop(connection);

@@ -48,7 +48,7 @@ async fn codes_of_the_server_have_their_kinds_on_postgres() {
         connection.rollback().await.unwrap();
     }
     connection.script("set statement_timeout = 1").await.unwrap();
-    let found = told(&mut connection, "select pg_sleep(60)").await;
+    let found = told(&mut connection, "select pg_sleep(600)").await;
     assert_eq!(found, (ErrorKind::Timeout, Outcome::NotApplied, "57014".to_owned()));
 }
 

@@ -80,6 +80,7 @@ async fn a_transaction_begins_as_it_is_asked_to_on_postgres() {
         is_deferrable: true,
         statement_timeout: Some(std::time::Duration::from_millis(1234)),
         lock_timeout: Some(std::time::Duration::from_nanos(1)),
+        ..Begin::default()
     };
     connection.begin(&options).await.unwrap();
     let settings = "select current_setting('transaction_isolation'), \

@@ -7,7 +7,9 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_writers_on_one_file_none_is_told_that_it_is_busy() {
     let home = Home::new();
-    let instances: Vec<_> = (0..8).map(|_| home.database()).collect();
+    // Enough on a busy machine too.
+    let patient = || SqliteConfig { busy_timeout: Duration::from_mins(5), ..home.config() };
+    let instances: Vec<_> = (0..8).map(|_| made(patient())).collect();
     let writers = (0..32).map(|writer| {
         let database = &instances[writer % instances.len()];
         async move {

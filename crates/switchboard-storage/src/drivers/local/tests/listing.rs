@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use switchboard_core::ErrorKind;
 
@@ -116,15 +119,84 @@ async fn what_comes_and_goes_meanwhile_moves_nothing_else() {
 #[tokio::test]
 async fn a_directory_with_more_names_than_are_kept_at_once_is_listed_whole() {
     let home = Home::new();
+    // The deeper a directory lies, the fewer of its names are kept.
+    let deep = "a/b/c/d/e/f/g";
     for number in 0..5000 {
-        fs::create_dir_all(home.path(&format!("{number:04}"))).unwrap();
+        fs::create_dir_all(home.path(&format!("{deep}/{number:04}"))).unwrap();
         if number % 2 == 0 {
-            fs::write(home.path(&format!("{number:04}/x")), "").unwrap();
+            fs::write(home.path(&format!("{deep}/{number:04}/x")), "").unwrap();
         }
     }
-    let keys = in_pages(&home, &List { limit: 100, ..all("") }).await;
-    assert_eq!(keys.len(), 2500);
-    assert!(keys.is_sorted());
+    for limit in [100, 1500] {
+        let keys = in_pages(&home, &List { limit, ..all("") }).await;
+        assert_eq!(keys.len(), 2500);
+        assert!(keys.is_sorted());
+    }
+}
+
+/// Long after everything that was done before.
+fn much_later() -> SystemTime {
+    Clock::system().wall() + Duration::from_hours(1)
+}
+
+/// Waits until what changes from now on is another moment for the system than what changed `path` last.
+fn until_another_moment(path: &Path) {
+    let changed = |path: &Path| fs::metadata(path).map(|stat| (stat.ctime(), stat.ctime_nsec()));
+    let probe = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+    while changed(probe.path()).unwrap() <= changed(path).unwrap() {
+        probe.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_next_page_needs_no_directory_again_that_stayed_as_it_was() {
+    let home = Home::new();
+    for number in 0..30 {
+        for directory in ["a", "b/c", "d"] {
+            fs::create_dir_all(home.path(directory)).unwrap();
+            fs::write(home.path(&format!("{directory}/{number:02}")), "").unwrap();
+        }
+    }
+    let folder = &home.local.folder;
+    let first = folder.list(&List { limit: 40, ..all("") }, much_later()).unwrap();
+    assert_eq!(first.entries.last().unwrap().key, "b/c/09");
+    let next = List { limit: 40, token: first.next, ..all("") };
+    let kept = folder.ahead.take(&next);
+    let kept: Vec<_> = kept.iter().map(|level| (&*level.dir, level.names.first())).collect();
+    assert_eq!(kept, [("b/c/", Some("10")), ("b/", Some("c/")), ("", Some("b/"))]);
+}
+
+#[tokio::test]
+async fn a_page_tells_what_was_stored_and_deleted_after_the_page_before() {
+    let home = Home::new();
+    let mut expected: Vec<_> = (0..40).map(|number| format!("a/b/{number:03}")).collect();
+    for key in &expected {
+        home.put(key, "text").await.unwrap();
+    }
+    for is_forgotten in [false, true] {
+        for directory in ["root", "root/a", "root/a/b"] {
+            until_another_moment(&home.folder.path().join(directory));
+        }
+        let folder = &home.local.folder;
+        let list = List { limit: 10, ..all("") };
+        let first = folder.list(&list, much_later()).unwrap();
+        let next = List { token: first.next, limit: 100, ..list };
+        if is_forgotten {
+            folder.ahead.take(&next);
+        }
+        for (new, gone) in [("a/b/010-new", "a/b/015"), ("a/b/039-new", "a/b/016")] {
+            let suffix = if is_forgotten { "er" } else { "" };
+            let new = format!("{new}{suffix}");
+            home.put(&new, "text").await.unwrap();
+            home.delete(gone, None).await.unwrap();
+            expected.push(new);
+            expected.retain(|key| key != gone);
+        }
+        expected.sort_unstable();
+        let second = folder.list(&next, much_later()).unwrap();
+        let found = first.entries.into_iter().chain(second.entries).map(|entry| entry.key);
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }
 
 #[tokio::test]

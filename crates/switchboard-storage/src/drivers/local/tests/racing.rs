@@ -153,5 +153,5 @@ async fn until(mut is_so: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.unwrap();
 }

@@ -4,7 +4,7 @@ use switchboard_core::{Outcome, Retry};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::wire::scripted::{answering, beside, written};
+use crate::wire::scripted::{answering, beside, choosing, written};
 
 fn saying(status: &str, headers: &str, code: &str) -> String {
     let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
@@ -81,6 +81,91 @@ fn what_a_service_says_becomes_the_error_that_it_means() {
 }
 
 #[test]
+fn what_is_refused_without_bytes_is_told_by_the_head_of_the_answer() {
+    let elsewhere = "x-amz-bucket-region: eu-west-1\r\n";
+    let here = "x-amz-bucket-region: us-east-1\r\n";
+    let long_ago = "Date: Thu, 01 Jan 2015 00:00:00 GMT\r\n";
+    let table = [
+        ("301 Moved Permanently", elsewhere, ErrorKind::Config),
+        ("301 Moved Permanently", here, ErrorKind::Config),
+        ("302 Found", "Location: /k\r\n", ErrorKind::Unavailable),
+        ("400 Bad Request", elsewhere, ErrorKind::Config),
+        ("400 Bad Request", here, ErrorKind::InvalidInput),
+        ("403 Forbidden", elsewhere, ErrorKind::Config),
+        ("403 Forbidden", here, ErrorKind::PermissionDenied),
+        ("403 Forbidden", "", ErrorKind::PermissionDenied),
+        ("403 Forbidden", long_ago, ErrorKind::Unauthenticated),
+        ("503 Service Unavailable", "", ErrorKind::RateLimited),
+        ("500 Internal Server Error", "", ErrorKind::Unavailable),
+    ];
+    beside(async {
+        for (status, headers, kind) in table {
+            let (server, _) = answering(&written(status, headers, "")).await;
+            let error = at(server).head(key("k")).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{status} {headers}");
+        }
+        let (server, _) = answering(&written("400 Bad Request", elsewhere, "")).await;
+        let error = at(server).head(key("k")).await.unwrap_err();
+        assert_eq!(error.context_value("region"), Some("eu-west-1"));
+        let told =
+            "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+        let (server, _) = answering(&written("400 Bad Request", "", told)).await;
+        let error = at(server).get(key("k"), &Read::default()).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context_value("region")),
+            (ErrorKind::Config, Some("eu-west-1"))
+        );
+    });
+}
+
+#[test]
+fn whether_the_bucket_is_there_is_asked_once_for_objects_that_are_not() {
+    beside(async {
+        let (server, asked) = choosing(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("200 OK", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        let disk = at(server);
+        for _ in 0..3 {
+            assert_eq!(disk.head(key("k")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        assert_eq!(asked.borrow().len(), 4);
+
+        let (server, _) = choosing(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("503 Service Unavailable", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        assert_eq!(at(server).head(key("k")).await.unwrap_err().kind(), ErrorKind::RateLimited);
+
+        let (server, _) = choosing(|head| match head.split(' ').nth(1) {
+            Some("/switchboard") => written("403 Forbidden", "", ""),
+            _ => written("404 Not Found", "", ""),
+        })
+        .await;
+        assert_eq!(at(server).head(key("k")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn health_tells_a_clock_that_is_wrong_and_a_bucket_that_is_elsewhere() {
+    beside(async {
+        for (headers, state) in [
+            ("Date: Thu, 01 Jan 2015 00:00:00 GMT\r\n", "clock"),
+            ("x-amz-bucket-region: eu-west-1\r\n", "another region"),
+        ] {
+            let (server, _) = answering(&written("403 Forbidden", headers, "")).await;
+            let health = format!("{:?}", at(server).health().await.unwrap());
+            assert!(health.contains(state), "{health}");
+        }
+        let (server, _) = answering(&written("403 Forbidden", "", "")).await;
+        let told = "the service does not tell us whether the bucket is there";
+        assert_eq!(at(server).health().await.unwrap(), Health::degraded(told));
+    });
+}
+
+#[test]
 fn a_condition_that_does_not_hold_is_told_apart_by_what_was_asked() {
     beside(async {
         let version = || Condition::Version(Version::new("\"e\""));
@@ -150,7 +235,7 @@ fn many_keys_are_one_request_also_where_the_service_takes_no_sums_of_objects() {
 }
 
 #[test]
-fn keys_that_no_disk_can_have_are_left_out_of_a_list() {
+fn keys_that_no_disk_can_have_are_left_out_of_a_list_and_counted() {
     let object = |key: &str| {
         format!(
             "<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag>\
@@ -167,7 +252,7 @@ fn keys_that_no_disk_can_have_are_left_out_of_a_list() {
         let (server, _) = answering(&written("200 OK", "", &page)).await;
         let page = at(server).list(&whole("")).await.unwrap();
         assert_eq!(page.entries.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), [" a "]);
-        assert_eq!(page.prefixes, ["b/"]);
+        assert_eq!((page.prefixes, page.skipped), (vec!["b/".to_owned()], 4));
     });
 }
 

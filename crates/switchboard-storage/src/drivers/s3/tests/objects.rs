@@ -189,6 +189,7 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
     let (content, mut write) = always(b"content");
     write.attributes.content_type = Some("text/x-copy".to_owned());
     write.attributes.metadata.insert("owner".to_owned(), "ada".to_owned());
+    write.write_id = WriteId::parse(&"7".repeat(32));
     disk.put(key(&from), content, &write).await.unwrap();
 
     disk.copy(key(&from), key(&at_once), &Condition::Always).await.unwrap();
@@ -197,6 +198,7 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
         let meta = disk.head(key(copied)).await.unwrap();
         assert_eq!((&meta.attributes, meta.size), (&write.attributes, 7), "{copied}");
         assert_eq!(meta.checksum, write.checksum, "{copied}");
+        assert_eq!(meta.write_id, None, "the mark is that of another write");
     }
     assert_eq!(disk.head(key(&created)).await.unwrap().version, stored.version);
     let there = disk.copy(key(&from), key(&created), &Condition::Absent).await.unwrap_err();
@@ -208,6 +210,27 @@ async fn a_copy_has_all_that_was_said_of_its_source_also_where_nothing_was() {
     let deleted = disk.delete_many(&[key(&from), key(&at_once), key(&created)]).await.unwrap();
     assert_eq!(deleted.len(), 3);
     assert_eq!(disk.list(&whole(&name)).await.unwrap().entries, []);
+}
+
+#[tokio::test]
+async fn what_other_tools_say_of_an_object_is_carried_to_another_disk() {
+    let name = unique("theirs");
+    let said = [("x-amz-meta-foo-bar", "1"), ("x-amz-meta-7.th", "x"), ("x-amz-meta-empty", "")];
+    foreign(http::Method::PUT, &name, &said).await;
+    let disks = manager();
+    disks
+        .configure("theirs", &settings(server()).with("driver", "s3").with("bucket", BUCKET))
+        .unwrap();
+    disks.configure("ours", &Settings::new().with("driver", "memory")).unwrap();
+    let (theirs, ours) = (disks.get("theirs").await.unwrap(), disks.get("ours").await.unwrap());
+    theirs.copy_to(&name, &ours, "copy").await.unwrap();
+    ours.copy_to("copy", &theirs, &format!("{name}/back")).await.unwrap();
+    let there = theirs.head(&format!("{name}/back")).await.unwrap().attributes.metadata;
+    let expected = [("7.th", "x"), ("empty", ""), ("foo-bar", "1")];
+    assert_eq!(there, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    for key in [name.clone(), format!("{name}/back")] {
+        theirs.delete(&key).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -309,6 +332,35 @@ async fn health_tells_a_bucket_that_is_there_from_one_that_is_not() {
     let missing = S3Config { bucket: Some(unique("no")), ..config(server()) };
     let health = made(&missing).unwrap().health().await.unwrap();
     assert_eq!(health, Health::down("there is no such bucket or container"));
+}
+
+#[tokio::test]
+async fn what_stays_because_no_disk_can_name_it_is_told() {
+    let name = unique("foreign");
+    for key in ["a//b", "folder/", "a"] {
+        foreign(http::Method::PUT, &format!("{name}/{key}"), &[]).await;
+    }
+    let disks = manager();
+    let own = settings(server()).with("driver", "s3").with("bucket", BUCKET).with("prefix", &*name);
+    disks.configure("main", &own).unwrap();
+    let disk = disks.get("main").await.unwrap();
+    let page = disk.list("").page(None).await.unwrap();
+    assert_eq!((page.entries.len(), page.skipped), (1, 2));
+    assert_eq!(disk.list("").flat().page(None).await.unwrap().skipped, 0, "`a/` and `folder/`");
+    let deleted = disk.delete_all("").everything().await.unwrap();
+    assert_eq!((deleted.objects, deleted.skipped), (1, 2));
+    for key in ["a//b", "folder/"] {
+        foreign(http::Method::DELETE, &format!("{name}/{key}"), &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_objects_where_there_is_no_bucket() {
+    let missing = made(&S3Config { bucket: Some(unique("no")), ..config(server()) }).unwrap();
+    assert_eq!(missing.head(key("k")).await.unwrap_err().kind(), ErrorKind::Config);
+    let missing = missing.get(key("k"), &Read::default()).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Config);
+    assert_eq!(ready().head(key("nothing")).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 const CENTURY: Duration = Duration::from_hours(24 * 365 * 100);

@@ -40,6 +40,7 @@ fn a_preset_says_where_a_service_is_and_what_is_known_of_it() {
     for (preset, region, account, address, in_region, conditions) in table {
         let (told, told_region, traits) = at(preset, region, account).unwrap();
         assert_eq!((&*told, &*told_region, traits.conditions), (address, in_region, conditions));
+        assert_eq!(traits.parts_alike, preset == Preset::R2);
     }
     for preset in [Preset::R2, Preset::B2, Preset::Spaces, Preset::Lyve] {
         assert_eq!(at(preset, None, None).unwrap_err().kind(), ErrorKind::Config, "{preset:?}");
