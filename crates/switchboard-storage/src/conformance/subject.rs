@@ -152,13 +152,15 @@ impl Subject {
     /// Removes what the rule left.
     async fn remove_all(&self) -> Verdict {
         if self.can(capability::LIST) && self.can(capability::WRITE) {
-            let mut failed = self.disk.delete_all("").everything().await?.failed;
+            let mut deleted = self.disk.delete_all("").everything().await?;
+            let mut errors =
+                deleted.failed.iter().map(|(_, error)| error).chain(deleted.stopped.as_ref());
             // How busy the service is says nothing about what the rule left.
-            if failed.iter().any(|(_, error)| error.class() == Class::Outage) {
-                failed = self.disk.delete_all("").everything().await?.failed;
+            if errors.any(|error| error.class() == Class::Outage) {
+                deleted = self.disk.delete_all("").everything().await?;
             }
+            let (failed, stopped) = (deleted.failed, deleted.stopped);
             ensure(failed.is_empty(), || format!("{UNTIDY}: {failed:?}"))?;
-            let stopped = deleted.stopped;
             ensure(stopped.is_none(), || format!("{UNTIDY}: {stopped:?}"))?;
         }
         let closed = self.manager.close(HANG_LIMIT).await;
