@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde::Serialize;
 use switchboard_core::{Error, ErrorKind, Result};
 
 /// The bytes of an object: in hand, or as they come.
@@ -64,6 +65,20 @@ impl Body {
             Err(error) => Err(failed(error.into())),
         });
         Self { content: Content::Pieces(Box::pin(pieces)), left: None, said_by: SaidBy::Caller }
+    }
+
+    /// `value`, written in JSON. One that cannot be written so is the error of whoever reads the body:
+    /// [`ErrorKind::InvalidInput`].
+    pub fn json(value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(written) => written.into(),
+            Err(error) => {
+                let error =
+                    Error::new(ErrorKind::InvalidInput, "the value cannot be written in JSON")
+                        .with_source(error);
+                Self::stream(futures_util::stream::iter([Err::<Bytes, _>(error)]))
+            }
+        }
     }
 
     /// The same bytes, of which there are `length`.
@@ -248,6 +263,27 @@ impl From<String> for Body {
     }
 }
 
+/// A copy of the text.
+impl From<&String> for Body {
+    fn from(whole: &String) -> Self {
+        Bytes::copy_from_slice(whole.as_bytes()).into()
+    }
+}
+
+/// A copy of the bytes.
+impl From<&Vec<u8>> for Body {
+    fn from(whole: &Vec<u8>) -> Self {
+        Bytes::copy_from_slice(whole).into()
+    }
+}
+
+/// The same bytes; nothing is copied.
+impl From<&Bytes> for Body {
+    fn from(whole: &Bytes) -> Self {
+        whole.clone().into()
+    }
+}
+
 impl From<&'static str> for Body {
     fn from(whole: &'static str) -> Self {
         Bytes::from_static(whole.as_bytes()).into()
@@ -256,6 +292,12 @@ impl From<&'static str> for Body {
 
 impl From<&'static [u8]> for Body {
     fn from(whole: &'static [u8]) -> Self {
+        Bytes::from_static(whole).into()
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Body {
+    fn from(whole: &'static [u8; N]) -> Self {
         Bytes::from_static(whole).into()
     }
 }
@@ -289,6 +331,30 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(wrong), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn bytes_in_hand_are_a_body_however_they_are_held() {
+        let (text, vector, bytes) = ("abc".to_owned(), b"abc".to_vec(), Bytes::from_static(b"abc"));
+        let bodies = [
+            Body::from(&text),
+            Body::from(&vector),
+            Body::from(&bytes),
+            Body::from(b"abc"),
+            Body::from(&b"abc"[..]),
+            Body::from(text.clone()),
+        ];
+        for body in bodies {
+            assert_eq!((body.length(), body.collect(9).await.unwrap()), (Some(3), bytes.clone()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_json_has_no_words_for_is_the_error_of_its_body() {
+        assert_eq!(Body::json(&[2, 3]).collect(9).await.unwrap(), "[2,3]");
+        let no_key = std::collections::HashMap::from([([1], 2)]);
+        let error = Body::json(&no_key).collect(9).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[tokio::test]

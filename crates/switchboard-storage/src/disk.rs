@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use switchboard_core::{
     Deadline, Error, ErrorKind, Held, LeftOut, Line, Op, Outcome, Place, Registry, Result,
     Subsystem,
@@ -141,6 +143,32 @@ impl Disk {
         read.await.map_err(|error| about(error, key))
     }
 
+    /// The text under `key`: as [`read`](Self::read); bytes that are no text in UTF-8 are [`ErrorKind::Corrupt`].
+    pub async fn read_text(&self, key: &str) -> Result<String> {
+        let text = crate::get::text_of(self.read(key).await?);
+        self.placed(op::GET, text).map_err(|error| about(error, key))
+    }
+
+    /// The value that is written in JSON under `key`: as [`read`](Self::read); bytes that are no such value are
+    /// [`ErrorKind::Corrupt`].
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Manager, Registry, Settings};
+    /// # use switchboard_storage::Disks;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let disks = Manager::<Disks>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # disks.configure("main", &Settings::new().with("driver", "memory"))?;
+    /// # let disk = disks.handle("main")?;
+    /// disk.put_json("primes.json", &[2, 3, 5]).if_absent().await?;
+    /// assert_eq!(disk.read_json::<Vec<u32>>("primes.json").await?, [2, 3, 5]);
+    /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+    /// ```
+    pub async fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+        let value = crate::get::value_of(&self.read(key).await?);
+        self.placed(op::GET, value).map_err(|error| about(error, key))
+    }
+
     /// The object under `key`, its bytes as they come.
     pub fn get<'d>(&'d self, key: &'d str) -> Get<'d> {
         Get::new(self, key)
@@ -149,6 +177,12 @@ impl Disk {
     /// Stores `body` under `key`, and replaces what was there.
     pub fn put<'d>(&'d self, key: &'d str, body: impl Into<Body>) -> Put<'d> {
         Put::new(self, key, body.into())
+    }
+
+    /// Stores `value` under `key`, written in JSON. One that cannot be written so is
+    /// [`ErrorKind::InvalidInput`], and nothing is stored.
+    pub fn put_json<'d>(&'d self, key: &'d str, value: &(impl Serialize + ?Sized)) -> Put<'d> {
+        self.put(key, Body::json(value)).content_type("application/json")
     }
 
     /// Begins an object that comes part by part, under `key`.

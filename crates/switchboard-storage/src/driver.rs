@@ -1,7 +1,7 @@
 //! What a driver of storage must do: the contract, for those who implement it.
 
 use std::fmt;
-use std::ops::{Range, RangeFrom};
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -359,6 +359,34 @@ impl From<RangeFrom<u64>> for ByteRange {
     }
 }
 
+impl From<RangeInclusive<u64>> for ByteRange {
+    fn from(range: RangeInclusive<u64>) -> Self {
+        let (first, last) = range.into_inner();
+        match last.checked_add(1) {
+            Some(end) => Self::Span(first..end),
+            None => Self::From(first),
+        }
+    }
+}
+
+impl From<RangeTo<u64>> for ByteRange {
+    fn from(range: RangeTo<u64>) -> Self {
+        Self::Span(0..range.end)
+    }
+}
+
+impl From<RangeToInclusive<u64>> for ByteRange {
+    fn from(range: RangeToInclusive<u64>) -> Self {
+        (0..=range.end).into()
+    }
+}
+
+impl From<RangeFull> for ByteRange {
+    fn from(_: RangeFull) -> Self {
+        Self::From(0)
+    }
+}
+
 /// An object, or a part of it.
 #[derive(Debug)]
 pub struct Fetched {
@@ -650,6 +678,19 @@ mod tests {
             assert_eq!(fetched.range.end - fetched.range.start, expected.len() as u64);
             assert_eq!(fetched.body.collect(100).await.unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn bytes_are_named_by_every_range_that_rust_writes() {
+        let of = |range: ByteRange| range.of(10).unwrap();
+        assert_eq!(of((2..4).into()), 2..4);
+        assert_eq!(of((2..=4).into()), 2..5);
+        assert_eq!(of((2..).into()), 2..10);
+        assert_eq!(of((..4).into()), 0..4);
+        assert_eq!(of((..=4).into()), 0..5);
+        assert_eq!(of((..).into()), 0..10);
+        assert_eq!(of((2..=u64::MAX).into()), 2..10);
+        assert!(ByteRange::from(..0).of(10).is_err());
     }
 
     #[test]

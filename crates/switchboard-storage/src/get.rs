@@ -148,10 +148,7 @@ impl Object {
     /// The text that is still to come, of `limit` bytes at most. Bytes that are no text in UTF-8 are
     /// [`ErrorKind::Corrupt`].
     pub async fn text(self, limit: usize) -> Result<String> {
-        let bytes = self.bytes(limit).await?;
-        String::from_utf8(bytes.into()).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, "the object is not a text in UTF-8").with_source(error)
-        })
+        text_of(self.bytes(limit).await?)
     }
 
     /// What is written there in JSON, in `limit` bytes at most. Bytes that are no such value are
@@ -171,10 +168,7 @@ impl Object {
     /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
     /// ```
     pub async fn json<T: DeserializeOwned>(self, limit: usize) -> Result<T> {
-        serde_json::from_slice(&self.bytes(limit).await?).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, "the object is not the value that was asked for")
-                .with_source(error)
-        })
+        value_of(&self.bytes(limit).await?)
     }
 }
 
@@ -193,6 +187,21 @@ impl fmt::Debug for Object {
             .field("range", &self.range)
             .finish_non_exhaustive()
     }
+}
+
+/// The text that the bytes of an object are.
+pub(crate) fn text_of(bytes: Bytes) -> Result<String> {
+    String::from_utf8(bytes.into()).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the object is not a text in UTF-8").with_source(error)
+    })
+}
+
+/// The value that is written in JSON in the bytes of an object.
+pub(crate) fn value_of<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the object is not the value that was asked for")
+            .with_source(error)
+    })
 }
 
 /// Opens an object; `None` if it is unchanged in the sense of `read`.

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use switchboard_core::{Held, Result};
+use switchboard_core::{Error, ErrorKind, Held, Result};
 
 use crate::disk::op;
 use crate::driver::{Entry, List, Page};
@@ -117,6 +117,37 @@ impl<'d> Listing<'d> {
             listing: self,
         }
         .boxed()
+    }
+
+    /// All objects, in the order of their keys, in memory. More than `limit` of them are
+    /// [`ErrorKind::TooLarge`].
+    ///
+    /// ```
+    /// # use switchboard_core::{Environment, Manager, Registry, Settings};
+    /// # use switchboard_storage::Disks;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let disks = Manager::<Disks>::new(Registry::with_built_ins()?, &Environment::new())?;
+    /// # disks.configure("main", &Settings::new().with("driver", "memory"))?;
+    /// # let disk = disks.handle("main")?;
+    /// disk.put("notes/1", "…").await?;
+    /// let notes = disk.list("notes/").collect(1000).await?;
+    /// assert_eq!(notes[0].key, "notes/1");
+    /// # Ok::<(), switchboard_core::Error>(()) }).unwrap();
+    /// ```
+    pub async fn collect(self, limit: usize) -> Result<Vec<Entry>> {
+        let disk = self.disk;
+        let mut entries = pin!(self.entries());
+        let mut all = Vec::new();
+        while let Some(entry) = entries.try_next().await? {
+            if all.len() == limit {
+                let why = "there are more objects than were to be collected";
+                let error = Error::new(ErrorKind::TooLarge, why).with_context("limit", limit);
+                return disk.placed(op::LIST, Err(error));
+            }
+            all.push(entry);
+        }
+        Ok(all)
     }
 
     fn in_order(self) -> Ahead<'d> {

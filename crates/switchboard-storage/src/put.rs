@@ -83,6 +83,18 @@ impl<'d, How> Put<'d, How> {
         self
     }
 
+    /// How long others may keep it: `max-age=60`.
+    pub fn cache_control(mut self, cache_control: impl Into<String>) -> Self {
+        self.write.attributes.cache_control = Some(cache_control.into());
+        self
+    }
+
+    /// How it is offered to people: `attachment; filename="a.pdf"`.
+    pub fn content_disposition(mut self, disposition: impl Into<String>) -> Self {
+        self.write.attributes.content_disposition = Some(disposition.into());
+        self
+    }
+
     /// One more thing that is said of it, by name.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.write.attributes.metadata.insert(name.into(), value.into());

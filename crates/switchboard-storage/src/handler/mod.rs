@@ -43,6 +43,7 @@
 
 mod conditions;
 mod content;
+mod digests;
 mod incoming;
 mod reading;
 mod status;

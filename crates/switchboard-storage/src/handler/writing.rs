@@ -9,6 +9,7 @@ use switchboard_core::{ErrorKind, Result};
 
 use super::conditions::{allows_writing, is_any, tag};
 use super::content::Content;
+use super::digests;
 use super::incoming::{Limits, body_of};
 use super::plain;
 use crate::Disk;
@@ -41,8 +42,12 @@ where
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
+    let claims = match digests::claims(headers) {
+        Ok(claims) => claims,
+        Err(status) => return Ok(plain(status)),
+    };
     let size_max = signed.size_max.unwrap_or(u64::MAX).min(limits.size_max);
-    let body = body_of(body, Limits { size_max, ..limits })?;
+    let body = digests::compared(body_of(body, Limits { size_max, ..limits })?, claims);
     let condition = match condition(disk, key, headers).await? {
         Ok(condition) => condition,
         Err(status) => return Ok(plain(status)),

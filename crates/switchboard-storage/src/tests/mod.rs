@@ -12,6 +12,7 @@ mod reads;
 mod threads;
 mod troubled;
 mod uploads;
+mod values;
 
 use std::time::Duration;
 

@@ -1,14 +1,15 @@
 //! Where the bytes of objects come from: memory, the folder, or the other disk.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use switchboard_core::{Details, Error, ErrorKind, Metric, Result};
 
@@ -103,14 +104,18 @@ impl Pieces {
     pub(super) async fn read(self: &Arc<Self>, object: Object, range: Range<u64>) -> Result<Body> {
         let object = Arc::new(object);
         let numbers = range.start / self.size..range.end.div_ceil(self.size);
-        let first = self.piece(&object, numbers.start).await?;
-        let (pieces, of) = (self.clone(), object.clone());
-        // Never one ahead of the reader: whoever else wants it would wait for a reader that may have stopped.
-        let rest = futures_util::stream::iter(numbers.start + 1..numbers.end).then(move |number| {
-            let (pieces, object) = (pieces.clone(), of.clone());
-            async move { pieces.piece(&object, number).await.map_err(replaced) }
+        let first = self.run(&object, numbers.start..numbers.start + 1).await?;
+        let ahead = Ahead {
+            pieces: self.clone(),
+            object: object.clone(),
+            ready: first,
+            left: numbers.start + 1..numbers.end,
+            at_once: 1,
+        };
+        let all = futures_util::stream::try_unfold(ahead, |mut ahead| async move {
+            let next = ahead.next().await.map_err(replaced)?;
+            Ok(next.map(|piece| (piece, ahead)))
         });
-        let all = futures_util::stream::iter([Ok(first)]).chain(rest);
         let is_summed = range == (0..object.size) && object.checksum.is_some();
         let reading = Reading {
             pieces: self.clone(),
@@ -125,37 +130,57 @@ impl Pieces {
         })))
     }
 
-    /// One piece, from wherever it is. Whoever wants one that is on its way waits for it, but not for ever: who
+    /// The first of the pieces of these numbers, from wherever it is, and those after it that are fetched with
+    /// it, because nobody has them. Whoever wants one that is on its way waits for it, but not for ever: who
     /// fetches it may have stopped, and is only heard of again when it is dropped.
-    async fn piece(&self, object: &Arc<Object>, number: u64) -> Result<Bytes> {
-        let piece = Piece { object: object.clone(), number };
+    async fn run(&self, object: &Arc<Object>, numbers: Range<u64>) -> Result<VecDeque<Bytes>> {
+        let piece = Piece { object: object.clone(), number: numbers.start };
         let found = tokio::time::timeout(WAIT_MAX, self.memory.get_value_or_guard_async(&piece));
-        let (bytes, is_fetched) = match found.await {
-            Ok(Ok(bytes)) => (bytes, false),
-            Ok(Err(place)) => {
-                let (bytes, is_fetched) = self.find(&piece).await?;
-                // If the place is gone, somebody came who did not wait.
-                place.insert(bytes.clone()).ok();
-                (bytes, is_fetched)
-            }
-            Err(_) => {
-                let (bytes, is_fetched) = self.find(&piece).await?;
-                self.memory.insert(piece, bytes.clone());
-                (bytes, is_fetched)
-            }
+        let place = match found.await {
+            Ok(Ok(bytes)) => return Ok([self.hit(bytes)].into()),
+            Ok(Err(place)) => Some(place),
+            Err(_) => None,
         };
-        self.figures.count(is_fetched, bytes.len() as u64);
-        Ok(bytes)
+        let mut wanted = Wanted { piece, place };
+        if let Some(bytes) = self.kept(&wanted.piece).await {
+            self.put(&mut wanted, &bytes);
+            return Ok([self.hit(bytes)].into());
+        }
+        let mut missing = vec![wanted];
+        let mut after = None;
+        for number in numbers.skip(1) {
+            let piece = Piece { object: object.clone(), number };
+            // Those who hold a place wait for nobody: two of them would wait for each other.
+            let place = self.memory.get_value_or_guard(&piece, Some(Duration::ZERO));
+            let GuardResult::Guard(place) = place else { break };
+            let mut wanted = Wanted { piece, place: Some(place) };
+            if let Some(bytes) = self.kept(&wanted.piece).await {
+                self.put(&mut wanted, &bytes);
+                after = Some(bytes);
+                break;
+            }
+            missing.push(wanted);
+        }
+        let count = missing.len();
+        let mut run = self.fetch(missing).await?;
+        if run.len() == count {
+            run.extend(after.map(|bytes| self.hit(bytes)));
+        }
+        Ok(run)
     }
 
-    /// A piece that is not in memory, and whether it was fetched.
-    async fn find(&self, piece: &Piece) -> Result<(Bytes, bool)> {
-        if let Some(bytes) = self.kept(piece).await {
-            return Ok((bytes, false));
+    fn hit(&self, bytes: Bytes) -> Bytes {
+        self.figures.count(false, bytes.len() as u64);
+        bytes
+    }
+
+    /// Lets all have a piece who want it.
+    fn put(&self, wanted: &mut Wanted<'_>, bytes: &Bytes) {
+        match wanted.place.take() {
+            // If the place is gone, somebody came who did not wait.
+            Some(place) => drop(place.insert(bytes.clone())),
+            None => self.memory.insert(wanted.piece.clone(), bytes.clone()),
         }
-        let bytes = self.fetch(piece).await?;
-        self.keep(piece, &bytes).await;
-        Ok((bytes, true))
     }
 
     fn span(&self, piece: &Piece) -> Range<u64> {
@@ -163,8 +188,30 @@ impl Pieces {
         start..start.saturating_add(self.size).min(piece.object.size)
     }
 
-    async fn fetch(&self, piece: &Piece) -> Result<Bytes> {
-        let (object, span) = (&*piece.object, self.span(piece));
+    /// Pieces that follow each other, with one request. If it breaks off, those that came are the answer.
+    async fn fetch(&self, missing: Vec<Wanted<'_>>) -> Result<VecDeque<Bytes>> {
+        let mut run = VecDeque::with_capacity(missing.len());
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else { return Ok(run) };
+        let span = self.span(&first.piece).start..self.span(&last.piece).end;
+        let mut rest = self.open(&first.piece.object, span).await?;
+        for mut wanted in missing {
+            let span = self.span(&wanted.piece);
+            match rest.take(span.end - span.start).await {
+                Ok(bytes) => {
+                    self.keep(&wanted.piece, &bytes).await;
+                    self.put(&mut wanted, &bytes);
+                    self.figures.count(true, bytes.len() as u64);
+                    run.push_back(bytes);
+                }
+                Err(error) if run.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(run)
+    }
+
+    /// These bytes of an object, as they come.
+    async fn open(&self, object: &Object, span: Range<u64>) -> Result<Rest> {
         let read = Read {
             range: Some(span.clone().into()),
             only: Some(object.version.clone()),
@@ -178,14 +225,7 @@ impl Pieces {
         if fetched.range != span {
             return Err(of_nobody("other bytes than were asked for"));
         }
-        let length = span.end - span.start;
-        let limit = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = fetched.body.collect(limit).await?;
-        if bytes.len() as u64 != length {
-            return Err(Error::new(ErrorKind::Unavailable, "the object ended before its end"));
-        }
-        // What is kept may be a part of something larger, which would be kept with it.
-        Ok(Bytes::copy_from_slice(&bytes))
+        Ok(Rest { body: fetched.body, came: Bytes::new() })
     }
 
     async fn kept(&self, piece: &Piece) -> Option<Bytes> {
@@ -278,6 +318,64 @@ impl Pieces {
     }
 }
 
+/// The right to bring a piece, for which others wait.
+type Place<'p> =
+    PlaceholderGuard<'p, Piece, Bytes, Weight, DefaultHashBuilder, DefaultLifecycle<Piece, Bytes>>;
+
+/// A piece that nobody has, and the right to bring it.
+struct Wanted<'p> {
+    piece: Piece,
+    /// Without one, somebody else has it for too long already.
+    place: Option<Place<'p>>,
+}
+
+/// The pieces of an object in their order, more at once the longer somebody reads on.
+struct Ahead {
+    pieces: Arc<Pieces>,
+    object: Arc<Object>,
+    /// Those that came, and were not read yet.
+    ready: VecDeque<Bytes>,
+    /// The numbers of those that did not.
+    left: Range<u64>,
+    at_once: u64,
+}
+
+impl Ahead {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        if self.ready.is_empty() && !self.left.is_empty() {
+            self.at_once = (self.at_once * 2).min(AT_ONCE_MAX);
+            let end = self.left.end.min(self.left.start + self.at_once);
+            self.ready = self.pieces.run(&self.object, self.left.start..end).await?;
+            self.left.start += self.ready.len() as u64;
+        }
+        Ok(self.ready.pop_front())
+    }
+}
+
+/// What is still to come of a request.
+struct Rest {
+    body: Body,
+    came: Bytes,
+}
+
+impl Rest {
+    /// So many bytes, in memory of their own: what is kept is not to keep the rest with it.
+    async fn take(&mut self, length: u64) -> Result<Bytes> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut piece = BytesMut::with_capacity(length);
+        while piece.len() < length {
+            if self.came.is_empty() {
+                let ended =
+                    || Error::new(ErrorKind::Unavailable, "the object ended before its end");
+                self.came = self.body.try_next().await?.ok_or_else(ended)?;
+            }
+            let more = self.came.len().min(length - piece.len());
+            piece.extend_from_slice(&self.came.split_to(more));
+        }
+        Ok(piece.freeze())
+    }
+}
+
 /// An object that is being read.
 struct Reading {
     pieces: Arc<Pieces>,
@@ -347,5 +445,7 @@ fn of_nobody(what: &'static str) -> Error {
 
 /// How long a piece is waited for that somebody else fetches.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How many pieces are fetched with one request, at the most: a reader holds so many.
+const AT_ONCE_MAX: u64 = 8;
 /// What keeping a piece costs beside its bytes, about.
 const OVERHEAD: u64 = 256;

@@ -120,11 +120,51 @@ async fn what_was_read_is_not_fetched_again() {
     let content = bytes(950, 1);
     pair.far.put("key", content.clone()).await.unwrap();
     assert_eq!(pair.near.read("key").await.unwrap(), content);
-    assert_eq!(pair.gets(), 10);
+    let gets = pair.gets();
     assert_eq!(pair.near.read("key").await.unwrap(), content);
-    assert_eq!(pair.gets(), 10);
+    assert_eq!(pair.gets(), gets);
     let figures = ["hits", "misses", "bytes_from_cache", "bytes_fetched"];
     assert_eq!(figures.map(|name| figure(&pair.near, name)), [10, 10, 950, 950]);
+}
+
+#[tokio::test]
+async fn who_reads_on_fetches_more_pieces_with_each_request() {
+    let pair = pair(Settings::new()).await;
+    let content = bytes(3_950, 1);
+    pair.far.put("key", content.clone()).await.unwrap();
+    assert_eq!(pair.near.read("key").await.unwrap(), content);
+    // 1, 2, 4, and then 8 at once: 40 pieces.
+    assert_eq!(pair.gets(), 8);
+    assert_eq!(figure(&pair.near, "misses"), 40);
+    assert_eq!(pair.near.read("key").await.unwrap(), content);
+    assert_eq!((pair.gets(), figure(&pair.near, "hits")), (8, 40));
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_again_that_is_there_in_the_middle() {
+    let folder = tempfile::tempdir().unwrap();
+    for settings in [Settings::new(), folder_in(&folder)] {
+        let pair = pair(settings).await;
+        let content = bytes(2_000, 1);
+        pair.far.put("key", content.clone()).await.unwrap();
+        for middle in [500..600, 1_100..1_300] {
+            pair.near.get("key").range(middle).await.unwrap().bytes(1000).await.unwrap();
+        }
+        assert_eq!(pair.near.read("key").await.unwrap(), content);
+        assert_eq!(figure(&pair.near, "bytes_fetched"), 2_000);
+        assert_eq!(figure(&pair.near, "hits"), 3);
+    }
+}
+
+#[tokio::test]
+async fn readers_side_by_side_fetch_each_piece_once() {
+    let pair = pair(Settings::new()).await;
+    let content = bytes(5_000, 1);
+    pair.far.put("key", content.clone()).await.unwrap();
+    let reads = (0..8).map(|_| pair.near.read("key"));
+    let read = futures_util::future::try_join_all(reads).await.unwrap();
+    assert!(read.iter().all(|read| *read == content));
+    assert_eq!(figure(&pair.near, "bytes_fetched"), 5_000);
 }
 
 #[tokio::test]
@@ -424,7 +464,7 @@ async fn bytes_that_came_broken_are_not_kept() {
         let error = pair.near.read("key").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
-    assert_eq!(pair.gets(), 6, "they were fetched again");
+    assert_eq!(figure(&pair.near, "bytes_fetched"), 600, "they were fetched again");
     assert!(files_in(&folder).is_empty());
 }
 

@@ -1,5 +1,6 @@
 //! The handler in an application as it is: a router, a server, sockets.
 
+mod digests;
 mod forged;
 mod hostile;
 mod reading;
