@@ -1,6 +1,8 @@
 //! A disk has other objects only if somebody asks for that.
 
-use switchboard_core::{Environment, ErrorKind, Manager, Registry, Settings};
+#[cfg(feature = "local")]
+use switchboard_core::ErrorKind;
+use switchboard_core::{Environment, Manager, Registry, Settings};
 
 use crate::Disks;
 
