@@ -1,8 +1,8 @@
 //! Where drivers do what blocks a thread: one hop for each call, and nothing that was given up comes late.
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use switchboard_core::{Error, ErrorKind, Result};
 use tokio::task::JoinError;
@@ -49,16 +49,36 @@ pub async fn blocking<T: Send + 'static>(
 
 /// Whoever asked for what a thread is doing.
 #[derive(Clone, Debug, Default)]
-pub struct Caller(Arc<AtomicBool>);
+pub struct Caller(Arc<Gone>);
+
+/// Whether the caller has gone, and who wants to be told.
+#[derive(Debug, Default)]
+struct Gone {
+    is_so: Mutex<bool>,
+    told: Condvar,
+}
 
 impl Caller {
     /// An error where nobody does any more: what was not done yet is to be left.
     pub fn still_waits(&self) -> Result<()> {
-        if !self.0.load(Ordering::Acquire) {
+        if !*self.0.is_so() {
             return Ok(());
         }
         let gone = Error::new(ErrorKind::Cancelled, "the caller does not wait for it any more");
         Err(gone.not_applied())
+    }
+
+    /// Waits for so long, or until nobody waits for it any more: then it is an error.
+    pub(crate) fn pause(&self, time: Duration) -> Result<()> {
+        let waiting = self.0.told.wait_timeout_while(self.0.is_so(), time, |is_gone| !*is_gone);
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
+        self.still_waits()
+    }
+}
+
+impl Gone {
+    fn is_so(&self) -> MutexGuard<'_, bool> {
+        self.is_so.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +87,9 @@ struct Presence(Caller);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Release);
+        let gone = &self.0.0;
+        *gone.is_so() = true;
+        gone.told.notify_all();
     }
 }
 
