@@ -83,6 +83,41 @@ fn a_list_has_one_object_a_line() {
 }
 
 #[test]
+fn objects_that_no_disk_can_name_are_counted() {
+    let place = Place::new();
+    let object = |key: &str| {
+        format!(
+            "<Contents><Key>{key}</Key><Size>3</Size><ETag>\"one\"</ETag>\
+             <LastModified>2026-01-02T03:04:05.000Z</LastModified></Contents>"
+        )
+    };
+    let objects = ["a//b", "fine", "folder/"].map(object).concat();
+    let list = format!(
+        "<?xml version=\"1.0\"?><ListBucketResult><Name>far</Name>\
+         <IsTruncated>false</IsTruncated>{objects}</ListBucketResult>"
+    );
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n",
+        list.len()
+    );
+    let server = Stuck::after(head + &list);
+    place.write(
+        "switchboard.toml",
+        format!(
+            "[storage.far]\ndriver = 's3'\nbucket = 'far'\nregion = 'x'\n\
+             endpoint = '{}'\naccess_key_id = 'a'\nsecret_access_key = 'b'\n",
+            server.address()
+        ),
+    );
+    let list = place.run(&["disk", "ls", "far"]);
+    assert_eq!(list.code, Some(0), "{list:?}");
+    assert!(list.output.ends_with("fine\n") && list.output.lines().count() == 1, "{list:?}");
+    assert_eq!(list.errors, "note: 2 left out whose keys no disk can name\n");
+    let sync = place.run(&["disk", "sync", "far:", "here", "--dry-run", "--format", "json"]);
+    assert_eq!((&sync.json()["copied"], &sync.json()["skipped"]), (&json!(1), &json!(2)));
+}
+
+#[test]
 fn what_is_known_of_an_object_is_shown() {
     let place = with_disks();
     let said = ["--content-type", "text/x-note", "--metadata", "author=Ada"];
@@ -487,8 +522,10 @@ fn of_an_upload_that_is_stopped_nothing_stays() {
 #[test]
 fn of_a_file_that_is_stopped_on_its_way_nothing_stays() {
     let place = Place::new();
-    let server = Stuck::after(b"the beginning");
-    place.write("switchboard.toml", server.disk());
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: \"one\"\r\n\r\n";
+    let server = Stuck::after(format!("{head}the beginning"));
+    let far = format!("[storage.far]\ndriver = 'http'\nurl = '{}'\n", server.address());
+    place.write("switchboard.toml", far);
     fs::create_dir(place.path().join("here")).unwrap();
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let mut get = place.command(&["disk", "get", "far", "large", "here/large"]);
@@ -631,11 +668,11 @@ fn send(signal: &str, process: u32) {
     assert!(sent.unwrap().success());
 }
 
-/// A web server that sends the beginning of an object, and no more.
+/// A web server that answers everything with one text, and then says no more.
 struct Stuck(TcpListener);
 
 impl Stuck {
-    fn after(beginning: &'static [u8]) -> Self {
+    fn after(answer: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.try_clone().unwrap();
         std::thread::spawn(move || {
@@ -643,18 +680,15 @@ impl Stuck {
             for stream in server.incoming().map_while(Result::ok) {
                 let mut stream = BufReader::new(stream);
                 while stream.read_line(&mut String::new()).is_ok_and(|length| length > 2) {}
-                let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: \"one\"\r\n\r\n";
-                let sent = [head.as_bytes(), beginning].concat();
-                drop(stream.get_mut().write_all(&sent));
+                drop(stream.get_mut().write_all(answer.as_bytes()));
                 open.push(stream);
             }
         });
         Self(listener)
     }
 
-    /// The settings of a disk that reads from it.
-    fn disk(&self) -> String {
-        format!("[storage.far]\nurl = 'http://{}'\ndriver = 'http'\n", self.0.local_addr().unwrap())
+    fn address(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
     }
 }
 

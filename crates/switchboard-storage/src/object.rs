@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crc_fast::CrcAlgorithm::Crc32Iscsi;
+use crc_fast::{Digest, checksum_combine, crc32_iscsi};
 use serde::{Deserialize, Serialize};
 use switchboard_core::{Error, ErrorKind, Result};
 
@@ -176,19 +178,28 @@ impl Checksum {
 
     /// That of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::EMPTY.and(bytes)
+        Self(crc32_iscsi(bytes))
     }
 
     /// That of what was added up so far, and `bytes` after it.
     #[must_use]
     pub fn and(self, bytes: &[u8]) -> Self {
-        Self(crc32c::crc32c_append(self.0, bytes))
+        // While it goes on, a sum has all its bits turned round.
+        let mut sum = Digest::new_with_init_state(Crc32Iscsi, u64::from(!self.0));
+        sum.update(bytes);
+        Self::narrow(sum.finalize())
     }
 
     /// That of what was added up so far, and `length` bytes after it that add up to `next`.
     #[must_use]
     pub fn join(self, next: Self, length: usize) -> Self {
-        Self(crc32c::crc32c_combine(self.0, next.0, length))
+        let (sum, next) = (u64::from(self.0), u64::from(next.0));
+        Self::narrow(checksum_combine(Crc32Iscsi, sum, next, length as u64))
+    }
+
+    /// The sum as those tell it who know wider ones too.
+    const fn narrow(sum: u64) -> Self {
+        Self((sum & 0xffff_ffff) as u32)
     }
 
     /// The sum as a number.
@@ -382,6 +393,26 @@ mod tests {
         assert!(with("note", &"x".repeat(2044)).check().is_ok());
         let error = with("note", &"x".repeat(2045)).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn a_checksum_is_the_same_however_the_bytes_are_cut() {
+        let bytes: Vec<_> =
+            (0..1500_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for cut in 0..=bytes.len() {
+            let (before, after) = bytes.split_at(cut);
+            let bit_by_bit = !before.iter().fold(u32::MAX, |sum, byte| {
+                (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0x82f6_3b78 * (sum & 1)))
+            });
+            assert_eq!(Checksum::of(before).value(), bit_by_bit, "{cut} bytes");
+            let all = Checksum::of(&bytes);
+            assert_eq!(Checksum::of(before).and(after), all, "cut at {cut}");
+            assert_eq!(
+                Checksum::of(before).join(Checksum::of(after), after.len()),
+                all,
+                "cut at {cut}"
+            );
+        }
     }
 
     #[test]

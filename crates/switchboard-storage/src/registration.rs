@@ -47,10 +47,11 @@ where
     Fut: Future<Output = Result<D>> + Send + 'static,
 {
     let descriptor = descriptor.into().capability_by(capability::SIGN, signs_itself);
-    let descriptor = match descriptor.has_data() {
+    let descriptor = if descriptor.has_data() {
         // Under another prefix there are other objects.
-        true => descriptor.data_in(["prefix"]),
-        false => descriptor,
+        descriptor.data_in(["prefix"])
+    } else {
+        descriptor
     };
     let declared = Arc::new(descriptor.capabilities().clone());
     registry.register(descriptor, move |settings: Configured<C>, build| {

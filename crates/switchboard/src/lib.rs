@@ -79,6 +79,6 @@ struct Readme;
 struct DatabasesPage;
 
 /// The examples of its page on disks, likewise.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../../docs/storage.md")]
 struct StoragePage;

@@ -126,7 +126,7 @@ impl<S: Subsystem> Registered<S> {
             let value = shown.iter().find(is_said)?.value.as_deref()?;
             Some(format!(" {key}={}", value.trim_end_matches('/')))
         };
-        let said: String = self.descriptor.data.iter().filter_map(|key| said(&key)).collect();
+        let said: String = self.descriptor.data.iter().filter_map(said).collect();
         Some(format!("{}{said}", self.label))
     }
 

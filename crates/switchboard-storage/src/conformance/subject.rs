@@ -14,7 +14,7 @@ use switchboard_testkit::{Wire, unique};
 use tokio::task::JoinSet;
 
 use super::{Failure, Fixture, Verdict};
-use crate::{Attributes, Checksum, Disk, Disks, Key, Meta, Write, capability};
+use crate::{Attributes, Checksum, Deleted, Disk, Disks, Key, Meta, Write, capability};
 
 /// What a rule works on: an empty disk of the driver under test.
 pub struct Subject {
@@ -153,13 +153,12 @@ impl Subject {
     async fn remove_all(&self) -> Verdict {
         if self.can(capability::LIST) && self.can(capability::WRITE) {
             let mut deleted = self.disk.delete_all("").everything().await?;
-            let mut errors =
-                deleted.failed.iter().map(|(_, error)| error).chain(deleted.stopped.as_ref());
+            let mut errors = deleted.failed.iter().map(|(_, error)| error).chain(&deleted.stopped);
             // How busy the service is says nothing about what the rule left.
             if errors.any(|error| error.class() == Class::Outage) {
                 deleted = self.disk.delete_all("").everything().await?;
             }
-            let (failed, stopped) = (deleted.failed, deleted.stopped);
+            let Deleted { failed, stopped, .. } = deleted;
             ensure(failed.is_empty(), || format!("{UNTIDY}: {failed:?}"))?;
             ensure(stopped.is_none(), || format!("{UNTIDY}: {stopped:?}"))?;
         }

@@ -295,7 +295,7 @@ async fn a_file_stays_as_it_was_where_the_object_does_not_come_whole() {
 
 /// What is kept of objects that did not come whole.
 fn kept_in(folder: &Path) -> Vec<String> {
-    names(folder).into_iter().filter(|name| name.ends_with(".part")).collect()
+    names(folder).into_iter().filter(|name| name.rsplit('.').next() == Some("part")).collect()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod io;
 #[cfg(all(feature = "local", target_os = "linux"))]
 mod large;
 mod listings;
+mod page;
 mod parts;
 mod reads;
 mod threads;
