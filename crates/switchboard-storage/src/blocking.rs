@@ -68,8 +68,9 @@ impl Caller {
         Err(gone.not_applied())
     }
 
-    /// Waits for so long, or until nobody waits for it any more: then it is an error.
-    pub(crate) fn pause(&self, time: Duration) -> Result<()> {
+    /// Waits for so long, for what is asked for again and again, such as a lock of another process; or until
+    /// nobody waits for the answer any more, which is an error.
+    pub fn pause(&self, time: Duration) -> Result<()> {
         let waiting = self.0.told.wait_timeout_while(self.0.is_so(), time, |is_gone| !*is_gone);
         drop(waiting.unwrap_or_else(PoisonError::into_inner));
         self.still_waits()
@@ -139,6 +140,22 @@ mod tests {
         begin.send(()).ok();
         let said = tokio::task::spawn_blocking(move || said.recv()).await.unwrap();
         assert!(said.is_err() || said == Ok(Err(ErrorKind::Cancelled)), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_when_the_caller_goes() {
+        let (tell, told) = mpsc::channel();
+        let (start, begun) = tokio::sync::oneshot::channel();
+        let mut work = Box::pin(blocking(move |caller| {
+            start.send(()).unwrap();
+            tell.send(caller.pause(Duration::MAX)).unwrap();
+            Ok(())
+        }));
+        assert!((&mut work).now_or_never().is_none());
+        begun.await.unwrap();
+        drop(work);
+        let paused = tokio::task::spawn_blocking(move || told.recv()).await.unwrap().unwrap();
+        assert_eq!(paused.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 
     #[tokio::test]
