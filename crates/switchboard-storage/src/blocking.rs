@@ -1,8 +1,8 @@
 //! Where drivers do what blocks a thread: one hop for each call, and nothing that was given up comes late.
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use switchboard_core::{Error, ErrorKind, Result};
 use tokio::task::JoinError;
@@ -49,16 +49,37 @@ pub async fn blocking<T: Send + 'static>(
 
 /// Whoever asked for what a thread is doing.
 #[derive(Clone, Debug, Default)]
-pub struct Caller(Arc<AtomicBool>);
+pub struct Caller(Arc<Gone>);
+
+/// Whether the caller has gone, and who wants to be told.
+#[derive(Debug, Default)]
+struct Gone {
+    is_so: Mutex<bool>,
+    told: Condvar,
+}
 
 impl Caller {
     /// An error where nobody does any more: what was not done yet is to be left.
     pub fn still_waits(&self) -> Result<()> {
-        if !self.0.load(Ordering::Acquire) {
+        if !*self.0.is_so() {
             return Ok(());
         }
         let gone = Error::new(ErrorKind::Cancelled, "the caller does not wait for it any more");
         Err(gone.not_applied())
+    }
+
+    /// Waits for so long, for what is asked for again and again, such as a lock of another process; or until
+    /// nobody waits for the answer any more, which is an error.
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        let waiting = self.0.told.wait_timeout_while(self.0.is_so(), time, |is_gone| !*is_gone);
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
+        self.still_waits()
+    }
+}
+
+impl Gone {
+    fn is_so(&self) -> MutexGuard<'_, bool> {
+        self.is_so.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +88,9 @@ struct Presence(Caller);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Release);
+        let gone = &self.0.0;
+        *gone.is_so() = true;
+        gone.told.notify_all();
     }
 }
 
@@ -117,6 +140,22 @@ mod tests {
         begin.send(()).ok();
         let said = tokio::task::spawn_blocking(move || said.recv()).await.unwrap();
         assert!(said.is_err() || said == Ok(Err(ErrorKind::Cancelled)), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_when_the_caller_goes() {
+        let (tell, told) = mpsc::channel();
+        let (start, begun) = tokio::sync::oneshot::channel();
+        let mut work = Box::pin(blocking(move |caller| {
+            start.send(()).unwrap();
+            tell.send(caller.pause(Duration::MAX)).unwrap();
+            Ok(())
+        }));
+        assert!((&mut work).now_or_never().is_none());
+        begun.await.unwrap();
+        drop(work);
+        let paused = tokio::task::spawn_blocking(move || told.recv()).await.unwrap().unwrap();
+        assert_eq!(paused.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 
     #[tokio::test]

@@ -1,7 +1,5 @@
 //! A disk has other objects only if somebody asks for that.
 
-#[cfg(feature = "local")]
-use switchboard_core::ErrorKind;
 use switchboard_core::{Environment, Manager, Registry, Settings};
 
 use crate::Disks;
@@ -28,7 +26,7 @@ async fn a_disk_is_not_swapped_to_another_folder_unless_that_is_asked_for() {
         [folder("b"), folder("a").with("prefix", "sub"), with("memory", "max_bytes", "1MiB")]
     {
         let refused = disks.swap("main", &other).await.map(drop).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
+        assert_eq!(refused.kind(), switchboard_core::ErrorKind::Config, "{refused}");
     }
     assert!(!temp.path().join("b").exists(), "nothing is made for what is refused");
     disks

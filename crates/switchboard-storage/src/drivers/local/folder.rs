@@ -12,6 +12,7 @@ use super::ahead::Ahead;
 use super::errors::{before, busy, is_missing, link};
 use super::root::{Place, Root, entry};
 use super::side::{Found, Keeping};
+use super::turns::Turns;
 use super::{Durability, Symlinks};
 use crate::nothing_there;
 
@@ -22,6 +23,7 @@ pub(super) struct Folder {
     pub file_mode: u32,
     pub keeping: Keeping,
     pub ahead: Ahead,
+    pub turns: Turns,
 }
 
 /// What can be under a name.
@@ -43,12 +45,6 @@ pub(super) struct Temp {
     file: File,
     is_moved: bool,
 }
-
-/// The lock of a directory, held.
-///
-/// It is that of the directory's own file (`flock`), so that it holds across all processes of the machine and
-/// ends with whoever holds it, however that is.
-pub(super) struct Locked<'f>(&'f File);
 
 impl Folder {
     /// The object at `place`, open for reading.
@@ -164,31 +160,6 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         self.discard();
-    }
-}
-
-impl<'f> Locked<'f> {
-    pub(super) fn wait(dir: &'f File) -> io::Result<Self> {
-        dir.lock()?;
-        Ok(Self(dir))
-    }
-
-    /// The locks of both, which may be the same directory. Everybody takes them in the same order.
-    pub(super) fn wait_for_both(one: &'f File, other: &'f File) -> io::Result<[Option<Self>; 2]> {
-        let inode = |dir: &File| dir.metadata().map(|stat| (stat.dev(), stat.ino()));
-        let (first, second) = match inode(one)?.cmp(&inode(other)?) {
-            std::cmp::Ordering::Equal => return Ok([Some(Self::wait(one)?), None]),
-            std::cmp::Ordering::Less => (one, other),
-            std::cmp::Ordering::Greater => (other, one),
-        };
-        Ok([Some(Self::wait(first)?), Some(Self::wait(second)?)])
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // What is not unlocked here is when the file is closed.
-        let _ = self.0.unlock();
     }
 }
 

@@ -55,6 +55,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turns;
 mod upload;
 
 pub use self::mode::Mode;
@@ -249,7 +250,7 @@ impl StorageDriver for Local {
     fn head<'a>(&'a self, key: Key<'a>) -> Reply<'a, Meta> {
         Reply::run(async move {
             let place = Place::of(key)?;
-            thread::run(&self.folder, move |folder, _| {
+            thread::run(&self.folder, move |folder| {
                 folder.object(&place).map(|(_, found)| found.meta)
             })
             .await
@@ -259,14 +260,14 @@ impl StorageDriver for Local {
     fn get<'a>(&'a self, key: Key<'a>, read: &'a Read) -> Reply<'a, Option<Fetched>> {
         Reply::run(async move {
             let (place, read) = (Place::of(key)?, read.clone());
-            thread::run(&self.folder, move |folder, _| folder.get(&place, &read)).await
+            thread::run(&self.folder, move |folder| folder.get(&place, &read)).await
         })
     }
 
     fn put<'a>(&'a self, key: Key<'a>, content: Bytes, write: &'a Write) -> Reply<'a, Stored> {
         Reply::run(async move {
             let (place, write) = (Place::of(key)?, write.clone());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.put(&place, &content, write, caller)
             })
             .await
@@ -276,7 +277,7 @@ impl StorageDriver for Local {
     fn delete<'a>(&'a self, key: Key<'a>, only: Option<&'a Version>) -> Reply<'a, bool> {
         Reply::run(async move {
             let (place, only) = (Place::of(key)?, only.cloned());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.delete(&place, only.as_ref(), caller)
             })
             .await
@@ -286,7 +287,7 @@ impl StorageDriver for Local {
     fn list<'a>(&'a self, list: &'a List) -> Reply<'a, Page> {
         Reply::run(async move {
             let (list, now) = (list.clone(), self.clock.wall());
-            thread::run(&self.folder, move |folder, _| folder.list(&list, now)).await
+            thread::run(&self.folder, move |folder| folder.list(&list, now)).await
         })
     }
 
@@ -298,7 +299,7 @@ impl StorageDriver for Local {
     ) -> Reply<'a, Stored> {
         Reply::run(async move {
             let (from, to, condition) = (Place::of(from)?, Place::of(to)?, condition.clone());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.copy(&from, &to, &condition, caller)
             })
             .await
@@ -313,7 +314,7 @@ impl StorageDriver for Local {
     ) -> Reply<'a, Stored> {
         Reply::run(async move {
             let (from, to, condition) = (Place::of(from)?, Place::of(to)?, condition.clone());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.rename(&from, &to, &condition, caller)
             })
             .await
@@ -323,7 +324,7 @@ impl StorageDriver for Local {
     fn begin<'a>(&'a self, key: Key<'a>, _: &'a Write) -> Reply<'a, UploadId> {
         Reply::run(async move {
             let place = Place::of(key)?;
-            thread::run(&self.folder, move |folder, _| folder.begin(&place)).await
+            thread::run(&self.folder, move |folder| folder.begin(&place)).await
         })
     }
 
@@ -336,7 +337,7 @@ impl StorageDriver for Local {
     ) -> Reply<'a, PartTag> {
         Reply::run(async move {
             let (place, upload) = (Place::of(key)?, upload.clone());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.part(&place, &upload, part, &content, caller)
             })
             .await
@@ -353,7 +354,7 @@ impl StorageDriver for Local {
         Reply::run(async move {
             let (place, upload) = (Place::of(key)?, upload.clone());
             let (parts, write) = (parts.to_vec(), write.clone());
-            thread::run(&self.folder, move |folder, caller| {
+            thread::change(&self.folder, move |folder, caller| {
                 folder.complete(&place, &upload, &parts, write, caller)
             })
             .await
@@ -363,20 +364,20 @@ impl StorageDriver for Local {
     fn abort<'a>(&'a self, key: Key<'a>, upload: &'a UploadId) -> Reply<'a, ()> {
         Reply::run(async move {
             let (place, upload) = (Place::of(key)?, upload.clone());
-            thread::run(&self.folder, move |folder, _| folder.abort(&place, &upload)).await
+            thread::run(&self.folder, move |folder| folder.abort(&place, &upload)).await
         })
     }
 
     fn sweep(&self, age: Duration) -> Reply<'_, u64> {
         let now = self.clock.wall();
-        Reply::run(thread::run(&self.folder, move |folder, _| folder.sweep(age, now)))
+        Reply::run(thread::run(&self.folder, move |folder| folder.sweep(age, now)))
     }
 }
 
 impl Lifecycle for Local {
     fn init(&self) -> Reply<'_, ()> {
         let (ttl, now, is_writable) = (self.temp_ttl, self.clock.wall(), self.is_writable);
-        Reply::run(thread::run(&self.folder, move |folder, _| {
+        Reply::run(thread::run(&self.folder, move |folder| {
             if is_writable {
                 folder.sweep_unfinished(ttl, now)?;
             }
@@ -386,7 +387,7 @@ impl Lifecycle for Local {
 
     fn health(&self) -> Reply<'_, Health> {
         let is_writable = self.is_writable;
-        Reply::run(thread::run(&self.folder, move |folder, _| folder.health(is_writable)))
+        Reply::run(thread::run(&self.folder, move |folder| folder.health(is_writable)))
     }
 
     fn capabilities(&self) -> Option<Capabilities> {

@@ -14,7 +14,7 @@ use switchboard_core::{Error, ErrorKind, Result};
 use super::errors::{
     after, before, busy, classify, errno, is_missing, link, nested, no_object, unwritable,
 };
-use super::folder::{Folder, Locked, RACES_MAX, Temp, There, entries, move_entry, random};
+use super::folder::{Folder, RACES_MAX, Temp, There, entries, move_entry, random};
 use super::root::{Place, entry};
 use super::side::{Found, Keeping, Side};
 use crate::blocking::Caller;
@@ -73,7 +73,7 @@ impl Folder {
     ) -> Result<()> {
         for _ in 0..RACES_MAX {
             let Some(dir) = self.dir_for(place)? else { continue };
-            let locked = Locked::wait(&dir).map_err(before)?;
+            let locked = self.turns.lock(&dir, caller)?;
             let old = self.allow(&dir, place, condition)?;
             caller.still_waits()?;
             match appear(&dir, *condition != Condition::Absent) {
@@ -100,7 +100,7 @@ impl Folder {
             Err(error) if is_missing(&error) => return Ok(false),
             opened => opened.map_err(before)?,
         };
-        let locked = Locked::wait(&dir).map_err(before)?;
+        let locked = self.turns.lock(&dir, caller)?;
         let there = self.there(&dir, place)?;
         if !matches!(there, There::File | There::Link) {
             return Ok(false);
@@ -160,7 +160,7 @@ impl Folder {
             // Looked at before directories are made for nothing.
             self.movable(&source, from)?;
             let Some(target) = self.dir_for(to)? else { continue };
-            let locked = Locked::wait_for_both(&source, &target).map_err(before)?;
+            let locked = self.turns.lock_both(&source, &target, caller)?;
             let file = self.movable(&source, from)?;
             let old = self.allow(&target, to, condition)?;
             caller.still_waits()?;

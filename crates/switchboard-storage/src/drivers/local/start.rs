@@ -13,6 +13,7 @@ use super::errors::{before, errno, unwritable};
 use super::folder::{Folder, Temp};
 use super::root::Root;
 use super::side::{Keeping, NAME};
+use super::turns::Turns;
 use super::{Local, LocalConfig, Metadata};
 
 impl Local {
@@ -30,7 +31,8 @@ impl Local {
         };
         let file_mode = config.file_mode.0;
         let (durability, ahead) = (config.durability, Ahead::default());
-        let mut folder = Folder { root, durability, file_mode, keeping, ahead };
+        let mut folder =
+            Folder { root, durability, file_mode, keeping, ahead, turns: Turns::default() };
         let is_writable = match folder.temp() {
             Ok(temp) => {
                 folder.keeping = keeping.that_works(&temp)?;

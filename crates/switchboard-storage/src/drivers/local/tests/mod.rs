@@ -16,6 +16,7 @@ mod beside;
 mod confined;
 mod killed;
 mod listing;
+mod locked;
 mod processes;
 mod racing;
 mod refused;
