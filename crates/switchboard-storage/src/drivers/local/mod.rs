@@ -50,6 +50,7 @@ mod publish;
 mod read;
 mod root;
 mod side;
+mod spares;
 mod start;
 mod sweep;
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod killed;
 mod listing;
 mod processes;
 mod racing;
+mod reading;
 mod refused;
 mod settings;
 mod uploads;
