@@ -42,6 +42,7 @@ use crate::{
 };
 
 mod ahead;
+mod entries;
 mod errors;
 mod folder;
 mod list;
