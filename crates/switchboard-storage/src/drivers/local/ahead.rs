@@ -102,8 +102,15 @@ impl Names {
         self.sorted.get(self.taken).map(String::as_str)
     }
 
-    pub(super) fn take_first(&mut self) {
-        self.taken += 1;
+    /// Those that come first as far as they are files, `most` at most.
+    pub(super) fn files(&self, most: usize) -> &[String] {
+        let left = &self.sorted[self.taken..];
+        let left = &left[..left.len().min(most)];
+        &left[..left.iter().take_while(|name| !name.ends_with('/')).count()]
+    }
+
+    pub(super) fn take(&mut self, count: usize) {
+        self.taken += count;
     }
 
     /// The last of all, taken or not.

@@ -15,6 +15,11 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(errno(error), Some(Errno::NOENT | Errno::NOTDIR))
 }
 
+/// Whether a link is there that is not followed.
+pub(super) fn is_link(error: &io::Error) -> bool {
+    errno(error) == Some(Errno::LOOP)
+}
+
 /// The one place that says what an error of the file system means.
 pub(super) fn classify(error: io::Error) -> Error {
     let (kind, message) = match errno(&error) {

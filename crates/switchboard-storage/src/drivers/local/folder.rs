@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use switchboard_core::Result;
 
 use super::ahead::Ahead;
+use super::entries::Helpers;
 use super::errors::{before, busy, is_missing, link};
 use super::root::{Place, Root, entry};
 use super::side::{Found, Keeping};
@@ -24,6 +25,7 @@ pub(super) struct Folder {
     pub keeping: Keeping,
     pub ahead: Ahead,
     pub turns: Turns,
+    pub helpers: Helpers,
 }
 
 /// What can be under a name.

@@ -15,10 +15,10 @@ use switchboard_core::{Error, ErrorKind, Result};
 
 use super::Symlinks;
 use super::ahead::{Level, Names, State};
-use super::errors::{classify, errno, is_missing};
+use super::errors::{classify, is_link, is_missing};
 use super::folder::{Folder, entries};
 use super::root::{OWN, Place, entry};
-use crate::{Entry, Key, List, Page};
+use crate::{Key, List, Page};
 
 impl Folder {
     /// One page of what there is at `now` or later.
@@ -117,11 +117,19 @@ impl Walk<'_> {
             };
             drop(opened);
             while let Some(name) = names.first() {
+                // Where many are beside each other that surely find room, many are looked up at once.
+                let files = names.files(self.room());
+                if files.len() > 1 {
+                    let taken = files.len();
+                    self.page.entries.extend(self.folder.entries(dir, files)?);
+                    names.take(taken);
+                    continue;
+                }
                 if !self.visit(format!("{dir}{name}"))? {
                     self.rest.push(Level { dir: dir.to_owned(), state, names: names.rest() });
                     return Ok(false);
                 }
-                names.take_first();
+                names.take(1);
             }
             self.above.pop();
             if names.are_all {
@@ -244,12 +252,17 @@ impl Walk<'_> {
         Ok(has_room)
     }
 
+    /// How many more fit on the page.
+    fn room(&self) -> usize {
+        self.list.limit.saturating_sub(self.page.entries.len() + self.page.prefixes.len())
+    }
+
     /// Whether one more fits on the page; where not, notes where the next one begins.
     fn has_room(&mut self) -> bool {
-        let Page { entries, prefixes, .. } = &self.page;
-        if entries.len() + prefixes.len() < self.list.limit {
+        if self.room() > 0 {
             return true;
         }
+        let Page { entries, prefixes, .. } = &self.page;
         let entry = entries.last().map(|entry| entry.key.as_str());
         let prefix = prefixes.last().map(String::as_str);
         let last = match (entry, prefix) {
@@ -290,25 +303,6 @@ impl Walk<'_> {
     fn names_max(&self) -> usize {
         (NAMES_MAX >> self.above.len().min(NAMES_MAX.ilog2() as usize)).max(NAMES_MIN)
     }
-}
-
-impl Folder {
-    /// What a list says of the object under `key`; `None` if it has gone meanwhile.
-    fn entry(&self, key: String) -> Result<Option<Entry>> {
-        let looked = self.root.file(&key).and_then(|file| self.look(&file));
-        let meta = match looked.map(|found| found.map(|found| found.meta)) {
-            Err(error) if is_missing(&error) || is_link(&error) => None,
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                self.look_from_outside(&key).map_err(classify)?
-            }
-            meta => meta.map_err(classify)?,
-        };
-        Ok(meta.map(|meta| Entry::new(key, meta.size, meta.modified, meta.version)))
-    }
-}
-
-fn is_link(error: &std::io::Error) -> bool {
-    errno(error) == Some(rustix::io::Errno::LOOP)
 }
 
 /// A directory is read again for as many names, so they are not to be too few.

@@ -42,6 +42,7 @@ use crate::{
 };
 
 mod ahead;
+mod entries;
 mod errors;
 mod folder;
 mod list;
@@ -50,6 +51,7 @@ mod publish;
 mod read;
 mod root;
 mod side;
+mod spares;
 mod start;
 mod sweep;
 #[cfg(test)]

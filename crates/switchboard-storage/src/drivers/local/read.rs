@@ -1,5 +1,6 @@
-//! Reading: what is small comes at once, what is large in pieces, of which one is read ahead.
+//! Reading: what is small comes at once, what is large in pieces, of which some are read ahead.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::errors::classify;
 use super::folder::Folder;
 use super::root::Place;
+use super::spares::Spares;
 use super::thread;
 use crate::{Body, Fetched, Read};
 
@@ -25,12 +27,12 @@ impl Folder {
             return Ok(None);
         }
         let range = read.range.as_ref().map_or(Ok(0..meta.size), |range| range.of(meta.size))?;
-        let first = piece(&file, range.start, range.end)?;
+        let first = bytes_at(&file, Vec::new(), range.start, length(range.start, range.end))?;
         let at = range.start + first.len() as u64;
         let body = if at == range.end || first.is_empty() {
             Body::from(first)
         } else {
-            Body::stream(Pieces { file: Arc::new(file), at, end: range.end }.after(first))
+            Body::stream(Pieces::new(file, at, range.end).after(first.into()))
         };
         Ok(Some(Fetched { meta, range, body }))
     }
@@ -41,53 +43,92 @@ struct Pieces {
     file: Arc<File>,
     at: u64,
     end: u64,
+    /// Those that are being read, in their order.
+    coming: VecDeque<Coming>,
+    spares: Spares,
+}
+
+/// A piece that is being read.
+struct Coming {
+    length: usize,
+    reading: JoinHandle<Result<Bytes>>,
 }
 
 impl Pieces {
-    /// All that is to come, and `first` before it.
+    fn new(file: File, at: u64, end: u64) -> Self {
+        let (coming, spares) = (VecDeque::new(), Spares::new(AHEAD + 1));
+        Self { file: Arc::new(file), at, end, coming, spares }
+    }
+
+    /// All that is to come, and `first` before it. Nothing is read ahead before somebody asks for that.
     fn after(self, first: Bytes) -> impl Stream<Item = Result<Bytes>> + Send {
-        let first = Next::Here(first);
-        futures_util::stream::try_unfold((first, self), |(next, mut pieces)| async move {
-            let piece = match next {
-                Next::Here(piece) => piece,
-                Next::OnItsWay(reading) => thread::answer(reading.await)??,
+        futures_util::stream::try_unfold((Some(first), self), |(first, mut pieces)| async move {
+            let piece = match first {
+                Some(first) => first,
+                None => pieces.next().await?,
             };
             // A file that others made shorter: whoever knows how long it was says so.
             if piece.is_empty() {
                 return Ok(None);
             }
-            let ahead = pieces.read_ahead();
-            Ok(Some((piece, (Next::OnItsWay(ahead), pieces))))
+            pieces.read_ahead();
+            Ok(Some((piece, (None, pieces))))
         })
     }
 
-    fn read_ahead(&mut self) -> JoinHandle<Result<Bytes>> {
-        let (file, at, end) = (self.file.clone(), self.at, self.end);
-        self.at = end.min(at + PIECE);
-        tokio::task::spawn_blocking(move || piece(&file, at, end))
+    async fn next(&mut self) -> Result<Bytes> {
+        let Some(Coming { length, reading }) = self.coming.pop_front() else {
+            return Ok(Bytes::new());
+        };
+        let piece = thread::answer(reading.await)??;
+        if piece.len() < length {
+            // Where the file ended nothing can follow, also if it is longer again.
+            self.coming.clear();
+            self.at = self.end;
+        }
+        Ok(piece)
+    }
+
+    fn read_ahead(&mut self) {
+        while self.coming.len() < AHEAD && self.at < self.end {
+            let (file, spares, at) = (self.file.clone(), self.spares.clone(), self.at);
+            let length = length(at, self.end);
+            let reading = tokio::task::spawn_blocking(move || {
+                // What is short is not to hold the memory of what is long.
+                if length < PIECE {
+                    return bytes_at(&file, Vec::new(), at, length).map(Bytes::from);
+                }
+                bytes_at(&file, spares.take(), at, length).map(|bytes| spares.lend(bytes))
+            });
+            self.at += length as u64;
+            self.coming.push_back(Coming { length, reading });
+        }
     }
 }
 
-enum Next {
-    Here(Bytes),
-    OnItsWay(JoinHandle<Result<Bytes>>),
+/// How long the piece is that begins at `at`.
+fn length(at: u64, end: u64) -> usize {
+    usize::try_from(end.saturating_sub(at)).map_or(PIECE, |left| left.min(PIECE))
 }
 
-/// The bytes from `at` on, up to `end`, and no more than a piece has. Fewer only where the file ends.
-fn piece(file: &File, at: u64, end: u64) -> Result<Bytes> {
-    let length = usize::try_from(end.saturating_sub(at).min(PIECE)).unwrap_or(usize::MAX);
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let here = at + bytes.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut bytes), here) {
+/// `length` bytes from `at` on, in `memory`. Fewer only where the file ends.
+fn bytes_at(file: &File, mut memory: Vec<u8>, at: u64, length: usize) -> Result<Vec<u8>> {
+    memory.clear();
+    memory.reserve_exact(length);
+    while memory.len() < length {
+        let here = at + memory.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut memory), here) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(classify(error.into())),
         }
     }
-    bytes.truncate(length);
-    Ok(Bytes::from(bytes))
+    memory.truncate(length);
+    Ok(memory)
 }
 
 /// The most bytes that are read at once.
-const PIECE: u64 = 1 << 20;
+const PIECE: usize = 1 << 20;
+
+/// How many pieces are read ahead: with two, a thread is at one of them while the other is being asked for.
+const AHEAD: usize = 2;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use switchboard_core::{Clock, Error, ErrorKind, Health, Result};
 
 use super::ahead::Ahead;
+use super::entries::Helpers;
 use super::errors::{before, errno, unwritable};
 use super::folder::{Folder, Temp};
 use super::root::Root;
@@ -30,9 +31,9 @@ impl Local {
             Metadata::Sidecar => Keeping::File,
         };
         let file_mode = config.file_mode.0;
-        let (durability, ahead) = (config.durability, Ahead::default());
-        let mut folder =
-            Folder { root, durability, file_mode, keeping, ahead, turns: Turns::default() };
+        let (durability, ahead, helpers) = (config.durability, Ahead::default(), Helpers::new());
+        let turns = Turns::default();
+        let mut folder = Folder { root, durability, file_mode, keeping, ahead, turns, helpers };
         let is_writable = match folder.temp() {
             Ok(temp) => {
                 folder.keeping = keeping.that_works(&temp)?;

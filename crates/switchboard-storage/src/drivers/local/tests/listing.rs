@@ -220,3 +220,23 @@ async fn the_list_tells_the_versions_that_are_told_of_each_object() {
         }
     }
 }
+
+#[tokio::test]
+async fn of_many_objects_each_is_told_in_its_place_with_what_it_is() {
+    let home = Home::with(LocalConfig { durability: Durability::None, ..LocalConfig::default() });
+    let mut keys = Vec::new();
+    for number in 0..700_usize {
+        // Some are in directories of their own, in between the others.
+        let key = if number % 97 == 0 { format!("{number:03}/x") } else { format!("{number:03}") };
+        home.put(&key, &"x".repeat(number)).await.unwrap();
+        keys.push(key);
+    }
+    for limit in [33, 128, 500, 1000] {
+        assert_eq!(in_pages(&home, &List { limit, ..all("") }).await, keys);
+    }
+    for entry in home.page(&all("")).await.unwrap().entries {
+        let meta = home.head(&entry.key).await.unwrap();
+        let known = (meta.size, meta.modified, meta.version);
+        assert_eq!((entry.size, entry.modified, entry.version), known, "{}", entry.key);
+    }
+}

@@ -19,6 +19,7 @@ mod listing;
 mod locked;
 mod processes;
 mod racing;
+mod reading;
 mod refused;
 mod settings;
 mod uploads;
