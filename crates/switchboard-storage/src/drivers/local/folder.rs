@@ -3,10 +3,12 @@
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use switchboard_core::Result;
+use tokio::sync::Semaphore;
 
 use super::ahead::Ahead;
 use super::entries::Helpers;
@@ -26,6 +28,8 @@ pub(super) struct Folder {
     pub ahead: Ahead,
     pub turns: Turns,
     pub helpers: Helpers,
+    /// For files that stay open while their objects are read.
+    pub files: Arc<Semaphore>,
 }
 
 /// What can be under a name.

@@ -262,7 +262,8 @@ impl StorageDriver for Local {
     fn get<'a>(&'a self, key: Key<'a>, read: &'a Read) -> Reply<'a, Option<Fetched>> {
         Reply::run(async move {
             let (place, read) = (Place::of(key)?, read.clone());
-            thread::run(&self.folder, move |folder| folder.get(&place, &read)).await
+            let folder = self.folder.clone();
+            thread::run(&self.folder, move |_| folder.get(place, &read)).await
         })
     }
 

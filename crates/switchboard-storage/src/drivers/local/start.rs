@@ -7,11 +7,13 @@ use std::sync::Arc;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use switchboard_core::{Clock, Error, ErrorKind, Health, Result};
+use tokio::sync::Semaphore;
 
 use super::ahead::Ahead;
 use super::entries::Helpers;
 use super::errors::{before, errno, unwritable};
 use super::folder::{Folder, Temp};
+use super::read::FILES_MAX;
 use super::root::Root;
 use super::side::{Keeping, NAME};
 use super::turns::Turns;
@@ -32,8 +34,9 @@ impl Local {
         };
         let file_mode = config.file_mode.0;
         let (durability, ahead, helpers) = (config.durability, Ahead::default(), Helpers::new());
-        let turns = Turns::default();
-        let mut folder = Folder { root, durability, file_mode, keeping, ahead, turns, helpers };
+        let (turns, files) = (Turns::default(), Arc::new(Semaphore::new(FILES_MAX)));
+        let mut folder =
+            Folder { root, durability, file_mode, keeping, ahead, turns, helpers, files };
         let is_writable = match folder.temp() {
             Ok(temp) => {
                 folder.keeping = keeping.that_works(&temp)?;

@@ -8,6 +8,7 @@ use switchboard_core::ErrorKind;
 
 use super::*;
 use crate::Body;
+use crate::drivers::local::read::FILES_MAX;
 
 #[tokio::test]
 async fn an_object_of_many_pieces_comes_whole_and_in_order_whoever_keeps_what_came() {
@@ -47,6 +48,41 @@ async fn a_file_that_others_make_shorter_while_it_is_read_has_too_few_bytes_and_
     };
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(content.as_bytes().starts_with(&came));
+}
+
+#[tokio::test]
+async fn of_very_many_objects_that_are_read_few_files_stay_open_and_little_is_read_before_it_is_wanted()
+ {
+    let home = Home::with(LocalConfig { durability: Durability::None, ..LocalConfig::default() });
+    let content = film();
+    home.put("film", &content).await.unwrap();
+    let mut bodies = Vec::new();
+    for _ in 0..FILES_MAX + 2 {
+        bodies.push(body(&home, Read::default()).await);
+    }
+    assert_eq!(files_open(&home.path("film")), FILES_MAX);
+    let mut last: Body = bodies.pop().unwrap();
+    let one: Vec<_> = bodies.pop().unwrap().try_collect().await.unwrap();
+    assert!(one.concat() == content.as_bytes());
+    assert!(last.try_next().await.unwrap().is_some());
+
+    home.put("film", "another").await.unwrap();
+    let error = last.try_next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    // Whoever has a file does not notice.
+    let first: Vec<_> = bodies.swap_remove(0).try_collect().await.unwrap();
+    assert!(first.concat() == content.as_bytes());
+    drop(bodies);
+    assert_eq!(home.read("film").await.unwrap(), "another");
+}
+
+/// How often this process has the file open.
+fn files_open(path: &Path) -> usize {
+    let path = path.canonicalize().unwrap();
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    files
+        .filter(|file| std::fs::read_link(file.as_ref().unwrap().path()).is_ok_and(|to| to == path))
+        .count()
 }
 
 async fn body(home: &Home, read: Read) -> Body {
