@@ -26,7 +26,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
     let mut command = cargo(workspace);
     let missing: Vec<_> = missing(&services).chain(missing_tools(&tools)).collect();
     command.args(cargo_arguments(arguments, &missing));
-    let (mut totals, programs, succeeded) = stream(prepare(command, &services, &tools))?;
+    let (mut totals, programs, succeeded) =
+        stream(prepare(command, &services, &tools), &mut io::stdout())?;
     let failed = if succeeded { None } else { programs.with_failures() };
     if let Some(failed) = failed {
         totals.forgive(again(workspace, arguments, &failed, (&services, &tools))?);
@@ -152,8 +153,8 @@ fn listing_arguments(given: &[String]) -> Vec<String> {
     arguments
 }
 
-/// Passes the output on while it comes; what it says, and whether the command succeeded.
-fn stream(mut command: Command) -> Result<(Totals, Programs, bool)> {
+/// Writes the output on while it comes; what it says, and whether the command succeeded.
+fn stream(mut command: Command, onto: &mut impl Write) -> Result<(Totals, Programs, bool)> {
     let text = |error: io::Error| format!("`cargo test` cannot be followed: {error}");
     // One pipe for both, so that what cargo says of a program stays before what the program says.
     let (output, writer) = io::pipe().map_err(text)?;
@@ -166,7 +167,7 @@ fn stream(mut command: Command) -> Result<(Totals, Programs, bool)> {
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
     while output.read_until(b'\n', &mut bytes).map_err(text)? > 0 {
-        io::stdout().write_all(&bytes).map_err(text)?;
+        onto.write_all(&bytes).map_err(text)?;
         let line = plain(&String::from_utf8_lossy(&bytes));
         totals.add(&line);
         programs.add(&line);
@@ -334,7 +335,7 @@ all doctests ran in 0.52s; merged doctests compilation took 0.43s";
     fn what_both_streams_say_is_read_in_its_order() {
         let mut command = Command::new("sh");
         command.args(["-c", FAILS]);
-        let (totals, programs, succeeded) = stream(command).unwrap();
+        let (totals, programs, succeeded) = stream(command, &mut io::sink()).unwrap();
         assert_eq!((totals.failed, succeeded), (1, false));
         let failed = programs.with_failures().unwrap();
         assert_eq!(failed, [&Program::failed("deps/core-01", vec!["a".to_owned()])]);
