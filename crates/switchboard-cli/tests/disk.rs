@@ -648,6 +648,22 @@ fn that_what_is_stored_ends_with_the_command_is_told() {
     }
 }
 
+#[test]
+fn a_key_beside_what_says_other_objects_removes_nothing() {
+    let place = with_disks();
+    put(&place, "main", "a/key", "text");
+    for beside in [&["--prefix", "a/"][..], &["--all"], &["--dry-run"], &["--recursive"]] {
+        place.run(&[&["disk", "rm", "main", "a/key"], beside].concat()).failed(2);
+        assert_eq!(get(&place, "main", "a/key"), "text", "{beside:?}");
+    }
+    for alone in [&["--prefix", "a/"][..], &["--all"], &["--dry-run"]] {
+        let refused = place.run(&[&["disk", "rm", "main"], alone].concat()).failed(2);
+        assert!(refused.contains("--recursive"), "{refused}");
+        let asked = refused.split("Usage").next().unwrap();
+        assert!(!asked.contains("KEYS"), "{refused}");
+    }
+}
+
 /// The disk of the others, with parts so short that there are many.
 const IN_SMALL_PARTS: &str = "[storage.main]\ndriver = 'local'\nroot = 'disks/main'\n\
                               durability = 'none'\npart_size = '10KiB'\n";
