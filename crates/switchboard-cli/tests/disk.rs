@@ -623,6 +623,22 @@ fn that_the_running_board_has_another_disk_is_told() {
 }
 
 #[test]
+fn that_the_running_board_has_a_disk_with_other_objects_is_told() {
+    let place = with_disks();
+    let up = place.up(&["--no-watch"]);
+    let replaced = "replaces=local root=disks/main";
+    place.run(&["swap", "storage.main", "driver=local", "root=disks/other", replaced]).fine();
+    let told = place.run(&["disk", "ls", "main"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.errors.starts_with("note: the running board has another storage.main ("),
+        "{told:?}"
+    );
+    assert!(told.errors.contains("root"), "{told:?}");
+    up.stop();
+}
+
+#[test]
 fn nothing_is_moved_to_a_disk_that_ends_with_the_command() {
     let place = with_disks();
     put(&place, "main", "key", "text");
