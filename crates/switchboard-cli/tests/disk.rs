@@ -622,6 +622,64 @@ fn that_the_running_board_has_another_disk_is_told() {
     up.stop();
 }
 
+#[test]
+fn that_the_running_board_has_a_disk_with_other_objects_is_told() {
+    let place = with_disks();
+    let up = place.up(&["--no-watch"]);
+    let replaced = "replaces=local root=disks/main";
+    place.run(&["swap", "storage.main", "driver=local", "root=disks/other", replaced]).fine();
+    let told = place.run(&["disk", "ls", "main"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.errors.starts_with("note: the running board has another storage.main ("),
+        "{told:?}"
+    );
+    assert!(told.errors.contains("root"), "{told:?}");
+    up.stop();
+}
+
+#[test]
+fn nothing_is_moved_to_a_disk_that_ends_with_the_command() {
+    let place = with_disks();
+    put(&place, "main", "key", "text");
+    for disk in ["memory", "over"] {
+        let refused = place.run(&["disk", "mv", "main:key", &format!("{disk}:")]);
+        assert!(refused.failed(1).contains("lost with this command"), "{disk}");
+        assert_eq!(get(&place, "main", "key"), "text");
+    }
+}
+
+#[test]
+fn that_what_is_stored_ends_with_the_command_is_told() {
+    let place = with_disks();
+    put(&place, "main", "a/key", "text");
+    for arguments in [
+        &["put", "memory", "key", "-"][..],
+        &["cp", "main:a/key", "memory:"],
+        &["sync", "main:a/", "over:"],
+    ] {
+        let told = place.run(&[&["disk"], arguments].concat());
+        assert_eq!(told.code, Some(0), "{told:?}");
+        assert!(told.errors.contains("ends with this command"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_key_beside_what_says_other_objects_removes_nothing() {
+    let place = with_disks();
+    put(&place, "main", "a/key", "text");
+    for beside in [&["--prefix", "a/"][..], &["--all"], &["--dry-run"], &["--recursive"]] {
+        place.run(&[&["disk", "rm", "main", "a/key"], beside].concat()).failed(2);
+        assert_eq!(get(&place, "main", "a/key"), "text", "{beside:?}");
+    }
+    for alone in [&["--prefix", "a/"][..], &["--all"], &["--dry-run"]] {
+        let refused = place.run(&[&["disk", "rm", "main"], alone].concat()).failed(2);
+        assert!(refused.contains("--recursive"), "{refused}");
+        let asked = refused.split("Usage").next().unwrap();
+        assert!(!asked.contains("KEYS"), "{refused}");
+    }
+}
+
 /// The disk of the others, with parts so short that there are many.
 const IN_SMALL_PARTS: &str = "[storage.main]\ndriver = 'local'\nroot = 'disks/main'\n\
                               durability = 'none'\npart_size = '10KiB'\n";
@@ -714,7 +772,9 @@ fn with_disks() -> Place {
         "{}public_url = 'https://files.example.com'\n{keys}\n",
         disk("signed", "disks/main")
     );
-    place.write("switchboard.toml", disks.concat() + &signed);
+    let lost = "[storage.memory]\ndriver = 'memory'\n\
+                [storage.over]\ndriver = 'prefix'\ndisk = 'memory'\nprefix = 'in'\n";
+    place.write("switchboard.toml", disks.concat() + &signed + lost);
     place
 }
 

@@ -195,6 +195,10 @@ pub mod capability {
 
     /// Whether `a` can be beside `a/b`.
     pub const NESTED: &str = "nested";
+
+    /// Whether all that is stored is lost when the process ends. Whoever would move something there from where
+    /// it lasts may ask first.
+    pub const TRANSIENT: &str = "transient";
 }
 
 fn unsupported(capability: &'static str) -> Error {

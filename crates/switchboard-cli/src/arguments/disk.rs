@@ -119,7 +119,10 @@ pub(crate) struct DiskRemove {
     /// The disk: main, or storage.main
     pub(crate) disk: String,
     /// The keys of the objects
-    #[arg(required_unless_present = "recursive", conflicts_with = "recursive")]
+    #[arg(
+        required_unless_present_any = ["recursive", "prefix", "all", "dry_run"],
+        conflicts_with_all = ["recursive", "prefix", "all", "dry_run"],
+    )]
     pub(crate) keys: Vec<String>,
     /// All whose keys begin with this: a text, so that `a` begins `ab` as well
     #[arg(long, requires = "recursive")]

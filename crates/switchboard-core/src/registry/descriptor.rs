@@ -26,6 +26,8 @@ pub struct Descriptor {
     pub(super) depending: Vec<(&'static str, Decide)>,
     /// The settings that say which data an instance holds.
     pub(super) data: Vec<&'static str>,
+    /// Those of them that can say one thing in several ways, and what finds out which.
+    pub(super) spelt: Vec<(Vec<&'static str>, Spelling)>,
     pub(super) exclusive: bool,
     pub(super) proven: bool,
     pub(super) usual_policy: Policy,
@@ -33,6 +35,9 @@ pub struct Descriptor {
 
 /// How something is supported with these settings; `None` leaves it to what else was said.
 type Decide = fn(&Settings) -> Option<Support>;
+
+/// What settings mean that can be written in several ways; `None` where that is not known.
+type Spelling = fn(&Settings) -> Option<String>;
 
 /// A registered driver, as [`Registry::describe`](super::Registry::describe) shows it.
 #[derive(Clone, Debug)]
@@ -67,6 +72,7 @@ impl Descriptor {
             capabilities: Capabilities::new(),
             depending: Vec::new(),
             data: Vec::new(),
+            spelt: Vec::new(),
             exclusive: false,
             proven: false,
             usual_policy: Policy::default(),
@@ -131,6 +137,30 @@ impl Descriptor {
     #[must_use]
     pub fn data_in(mut self, settings: impl IntoIterator<Item = &'static str>) -> Self {
         self.data.extend(settings);
+        self
+    }
+
+    /// The same for settings that together say one thing, and can say it in several ways: a folder by a path or
+    /// an address, absolute or not. What `meant` says of them is compared; where it says `None`, what is written.
+    ///
+    /// ```
+    /// use switchboard_core::{Descriptor, Settings};
+    ///
+    /// fn shelf(settings: &Settings) -> Option<String> {
+    ///     settings.child("shelf")?.as_str().map(str::to_lowercase)
+    /// }
+    ///
+    /// let descriptor = Descriptor::new("tape").data_in(["cassette"]).data_meant(["shelf"], shelf);
+    /// ```
+    #[must_use]
+    pub fn data_meant(
+        mut self,
+        settings: impl IntoIterator<Item = &'static str>,
+        meant: fn(&Settings) -> Option<String>,
+    ) -> Self {
+        let settings = Vec::from_iter(settings);
+        self.data.extend(&settings);
+        self.spelt.push((settings, meant));
         self
     }
 

@@ -115,9 +115,26 @@ impl<S: Subsystem> Registered<S> {
 
     /// Which data an instance with these settings holds, in words for people; `None` where nobody says.
     pub(crate) fn data_of(&self, settings: &Settings) -> Option<String> {
-        if !self.descriptor.has_data() {
-            return None;
+        self.descriptor.has_data().then(|| self.data_said(settings, &self.descriptor.data))
+    }
+
+    /// The same, in words that are equal for the same data however they are written. It may look for them.
+    pub(crate) fn data_meant(&self, settings: &Settings) -> Option<String> {
+        let Descriptor { data, spelt, .. } = &self.descriptor;
+        let mut as_written = data.clone();
+        let mut meant = String::new();
+        for (keys, meaning) in spelt {
+            if let Some(told) = meaning(settings) {
+                as_written.retain(|key| !keys.contains(key));
+                meant = format!("{meant} {told:?}");
+            }
         }
+        let said = self.data_said(settings, &as_written);
+        self.descriptor.has_data().then(|| format!("{said}{meant}"))
+    }
+
+    /// The name of the driver, and what the settings say of `keys`.
+    fn data_said(&self, settings: &Settings, keys: &[&str]) -> String {
         let shown = self.explain(settings);
         let said = |key: &&str| {
             let is_said = |setting: &&ShownSetting| {
@@ -126,8 +143,8 @@ impl<S: Subsystem> Registered<S> {
             let value = shown.iter().find(is_said)?.value.as_deref()?;
             Some(format!(" {key}={}", value.trim_end_matches('/')))
         };
-        let said: String = self.descriptor.data.iter().filter_map(said).collect();
-        Some(format!("{}{said}", self.label))
+        let said: String = keys.iter().filter_map(said).collect();
+        format!("{}{said}", self.label)
     }
 
     /// All mistakes of `settings`, which stand under `prefix`; nothing is built.

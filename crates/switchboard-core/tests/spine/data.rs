@@ -92,3 +92,15 @@ async fn data_that_a_swap_brought_while_a_change_waited_are_given_up_by_nobody()
     let refused = preparing.await.unwrap().unwrap_err();
     assert_eq!(refused.context_value("data"), Some("shelf label=new"), "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn data_that_are_only_written_in_another_way_are_the_same() {
+    let world = World::new();
+    let shelf = Descriptor::new("shelf")
+        .data_meant(["label"], |settings| settings.child("label")?.as_str().map(str::to_lowercase));
+    world.script.register(world.desks.registry(), shelf).unwrap();
+    world.desks.configure("a", &labelled("shelf", "old")).unwrap();
+    drop(world.desks.swap("a", &labelled("shelf", "OLD")).await.unwrap());
+    let refused = world.desks.swap("a", &labelled("shelf", "new")).await.map(drop).unwrap_err();
+    assert_eq!(refused.context_value("data"), Some("shelf label=OLD"), "{refused}");
+}

@@ -54,6 +54,7 @@ pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
         .capability(capability::WRITE, Support::Native)
         .capability(capability::LIST, Support::Native)
         .capability(capability::NESTED, Support::Native)
+        .capability(capability::TRANSIENT, Support::Native)
         .proven();
     crate::register(registry, descriptor, |config: MemoryConfig, build| async move {
         Ok(Memory::new(&config, build.clock().clone()))

@@ -113,12 +113,13 @@ impl fmt::Debug for ReadOnly {
 }
 
 /// What a disk can still do that is only read.
-const OF_READING: [&str; 5] = [
+const OF_READING: [&str; 6] = [
     capability::ATTRIBUTES,
     capability::CHECKSUM,
     capability::LIST,
     capability::NESTED,
     capability::SIGN,
+    capability::TRANSIENT,
 ];
 
 #[cfg(test)]

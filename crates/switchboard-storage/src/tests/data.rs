@@ -43,6 +43,32 @@ async fn a_disk_is_not_swapped_to_another_folder_unless_that_is_asked_for() {
     assert!(!disk.exists("key").await.unwrap());
 }
 
+#[cfg(all(feature = "local", unix))]
+#[tokio::test]
+async fn a_folder_is_the_same_however_it_is_written() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = |name: &str| temp.path().join(name).to_str().unwrap().to_owned();
+    let root = |name| with("local", "root", &path(name));
+    std::os::unix::fs::symlink(temp.path().join("a"), temp.path().join("link")).unwrap();
+    let disks = disks();
+    disks.configure("main", &root("a")).unwrap();
+    let disk = disks.get("main").await.unwrap();
+    disk.put("key", "here").await.unwrap();
+
+    let url = with("local", "url", &format!("file://{}", path("a")));
+    for same in [root("./a"), root("a/"), root("link"), url, root("a")] {
+        disks.swap("main", &same).await.unwrap().closed().await.unwrap();
+        assert_eq!(disk.read("key").await.unwrap(), "here");
+    }
+    for other in [root("a").with("prefix", "sub"), root("a/b"), root("link/b")] {
+        let refused = disks.swap("main", &other).await.map(drop).unwrap_err();
+        assert_eq!(
+            refused.context_value("data"),
+            Some(format!("local root={}", path("a")).as_str())
+        );
+    }
+}
+
 #[tokio::test]
 async fn every_driver_that_keeps_objects_says_which() {
     let disks = disks();

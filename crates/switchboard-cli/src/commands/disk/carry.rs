@@ -7,8 +7,8 @@ use switchboard::Switchboard;
 use switchboard_core::{Error, ErrorKind};
 use switchboard_storage::{Disk, Key, Progress, capability};
 
-use super::disks;
 use super::summary::Summary;
+use super::{WHY_TRANSIENT, disks, ends_with_the_command, note_what_ends};
 use crate::arguments::{DiskCopy, OnDisk};
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Bar;
@@ -40,6 +40,7 @@ async fn run(
     let [from, to] = disks(session, board, names).await?;
     let way = Way { from, to, is_move, is_only_new: asked.if_absent };
     way.refuse_to_lose().await?;
+    note_what_ends(session, &way.to).await?;
     let mut summary = Summary::default();
     if asked.recursive {
         all(session, &way, asked, &mut summary).await?;
@@ -113,11 +114,18 @@ impl Way {
         self.from.line().instance() == self.to.line().instance()
     }
 
-    /// Whoever moves to another disk must be able to leave alone what was stored meanwhile. It is also how two
+    /// What is moved must last where it goes. Whoever moves to another disk must be able to leave alone what was stored meanwhile. It is also how two
     /// names of one place are noticed.
     async fn refuse_to_lose(&self) -> Result<()> {
         if !self.is_move || self.is_on_one_disk() {
             return Ok(());
+        }
+        if ends_with_the_command(&self.to).await? {
+            let refusal = Error::new(
+                ErrorKind::Unsupported,
+                "what is moved to that disk would be lost with this command",
+            );
+            return Err(refusal.with_hint(WHY_TRANSIENT).into());
         }
         if self.from.line().capabilities().await?.has(capability::DELETE_VERSION) {
             return Ok(());

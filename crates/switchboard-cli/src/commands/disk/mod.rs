@@ -15,7 +15,7 @@ mod transfer;
 
 use switchboard::Switchboard;
 use switchboard_core::{Error, Origin};
-use switchboard_storage::Disk;
+use switchboard_storage::{Disk, capability};
 
 use super::{beside, closed_after};
 use crate::arguments;
@@ -77,6 +77,20 @@ async fn disks(
     Ok([first, second])
 }
 
+/// Whether what this command stores on a disk is gone when it ends.
+async fn ends_with_the_command(disk: &Disk) -> Result<bool> {
+    Ok(disk.line().capabilities().await?.has(capability::TRANSIENT))
+}
+
+/// Nobody should take for stored what ends with the command.
+async fn note_what_ends(session: &Session, disk: &Disk) -> Result<()> {
+    if ends_with_the_command(disk).await? {
+        let name = disk.line().instance();
+        session.screen.note(format!("note: what is on storage.{name} ends with this command"));
+    }
+    Ok(())
+}
+
 /// Nobody should put data into a folder that they have not heard of.
 fn note_defaults(session: &Session, board: &Switchboard) {
     let configuration = board.configuration();
@@ -87,3 +101,7 @@ fn note_defaults(session: &Session, board: &Switchboard) {
         session.screen.note(note);
     }
 }
+
+/// Why something is on no disk when the command has ended.
+const WHY_TRANSIENT: &str =
+    "the command has a disk of its own, and a driver like `memory` keeps objects for one process";

@@ -11,7 +11,7 @@ use switchboard_core::{Error, ErrorKind};
 use super::carry::{AT_ONCE, Way, refuse_overlap};
 use super::side::{Item, Items, Side, make_room, path_of};
 use super::summary::Summary;
-use super::{disk, disks};
+use super::{disk, disks, note_what_ends};
 use crate::arguments::{self, DiskSync, OnDisk};
 use crate::failure::{Exit, Result, one_line};
 use crate::progress::Bar;
@@ -23,6 +23,9 @@ pub(super) async fn run(
     asked: &DiskSync,
 ) -> Result<Exit> {
     let sides = sides(session, board, asked).await?;
+    if let Side::Disk { disk, .. } = &sides.to {
+        note_what_ends(session, disk).await?;
+    }
     let Items { items: here, skipped } = sides.from.items().await?;
     let mut there = items_there(&sides.to).await?.items;
     if asked.delete && here.is_empty() && !there.is_empty() {

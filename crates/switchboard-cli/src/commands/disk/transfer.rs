@@ -11,7 +11,7 @@ use switchboard_core::{Error, ErrorKind};
 use switchboard_storage::{Body, Disk, Put, Stored};
 
 use super::look::meta_json;
-use super::{again, disk};
+use super::{again, disk, note_what_ends};
 use crate::arguments::{DiskGet, DiskPut};
 use crate::failure::{Exit, Result};
 use crate::progress::Bar;
@@ -23,6 +23,7 @@ pub(super) async fn put(
     asked: DiskPut,
 ) -> Result<Exit> {
     let disk = disk(session, board, &asked.at.disk).await?;
+    note_what_ends(session, &disk).await?;
     let stored = stored(session, &disk, &asked).await?;
     if session.screen.is_json() {
         session.screen.write_json(&json!({

@@ -28,10 +28,10 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use switchboard_core::settings::duration;
+use switchboard_core::settings::{Node, duration};
 use switchboard_core::{
     BuildContext, Capabilities, Clock, Descriptor, Details, Error, ErrorKind, Health, Lifecycle,
-    Registry, Reply, Result, Support,
+    Registry, Reply, Result, Settings, Support,
 };
 
 use self::folder::Folder;
@@ -155,7 +155,7 @@ impl Default for LocalConfig {
 pub(crate) fn register(registry: &Registry<Disks>) -> Result<()> {
     let mut descriptor =
         Descriptor::new("local").alias("file").summary("A folder, durable and confined").proven();
-    descriptor = descriptor.data_in(["root", "url"]);
+    descriptor = descriptor.data_meant(["root", "url"], folder_meant);
     for (name, support) in capabilities(true).iter() {
         descriptor = descriptor.capability(name, support);
     }
@@ -221,6 +221,26 @@ fn path_of(url: &str) -> Result<PathBuf> {
         .decode_utf8()
         .map_err(|error| misplaced("the path in the address is no text").with_source(error))?;
     Ok(PathBuf::from(&*path))
+}
+
+/// The folder that settings mean, whichever way they name it; `None` where they name none.
+fn folder_meant(settings: &Settings) -> Option<String> {
+    let said = |key| settings.child(key).and_then(Node::as_str);
+    let folder = match (said("root"), said("url")) {
+        (Some(root), None) => PathBuf::from(root),
+        (None, Some(url)) => path_of(url).ok()?,
+        _ => return None,
+    };
+    resolved(&folder)?.into_os_string().into_string().ok()
+}
+
+/// Where a path leads: what is there without links, and what is not there yet beneath it.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(there.canonicalize().ok()?.join(rest))
+    })
 }
 
 fn misplaced(why: &'static str) -> Error {
