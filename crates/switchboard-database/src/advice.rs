@@ -15,7 +15,7 @@ pub(crate) fn no_such_key() -> Error {
 
 /// Whether `error` is that one.
 pub(crate) fn is_no_such_key(error: &Error) -> bool {
-    error.message() == NO_SUCH_KEY
+    error.kind() == ErrorKind::InvalidInput && error.message() == NO_SUCH_KEY
 }
 
 /// The error of connecting to a server, with advice where there is some.
