@@ -31,7 +31,6 @@
 //! # }
 //! ```
 
-#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod advice;
 #[cfg(feature = "axum")]
 pub mod axum;

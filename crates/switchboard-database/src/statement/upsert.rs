@@ -15,7 +15,7 @@ use crate::driver::{BulkTarget, Connection, OnConflict, Savepoint, Statement};
 use crate::engine::Engine;
 use crate::pool::Taken;
 use crate::sql::{Effect, insert_of, quoted, quoted_list};
-use crate::{Dialect, Value, Violation, op};
+use crate::{Dialect, Value, Violation, advice, op};
 
 /// What becomes of a row that is there already.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,9 @@ impl<'s> Upsert<'s> {
                 self.watched.reached(done as u64, total as u64);
                 continue;
             };
+            if advice::is_no_such_key(&error) {
+                return Err(error.with_context("key", self.key.join(", ")));
+            }
             if !may_be_about_a_row(&error) {
                 return Err(error);
             }

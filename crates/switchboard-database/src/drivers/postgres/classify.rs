@@ -9,7 +9,7 @@ use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use super::DIALECT;
 use super::wire::Failure;
 use crate::sql::without_values;
-use crate::{Violation, context};
+use crate::{Violation, advice, context};
 
 /// The error of a statement that was sent.
 pub(super) fn classify(error: tokio_postgres::Error) -> Error {
@@ -118,6 +118,8 @@ fn said_by_server(said: &DbError) -> Error {
         "42601" => not_done(ErrorKind::InvalidInput, "the statement is not understood"),
         "42P01" => not_done(ErrorKind::InvalidInput, "there is no such table"),
         "42703" => not_done(ErrorKind::InvalidInput, "there is no such column"),
+        // Other statements have this code too; the word is in the message whatever the language of the server.
+        "42P10" if said.message().contains("CONFLICT") => advice::no_such_key(),
         code if code.starts_with("42") || code.starts_with("3F") || code.starts_with("26") => {
             not_done(ErrorKind::InvalidInput, "the statement does not fit the database")
         }

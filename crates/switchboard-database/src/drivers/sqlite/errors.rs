@@ -4,9 +4,9 @@ use rusqlite::ffi;
 use switchboard_core::{Error, ErrorKind};
 
 use super::DIALECT;
-use crate::Violation;
 use crate::driver::context;
 use crate::sql::without_values;
+use crate::{Violation, advice};
 
 /// What an error of SQLite means for whoever asked.
 ///
@@ -112,6 +112,9 @@ fn about_column(error: Error, name: Option<&str>) -> Error {
 
 /// `SQLITE_ERROR` says nothing but that the statement is to blame.
 fn mistake(message: &str) -> Error {
+    if message.starts_with("ON CONFLICT clause does not match") {
+        return advice::no_such_key();
+    }
     let error = invalid("the statement is wrong");
     let is_about_names = MESSAGES_ABOUT_NAMES.iter().any(|start| message.starts_with(start));
     if is_about_names { error.with_context("server", repeated(message)) } else { error }

@@ -91,6 +91,21 @@ async fn a_row_that_does_not_fit_is_named_and_none_is_inserted_on_postgres() {
 }
 
 #[tokio::test]
+async fn rows_told_apart_by_what_is_no_key_are_refused_with_what_is_missing_on_postgres() {
+    let mut connection = connect().await;
+    let table = Table::new(&mut connection, "id int4 primary key, name text").await;
+    let insert = format!("insert into {} values (1, 'Ada') on conflict", table.0);
+    let error = connection.does(&format!("{insert} (name) do nothing"), &[]).await.unwrap_err();
+    assert!(advice::is_no_such_key(&error), "{error:?}");
+    assert_eq!(error.context_value("code"), Some("42P10"));
+    let other = "select distinct on (a) a from (values (1, 2)) as t (a, b) order by b";
+    let error = connection.one(other, &[]).await.unwrap_err();
+    assert_eq!(error.context_value("code"), Some("42P10"));
+    assert!(!advice::is_no_such_key(&error), "{error:?}");
+    table.drop().await;
+}
+
+#[tokio::test]
 async fn rows_that_may_not_be_inserted_are_refused_and_the_session_goes_on_on_postgres() {
     let mut connection = connect().await;
     let table = Table::new(&mut connection, "id int4").await;
