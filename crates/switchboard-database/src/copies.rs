@@ -24,12 +24,18 @@ pub trait Copies: Send + Sync {
     fn rename<'a>(&'a self, name: &'a str, new: &'a str) -> Reply<'a, ()>;
 
     /// Removes a database with all that is in it; nothing where it is not there. Where `is_forced`, also while
-    /// somebody is connected to it.
+    /// somebody is connected to it, whose transactions end.
     fn remove<'a>(&'a self, name: &'a str, is_forced: bool) -> Reply<'a, ()>;
 
     /// Keeps others from having the lock of that name until what is answered is dropped; `None` where
     /// somebody has it. It is given back also where its owner is killed.
     fn try_lock<'a>(&'a self, name: &'a str) -> Reply<'a, Option<Box<dyn Send>>>;
+
+    /// Who works in a database and how sessions begin, as far as what steps make there depends on it: names of
+    /// schemas and owners.
+    fn sessions(&self) -> String {
+        String::new()
+    }
 
     /// Whether a database can be made as another one is. Else it is made anew each time.
     fn has_templates(&self) -> bool {

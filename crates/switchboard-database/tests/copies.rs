@@ -218,6 +218,74 @@ async fn what_was_left_on_mariadb_is_removed_by_those_that_come_later() {
     what_was_left_is_removed_by_those_that_come_later(mariadb()).await;
 }
 
+/// Locks belong to a database there, and the names of databases to the server.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn instances_with_other_databases_make_a_template_at_the_same_time_on_postgres() {
+    let (template, count) = counted();
+    // Neither comes to its end before both have begun.
+    let barrier = Arc::new(tokio::sync::Barrier::new(2));
+    let template = template.step("both", move |_| {
+        let barrier = barrier.clone();
+        async move {
+            barrier.wait().await;
+            Ok(())
+        }
+    });
+    let first = manager(&postgres());
+    let db = first.get("main").await.unwrap();
+    let other = unique("copies_other_");
+    db.execute(&format!("create database {other}"), ()).await.unwrap();
+    let second = manager(&postgres().with("database", &*other));
+    let sandboxes =
+        [&first, &second].map(|databases| Sandbox::copied(databases, "main", &template));
+    for (sandbox, databases) in join_all(sandboxes).await.into_iter().zip([&first, &second]) {
+        let sandbox = sandbox.unwrap();
+        assert_eq!(ids(&databases.get("main").await.unwrap()).await, [1]);
+        sandbox.end().await.unwrap();
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 2, "each did all steps");
+    template.forget(&first, "main").await.unwrap();
+    db.execute(&format!("drop database {other} with (force)"), ()).await.unwrap();
+}
+
+/// What a step makes is somebody's, and may be in another schema.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn sessions_that_begin_otherwise_have_templates_of_their_own_on_postgres() {
+    let (template, count) = counted();
+    let session = Settings::new().with("search_path", "public, pg_temp");
+    let managers = [manager(&postgres()), manager(&postgres().with("session", session))];
+    for databases in managers.iter().chain(&managers) {
+        Sandbox::copied(databases, "main", &template).await.unwrap().end().await.unwrap();
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    for databases in &managers {
+        template.forget(databases, "main").await.unwrap();
+    }
+}
+
+/// Whose rows have locks that removing the database would wait for.
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn a_panic_in_a_transaction_leaves_no_database_on_mariadb() {
+    let (databases, (template, _)) = (manager(&mariadb()), counted());
+    let db = databases.get("main").await.unwrap();
+    let kept = std::sync::Mutex::new(None);
+    let panics = async {
+        let _sandbox = Sandbox::copied(&databases, "main", &template).await.unwrap();
+        let name = name_of(&db).await;
+        let open = db.begin(&TransactionOptions::new()).await.unwrap();
+        open.execute("insert into notes values (2, 'b')", ()).await.unwrap();
+        *kept.lock().unwrap() = Some((name, open));
+        panic!("as a test does");
+    };
+    AssertUnwindSafe(panics).catch_unwind().await.unwrap_err();
+    let (name, open) = kept.into_inner().unwrap().unwrap();
+    assert!(!is_there(&db, &name).await, "{name}");
+    drop(open);
+}
+
 #[tokio::test]
 async fn what_only_reads_and_what_is_in_a_sandbox_already_has_no_copies() {
     let (template, _) = counted();

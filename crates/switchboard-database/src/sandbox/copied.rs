@@ -100,12 +100,25 @@ impl Workshop {
         }
         let lock = self.lock(copies, &name).await?;
         if !copies.list(&name).await?.contains(&name) {
-            let mut made = self.prepared(copies, template, at).await?;
-            copies.rename(&made.name, &name).await?;
-            made.is_there = false;
+            let made = self.prepared(copies, template, at).await?;
+            Self::publish(copies, made, &name).await?;
         }
         drop(lock);
         Ok(name)
+    }
+
+    /// Gives `made` the name under which others look for it; it is removed where another is there by now. A lock
+    /// need not keep out who works in another database of the server.
+    async fn publish(copies: &dyn Copies, mut made: Copied, name: &str) -> Result<()> {
+        match copies.rename(&made.name, name).await {
+            Ok(()) => made.is_there = false,
+            Err(error) if !copies.list(name).await?.iter().any(|there| there == name) => {
+                return Err(error);
+            }
+            // What is left is removed later.
+            Err(_) => drop(made.end().await),
+        }
+        Ok(())
     }
 
     async fn lock(&self, copies: &dyn Copies, name: &str) -> Result<Box<dyn Send>> {
@@ -176,7 +189,8 @@ impl Workshop {
     }
 
     fn name_of(&self, template: &Template) -> String {
-        let surroundings = [self.driver.dialect().name, &self.config.migrations.table];
+        let sessions = self.driver.copies().map(Copies::sessions).unwrap_or_default();
+        let surroundings = [self.driver.dialect().name, &self.config.migrations.table, &sessions];
         format!("{TEMPLATE}{}", template.hash(&surroundings.join(" ")))
     }
 

@@ -30,9 +30,10 @@ pub struct BulkInsert<'b, S> {
 /// Many rows that are inserted, or update those that are there, when this is awaited: see
 /// [`BulkInsert::on_conflict`].
 ///
-/// All of them, or none. They are taken in their order, so that the last of several with one key
-/// counts. The answer is how many rows were given; which of them were new is not known, because not every
-/// server tells.
+/// All of them, or none. They are taken in their order, so that of several with one key the last counts, or the
+/// first where rows are [kept](Self::keep). Those whose place another row takes need not be sent, and then nobody finds
+/// what is wrong with them. The answer is how many rows were given; which of them were new is not known, because
+/// not every server tells.
 #[must_use = "rows are inserted when this is awaited"]
 pub struct BulkUpsert<'b, S> {
     insert: BulkInsert<'b, S>,

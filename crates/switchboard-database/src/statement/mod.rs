@@ -6,6 +6,7 @@ mod csv;
 mod job;
 mod listing;
 mod progress;
+mod repeats;
 mod stack;
 mod stream;
 mod upsert;

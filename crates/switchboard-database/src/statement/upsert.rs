@@ -1,15 +1,17 @@
 //! Rows that are inserted, or that update those which have their key already.
 //!
 //! A statement has as many rows as it can. One that fails is taken back and tried again with half of them at
-//! a time: so the row that is to blame is found, and rows with one key, which PostgreSQL takes only from
-//! different statements, come one after the other.
+//! a time: so the row that is to blame is found, and rows with one key that only PostgreSQL finds to be one, which it
+//! takes only from different statements, come one after the other.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use switchboard_core::{Error, ErrorKind, Op, Result};
 
 use super::Job;
 use super::progress::Watched;
+use super::repeats::Repeats;
 use super::whole::INNERMOST;
 use crate::driver::{BulkTarget, Connection, OnConflict, Savepoint, Statement};
 use crate::engine::Engine;
@@ -34,6 +36,7 @@ pub(crate) struct Upsert<'s> {
     key: &'s [&'s str],
     /// The columns that change of a row that is there; none where it is kept.
     updated: Vec<&'s str>,
+    repeats: Repeats,
     /// Of all rows, one after the other.
     values: Vec<Value>,
     watched: Watched<'s>,
@@ -69,7 +72,8 @@ impl<'s> Upsert<'s> {
             );
         }
         let values = rows.into_iter().flatten().collect();
-        Ok(Self { target, key, updated, values, watched })
+        let repeats = Repeats::of(columns, key, &updated);
+        Ok(Self { target, key, updated, repeats, values, watched })
     }
 
     /// The table, not quoted yet.
@@ -137,10 +141,10 @@ impl<'s> Upsert<'s> {
         connection: &mut dyn Connection,
         dialect: &Dialect,
     ) -> Result<()> {
-        let width = self.target.columns.len();
-        let sql = (insert_of(self.target, rows.len(), dialect) + clause).into();
-        let values = &self.values[rows.start * width..rows.end * width];
-        let statement = Statement { sql: &sql, values, is_kept: false };
+        let values = self.values_of(rows, dialect);
+        let count = values.len() / self.target.columns.len();
+        let sql = (insert_of(self.target, count, dialect) + clause).into();
+        let statement = Statement { sql: &sql, values: &values, is_kept: false };
         if self.rows() == 1 {
             return connection.execute(statement).await.map(drop);
         }
@@ -149,6 +153,17 @@ impl<'s> Upsert<'s> {
         let how = if put.is_ok() { Savepoint::Release } else { Savepoint::RollBack };
         let ended = connection.savepoint(how, INNERMOST).await;
         put.and(ended)
+    }
+
+    /// What is sent for these rows. Those with one key are one where the server wants that.
+    fn values_of(&self, rows: &Range<usize>, dialect: &Dialect) -> Cow<'_, [Value]> {
+        let width = self.target.columns.len();
+        let values = &self.values[rows.start * width..rows.end * width];
+        match dialect.on_conflict {
+            OnConflict::OfKey if !self.updated.is_empty() => self.repeats.merged(values),
+            // Rows that are kept may meet each other in one statement, and no key is known of `OfAnyKey`.
+            _ => Cow::Borrowed(values),
+        }
     }
 
     /// Whether `error`, which the row at `index` met alone, is about that row, and not about the

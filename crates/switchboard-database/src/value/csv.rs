@@ -49,7 +49,8 @@ fn write_line<T>(
 }
 
 fn write_text(to: &mut Vec<u8>, text: &str) {
-    let is_plain = !text.is_empty() && !text.contains([',', '"', '\r', '\n']);
+    let is_plain =
+        !text.is_empty() && text != END_OF_COPY && !text.contains([',', '"', '\r', '\n']);
     if is_plain {
         return to.extend(text.as_bytes());
     }
@@ -57,6 +58,9 @@ fn write_text(to: &mut Vec<u8>, text: &str) {
     to.extend(text.replace('"', "\"\"").as_bytes());
     to.push(b'"');
 }
+
+/// What PostgreSQL takes for the end of all rows where it reads them and it stands alone in a line.
+const END_OF_COPY: &str = "\\.";
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +113,12 @@ mod tests {
     fn what_has_a_meaning_is_quoted() {
         let values = ["a,b", "a\"b", "a\nb", "a b"].map(Value::from).to_vec();
         assert_eq!(written(values), "\"a,b\",\"a\"\"b\",\"a\nb\",a b\r\n");
+    }
+
+    #[test]
+    fn what_would_end_the_rows_for_a_server_that_reads_them_is_quoted() {
+        assert_eq!(written(vec!["\\.".into()]), "\"\\.\"\r\n");
+        assert_eq!(written(vec!["a\\.".into(), "\\".into()]), "a\\.,\\\r\n");
     }
 
     proptest! {

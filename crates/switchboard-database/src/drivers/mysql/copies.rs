@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mysql_async::OptsBuilder;
 use switchboard_core::{Reply, Result};
 
-use super::{Connector, MySql};
-use crate::{Connection, Copies, DatabaseDriver, Row, Statement};
+use super::{Connector, MySql, MySqlConnection};
+use crate::{Connection, Copies, DatabaseDriver, Row, Statement, Value};
 
 impl MySql {
     async fn order(&self, sql: &str) -> Result<()> {
@@ -33,12 +33,10 @@ impl Copies for MySql {
             let mut connection = Arc::clone(&self.0).connect().await?;
             let sql = "select schema_name from information_schema.schemata \
                        where left(schema_name, char_length(?)) = ?";
-            let (sql, values) = (sql.into(), [beginning.into(), beginning.into()]);
-            let statement = Statement { sql: &sql, values: &values, is_kept: false };
-            let rows = connection.query(statement).await?;
+            let values = [beginning.into(), beginning.into()];
+            let names = texts(&mut connection, sql, &values).await?;
             Box::new(connection).close().await?;
-            let names = rows.rows.into_iter().flat_map(Row::into_values);
-            Ok(names.map(|name| name.to_text().into_owned()).collect())
+            Ok(names)
         })
     }
 
@@ -51,11 +49,16 @@ impl Copies for MySql {
         Reply::ready(Ok(()))
     }
 
-    /// Who is in a transaction there keeps it; nobody waits for that for long.
-    fn remove<'a>(&'a self, name: &'a str, _: bool) -> Reply<'a, ()> {
+    /// Who is in a transaction there keeps it, unless the removal is forced; nobody waits for that for long.
+    fn remove<'a>(&'a self, name: &'a str, is_forced: bool) -> Reply<'a, ()> {
         Reply::run(async move {
+            let mut connection = Arc::clone(&self.0).connect().await?;
+            if is_forced {
+                end_sessions(&mut connection, name).await?;
+            }
             let sql = format!("set lock_wait_timeout = 5; drop database if exists {name}");
-            self.order(&sql).await
+            connection.script(&sql).await?;
+            Box::new(connection).close().await
         })
     }
 
@@ -66,4 +69,25 @@ impl Copies for MySql {
     fn has_templates(&self) -> bool {
         false
     }
+}
+
+/// Ends all sessions in the database `name`, and so their transactions.
+async fn end_sessions(connection: &mut MySqlConnection, name: &str) -> Result<()> {
+    let sql = "select id from information_schema.processlist where db = ?";
+    for id in texts(connection, sql, &[name.into()]).await? {
+        // Many are gone by now. Of one that stays, the removal tells.
+        connection.script(&format!("kill {id}")).await.ok();
+    }
+    Ok(())
+}
+
+async fn texts(
+    connection: &mut MySqlConnection,
+    sql: &str,
+    values: &[Value],
+) -> Result<Vec<String>> {
+    let sql = sql.into();
+    let rows = connection.query(Statement { sql: &sql, values, is_kept: false }).await?;
+    let values = rows.rows.into_iter().flat_map(Row::into_values);
+    Ok(values.map(|value| value.to_text().into_owned()).collect())
 }

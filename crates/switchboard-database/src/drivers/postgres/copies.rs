@@ -64,7 +64,14 @@ impl Copies for Postgres {
         })
     }
 
-    /// The server gives it back when it sees the end of the connection.
+    /// Who is asked owns what is made, and the options say in which schema it is.
+    fn sessions(&self) -> String {
+        let client = &self.server.target.client;
+        format!("{:?} {:?}", client.get_user(), client.get_options())
+    }
+
+    /// It is one of the database, and not of the server. The server gives it back when it sees the end of the
+    /// connection.
     fn try_lock<'a>(&'a self, name: &'a str) -> Reply<'a, Option<Box<dyn Send>>> {
         Reply::run(async move {
             let mut connection = self.open().await?;
@@ -73,5 +80,27 @@ impl Copies for Postgres {
             let is_ours = is_ours.contains(&Value::Bool(true));
             Ok(is_ours.then(|| Box::new(connection) as Box<dyn Send>))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_core::{BuildContext, Environment, Name};
+
+    use super::*;
+    use crate::DatabaseConfig;
+    use crate::drivers::postgres::PostgresConfig;
+
+    fn sessions(url: &str) -> String {
+        let config = PostgresConfig { url: Some(url.into()), ..PostgresConfig::default() };
+        let context = BuildContext::new(&Environment::new(), Name::parse("main").unwrap());
+        Postgres::new(&config, &DatabaseConfig::default(), &context).unwrap().sessions()
+    }
+
+    #[test]
+    fn sessions_differ_by_their_user_and_not_by_their_database_or_password() {
+        let ada = sessions("postgres://ada:one@localhost/a");
+        assert_eq!(ada, sessions("postgres://ada:two@localhost/b"));
+        assert_ne!(ada, sessions("postgres://bob:one@localhost/a"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ impl Copies for Sqlite {
     }
 
     fn make<'a>(&'a self, name: &'a str, template: Option<&'a str>) -> Reply<'a, ()> {
-        let made = fs::create_dir_all(folder()).and_then(|()| match template {
+        let made = make_private(&folder()).and_then(|()| match template {
             Some(template) => fs::copy(file(template), file(name)).map(drop),
             None => File::create_new(file(name)).map(drop),
         });
@@ -82,7 +82,7 @@ fn take_in_log(name: &str) -> Result<()> {
 }
 
 fn lock(name: &str) -> io::Result<Option<Box<dyn Send>>> {
-    fs::create_dir_all(folder())?;
+    make_private(&folder())?;
     let path = file(name).with_extension("lock");
     let lock = File::options().create(true).truncate(false).write(true).open(path)?;
     match lock.try_lock() {
@@ -94,11 +94,8 @@ fn lock(name: &str) -> io::Result<Option<Box<dyn Send>>> {
 
 fn names(beginning: &str) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    let entries = match fs::read_dir(folder()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
-        entries => entries?,
-    };
-    for entry in entries {
+    make_private(&folder())?;
+    for entry in fs::read_dir(folder())? {
         let name = entry?.file_name();
         let name = name.to_str().and_then(|name| name.strip_suffix(".db"));
         names.extend(name.filter(|name| name.starts_with(beginning)).map(str::to_owned));
@@ -110,8 +107,35 @@ fn file(name: &str) -> PathBuf {
     folder().join(format!("{name}.db"))
 }
 
+/// That of the user who asks: all may write beside it.
+#[cfg(unix)]
+fn folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    std::env::temp_dir().join(format!("switchboard-sandboxes-{user}"))
+}
+
+/// Every user has a folder for temporary files there.
+#[cfg(not(unix))]
 fn folder() -> PathBuf {
     std::env::temp_dir().join("switchboard-sandboxes")
+}
+
+/// Makes the folder for nobody else; one that another user made is refused, who could put anything into it.
+#[cfg(unix)]
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "it was made by another user"))
+}
+
+#[cfg(not(unix))]
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
 }
 
 fn unusable(error: io::Error) -> Error {
@@ -120,4 +144,32 @@ fn unusable(error: io::Error) -> Error {
         .with_hint("TMPDIR names another one")
         .not_applied()
         .with_source(error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_for_its_user_and_nobody_else() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("inner");
+        for _ in 0..2 {
+            make_private(&inner).unwrap();
+            let mode = fs::metadata(&inner).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{mode:o}");
+        }
+        let user = rustix::process::geteuid().as_raw().to_string();
+        assert!(folder().to_string_lossy().ends_with(&user));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_refused() {
+        let outer = tempfile::tempdir().unwrap();
+        let link = outer.path().join("link");
+        symlink(outer.path(), &link).unwrap();
+        assert_eq!(make_private(&link).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
 }
