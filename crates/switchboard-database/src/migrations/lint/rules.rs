@@ -200,7 +200,13 @@ rules! {
     PragmaInTransaction "pragma-in-transaction" Error on "sqlite"
     finds "`pragma foreign_keys` in a migration that is one transaction"
     why "in a transaction it does nothing, without a word"
-    instead "`pragma defer_foreign_keys = on`, or begin the file with `-- switchboard: no-transaction`";
+    instead "begin the file with `-- switchboard: no-transaction`, and end it with `pragma foreign_keys = on`";
+
+    /// A table that is made anew while rows of other tables still hang on the old one.
+    RebuildWithForeignKeys "rebuild-with-foreign-keys" Error on "sqlite"
+    finds "`drop table` of a table whose name a new one takes in the same file, where foreign keys are on"
+    why "rows of other tables that refer to it with `on delete` are deleted or emptied"
+    instead "begin the file with `-- switchboard: no-transaction` and `pragma foreign_keys = off`, end it with `pragma foreign_keys = on`, and look afterwards with `pragma foreign_key_check`";
 
     /// A comment that allows nothing.
     WrongAllow "wrong-allow" Error on ""

@@ -1,5 +1,7 @@
 //! What the rules find in one statement, other than in `alter table`.
 
+use std::collections::BTreeMap;
+
 use super::rules::LintRule;
 use super::seen::Seen;
 use super::words::{Name, Words};
@@ -11,7 +13,15 @@ pub(super) struct Looking<'l> {
     pub(super) version: u64,
     pub(super) is_transactional: bool,
     pub(super) has_lock_timeout: bool,
+    /// Whether rows that refer to others are looked after, where the server can be told not to.
+    pub(super) has_foreign_keys: bool,
     pub(super) seen: &'l mut Seen,
+    /// The byte of the file that the statement begins at.
+    pub(super) statement_at: usize,
+    /// The tables that were dropped with what hangs on them, and at which bytes of the file.
+    pub(super) dropped: BTreeMap<String, Vec<usize>>,
+    /// Where those of them were dropped whose name a new one has taken.
+    pub(super) rebuilt: Vec<usize>,
     /// What was found in the statement that is looked at, and at which byte of it.
     pub(super) found: Vec<(LintRule, usize)>,
 }
@@ -131,6 +141,7 @@ impl Looking<'_> {
             if !self.are_new(rest) {
                 self.find(LintRule::DropTable, words);
                 self.locks(words);
+                self.note_dropped(words, rest);
             }
         } else if rest.starts_with_any(&["schema", "database"]) {
             self.find(LintRule::DropTable, words);
@@ -139,6 +150,13 @@ impl Looking<'_> {
             }
         } else if rest.take(&["index"]) {
             self.drop_index(words, rest);
+        }
+    }
+
+    /// `rest` begins with the name of the table.
+    fn note_dropped(&mut self, words: Words<'_>, mut rest: Words<'_>) {
+        if let Some(table) = rest.name().filter(|_| self.has_foreign_keys) {
+            self.dropped.entry(table.own).or_default().push(self.statement_at + words.start());
         }
     }
 
@@ -173,6 +191,7 @@ impl Looking<'_> {
             self.locks(at);
         }
         if let Some(new) = new.filter(|_| self.is_new(old)) {
+            self.rebuilt.extend(self.dropped.remove(&new.own).unwrap_or_default());
             self.seen.new.tables.add(new);
         }
     }
@@ -233,9 +252,13 @@ impl Looking<'_> {
 
     fn pragma(&mut self, words: Words<'_>, mut rest: Words<'_>) {
         let is_foreign_keys = rest.name().is_some_and(|name| name.own == "foreign_keys");
-        if is_foreign_keys && !rest.is_empty() && self.is_transactional {
-            self.find(LintRule::PragmaInTransaction, words);
+        if !is_foreign_keys || rest.is_empty() {
+            return;
         }
+        if self.is_transactional {
+            return self.find(LintRule::PragmaInTransaction, words);
+        }
+        self.has_foreign_keys = !rest.mentions_one_of(&["off", "false", "no", "0"]);
     }
 
     /// Looks for `algorithm=copy` and its like; whether an algorithm is said.

@@ -258,10 +258,33 @@ drop table people;";
     assert_eq!(lint(text, &POSTGRES), []);
     let elsewhere = lint("create table a.users (id int); drop table b.users", &POSTGRES);
     assert_eq!(rules(&elsewhere), ["drop-table"], "another one is meant");
-    // The way in which tables are changed there.
+}
+
+#[test]
+fn a_table_that_is_made_anew_takes_what_hangs_on_it_along_while_foreign_keys_are_on() {
     let rebuilt = "create table new (id integer); insert into new select id from users;\n\
-                   drop table users; alter table new rename to users; create index a on users (id);";
-    assert_eq!(rules(&lint(rebuilt, &SQLITE)), ["drop-table"]);
+                   drop table users; alter table new rename to \"Users\"; create index a on users (id);";
+    let found = lint(rebuilt, &SQLITE);
+    assert_eq!(rules(&found), ["rebuild-with-foreign-keys"]);
+    assert_eq!((found[0].line, found[0].statement.as_str()), (2, "drop table users"));
+    assert_eq!(rules(&lint(rebuilt, &POSTGRES)), ["drop-table"], "it refuses what others hang on");
+
+    let postponed = format!("pragma defer_foreign_keys = on;\n{rebuilt}");
+    assert_eq!(rules(&lint(&postponed, &SQLITE)), ["rebuild-with-foreign-keys"]);
+    let in_vain = format!("pragma foreign_keys = off;\n{rebuilt}");
+    let wanted = ["pragma-in-transaction", "rebuild-with-foreign-keys"];
+    assert_eq!(rules(&lint(&in_vain, &SQLITE)), wanted);
+    let still_on = format!("{ALONE}{rebuilt}");
+    assert_eq!(rules(&lint(&still_on, &SQLITE)), ["rebuild-with-foreign-keys"]);
+    let on_again = format!("{ALONE}pragma foreign_keys = off; pragma foreign_keys = on; {rebuilt}");
+    assert_eq!(rules(&lint(&on_again, &SQLITE)), ["rebuild-with-foreign-keys"]);
+    for off in ["= off", "= 0", "(false)", "= 'no'"] {
+        let text =
+            format!("{ALONE}pragma foreign_keys {off};\n{rebuilt}\npragma foreign_keys = on;");
+        assert_eq!(rules(&lint(&text, &SQLITE)), ["drop-table"], "{off}");
+    }
+    let other = "create table new (id integer); drop table users; alter table new rename to people";
+    assert_eq!(rules(&lint(other, &SQLITE)), ["drop-table"]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl<'s> Words<'s> {
         let text = token.text(self.sql);
         let part = match token.kind {
             Kind::Word => text.to_lowercase(),
-            Kind::Name => text.trim_matches(['"', '`', '[', ']']).to_lowercase(),
+            Kind::Name => text.trim_matches(QUOTES).to_lowercase(),
             _ => return None,
         };
         self.skip(1);
@@ -150,6 +150,14 @@ impl<'s> Words<'s> {
         self.tokens.iter().any(|token| {
             let text = token.text(self.sql).to_ascii_lowercase();
             words.iter().any(|word| text.contains(word))
+        })
+    }
+
+    /// Whether a token is one of these, with or without quotes.
+    pub(super) fn mentions_one_of(self, texts: &[&str]) -> bool {
+        self.tokens.iter().any(|token| {
+            let text = token.text(self.sql).trim_matches(QUOTES);
+            texts.iter().any(|of| text.eq_ignore_ascii_case(of))
         })
     }
 
@@ -239,3 +247,6 @@ impl Depth {
         self.0 == 0
     }
 }
+
+/// What stands around names and texts.
+const QUOTES: &[char] = &['"', '`', '[', ']', '\''];
