@@ -1,10 +1,11 @@
 //! What is known to go wrong with migrations, seen by their texts; no server is asked.
 //!
 //! Read in this order: `rules.rs`, what each rule finds; `statement.rs` and `alter.rs`, where they look;
-//! `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
+//! `limits.rs`, how long they wait for locks; `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
 
 mod allowed;
 mod alter;
+mod limits;
 mod rules;
 mod seen;
 mod statement;
@@ -176,7 +177,11 @@ impl<'m> Linted<'m> {
             dialect: self.dialect,
             version: migration.version,
             is_transactional: migration.is_transactional && self.dialect.has_transactional_ddl,
-            has_lock_timeout: self.has_lock_timeout || is_limit(migration.lock_timeout),
+            has_lock_timeout: match migration.lock_timeout {
+                None => self.has_lock_timeout,
+                said => is_limit(said),
+            },
+            is_lock_timeout_told: false,
             has_foreign_keys: true,
             seen,
             statement_at: 0,
