@@ -1,10 +1,11 @@
 //! What is known to go wrong with migrations, seen by their texts; no server is asked.
 //!
 //! Read in this order: `rules.rs`, what each rule finds; `statement.rs` and `alter.rs`, where they look;
-//! `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
+//! `limits.rs`, how long they wait for locks; `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
 
 mod allowed;
 mod alter;
+mod limits;
 mod rules;
 mod seen;
 mod statement;
@@ -13,7 +14,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
@@ -176,18 +177,30 @@ impl<'m> Linted<'m> {
             dialect: self.dialect,
             version: migration.version,
             is_transactional: migration.is_transactional && self.dialect.has_transactional_ddl,
-            has_lock_timeout: self.has_lock_timeout || is_limit(migration.lock_timeout),
+            has_lock_timeout: match migration.lock_timeout {
+                None => self.has_lock_timeout,
+                said => is_limit(said),
+            },
+            is_lock_timeout_told: false,
+            has_foreign_keys: true,
             seen,
+            statement_at: 0,
+            dropped: BTreeMap::new(),
+            rebuilt: Vec::new(),
             found: Vec::new(),
         };
-        let mut all = Vec::new();
+        let mut all: Vec<Found<'m>> = Vec::new();
         for part in sql::split(&migration.text, self.dialect.lexis) {
             let tokens: Vec<_> =
                 tokens(part.sql, self.dialect.lexis).filter(Token::is_significant).collect();
+            looking.statement_at = part.start;
             looking.look(Words::new(part.sql, &tokens));
             let placed =
                 looking.found.drain(..).map(|(rule, at)| (rule, part.start + at, part.sql));
             all.extend(placed);
+        }
+        if LintRule::RebuildWithForeignKeys.is_about(self.dialect) {
+            tell_rebuilt(&mut all, &looking.rebuilt);
         }
         all
     }
@@ -220,6 +233,16 @@ impl<'m> Linted<'m> {
             statement: in_one_line(statement),
             why: rule.why(),
             instead: rule.instead(),
+        }
+    }
+}
+
+/// What is dropped at these bytes is no table that goes: a new one takes its name.
+fn tell_rebuilt(found: &mut [Found<'_>], drops: &[usize]) {
+    let drops: BTreeSet<_> = drops.iter().collect();
+    for (rule, at, _) in found {
+        if *rule == LintRule::DropTable && drops.contains(at) {
+            *rule = LintRule::RebuildWithForeignKeys;
         }
     }
 }

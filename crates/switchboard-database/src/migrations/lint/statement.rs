@@ -1,5 +1,8 @@
 //! What the rules find in one statement, other than in `alter table`.
 
+use std::collections::BTreeMap;
+
+use super::limits::{limit_of_call, limit_of_set};
 use super::rules::LintRule;
 use super::seen::Seen;
 use super::words::{Name, Words};
@@ -11,7 +14,16 @@ pub(super) struct Looking<'l> {
     pub(super) version: u64,
     pub(super) is_transactional: bool,
     pub(super) has_lock_timeout: bool,
+    pub(super) is_lock_timeout_told: bool,
+    /// Whether rows that refer to others are looked after, where the server can be told not to.
+    pub(super) has_foreign_keys: bool,
     pub(super) seen: &'l mut Seen,
+    /// The byte of the file that the statement begins at.
+    pub(super) statement_at: usize,
+    /// The tables that were dropped with what hangs on them, and at which bytes of the file.
+    pub(super) dropped: BTreeMap<String, Vec<usize>>,
+    /// Where those of them were dropped whose name a new one has taken.
+    pub(super) rebuilt: Vec<usize>,
     /// What was found in the statement that is looked at, and at which byte of it.
     pub(super) found: Vec<(LintRule, usize)>,
 }
@@ -19,7 +31,6 @@ pub(super) struct Looking<'l> {
 impl Looking<'_> {
     pub(super) fn look(&mut self, words: Words<'_>) {
         let mut rest = words;
-        self.note_limits(words);
         match rest.word().as_str() {
             "create" => self.create(words, rest),
             "alter" => self.alter(words, rest),
@@ -34,8 +45,14 @@ impl Looking<'_> {
             "with" => self.change_behind_tables(words, rest),
             "pragma" => self.pragma(words, rest),
             // `set statement lock_wait_timeout = 5 for alter table …`
-            "set" if rest.starts_with(&["statement"]) => {
-                rest.after(&["for"]).into_iter().for_each(|words| self.look(words));
+            "set" if rest.take(&["statement"]) => self.set_statement(rest),
+            "set" => self.has_lock_timeout = limit_of_set(rest).unwrap_or(self.has_lock_timeout),
+            "reset" if rest.starts_with_any(&["all", "lock_timeout"]) => {
+                self.has_lock_timeout = false;
+            }
+            "select" => {
+                let limit = limit_of_call(rest);
+                self.has_lock_timeout = limit.unwrap_or(self.has_lock_timeout);
             }
             _ => {}
         }
@@ -54,9 +71,9 @@ impl Looking<'_> {
     /// `at` waits for all who use a table, and all who come later wait behind it. Told once.
     pub(super) fn locks(&mut self, at: Words<'_>) {
         let waits_by_itself = at.has(&["wait"]) || at.has(&["nowait"]);
-        if !self.has_lock_timeout && !waits_by_itself {
+        if !self.has_lock_timeout && !self.is_lock_timeout_told && !waits_by_itself {
             self.find(LintRule::LockTimeoutMissing, at);
-            self.has_lock_timeout = true;
+            self.is_lock_timeout_told = true;
         }
     }
 
@@ -70,11 +87,13 @@ impl Looking<'_> {
         table.is_some_and(|table| self.seen.new.tables.has(table))
     }
 
-    fn note_limits(&mut self, words: Words<'_>) {
-        let sets = words.starts_with(&["set"]) || words.mentions(&["set_config"]);
-        if sets && words.mentions(&["lock_timeout", "lock_wait_timeout"]) {
-            self.has_lock_timeout = true;
-        }
+    /// What is set for one statement is not set for the next.
+    fn set_statement(&mut self, rest: Words<'_>) {
+        let Some(statement) = rest.after(&["for"]) else { return };
+        let before = self.has_lock_timeout;
+        self.has_lock_timeout = limit_of_set(rest.until(&["for"])).unwrap_or(before);
+        self.look(statement);
+        self.has_lock_timeout = before;
     }
 
     fn create(&mut self, words: Words<'_>, mut rest: Words<'_>) {
@@ -131,6 +150,7 @@ impl Looking<'_> {
             if !self.are_new(rest) {
                 self.find(LintRule::DropTable, words);
                 self.locks(words);
+                self.note_dropped(words, rest);
             }
         } else if rest.starts_with_any(&["schema", "database"]) {
             self.find(LintRule::DropTable, words);
@@ -139,6 +159,13 @@ impl Looking<'_> {
             }
         } else if rest.take(&["index"]) {
             self.drop_index(words, rest);
+        }
+    }
+
+    /// `rest` begins with the name of the table.
+    fn note_dropped(&mut self, words: Words<'_>, mut rest: Words<'_>) {
+        if let Some(table) = rest.name().filter(|_| self.has_foreign_keys) {
+            self.dropped.entry(table.own).or_default().push(self.statement_at + words.start());
         }
     }
 
@@ -173,6 +200,7 @@ impl Looking<'_> {
             self.locks(at);
         }
         if let Some(new) = new.filter(|_| self.is_new(old)) {
+            self.rebuilt.extend(self.dropped.remove(&new.own).unwrap_or_default());
             self.seen.new.tables.add(new);
         }
     }
@@ -233,23 +261,22 @@ impl Looking<'_> {
 
     fn pragma(&mut self, words: Words<'_>, mut rest: Words<'_>) {
         let is_foreign_keys = rest.name().is_some_and(|name| name.own == "foreign_keys");
-        if is_foreign_keys && !rest.is_empty() && self.is_transactional {
-            self.find(LintRule::PragmaInTransaction, words);
+        if !is_foreign_keys || rest.is_empty() {
+            return;
         }
+        if self.is_transactional {
+            return self.find(LintRule::PragmaInTransaction, words);
+        }
+        self.has_foreign_keys = !rest.mentions_one_of(&["off", "false", "no", "0"]);
     }
 
     /// Looks for `algorithm=copy` and its like; whether an algorithm is said.
     pub(super) fn algorithm(&mut self, words: Words<'_>) -> bool {
-        let [algorithm, lock] = ["algorithm", "lock"].map(|what| {
-            words.after(&[what]).map_or(String::new(), |mut said| {
-                said.take_sign("=");
-                said.word()
-            })
-        });
+        let [algorithm, lock] = ["algorithm", "lock"].map(|what| said(words, what));
         if algorithm == "copy" || matches!(lock.as_str(), "shared" | "exclusive") {
             self.find(LintRule::CopyingAlgorithm, words);
         }
-        matches!(algorithm.as_str(), "copy" | "inplace" | "instant" | "nocopy")
+        algorithm == "copy" || NOT_COPYING.contains(&&*algorithm)
     }
 
     /// Whether all tables of a list are new.
@@ -258,12 +285,23 @@ impl Looking<'_> {
     }
 }
 
+/// What follows `algorithm =`, or another such word.
+pub(super) fn said(words: Words<'_>, what: &str) -> String {
+    words.after(&[what]).map_or(String::new(), |mut said| {
+        said.take_sign("=");
+        said.word()
+    })
+}
+
 /// The table of `… on only users`.
 fn table_after_on(words: Words<'_>) -> Option<Name> {
     let mut table = words.after(&["on"])?;
     table.take(&["only"]);
     table.name()
 }
+
+/// Algorithms by which the server refuses what would take a copy.
+pub(super) const NOT_COPYING: &[&str] = &["inplace", "instant", "nocopy"];
 
 /// What may stand between a change and the table that it changes.
 #[rustfmt::skip]

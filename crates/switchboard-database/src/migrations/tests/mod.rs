@@ -5,6 +5,8 @@ mod files;
 mod killed;
 mod limits;
 mod place;
+#[cfg(feature = "sqlite")]
+mod rebuilt;
 
 use std::time::Duration;
 
