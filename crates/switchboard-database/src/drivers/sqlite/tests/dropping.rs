@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, poll_immediate, select};
 use rusqlite::hooks::Action;
 use switchboard_testkit::drop_at_every_await;
 use tokio::sync::Mutex;
@@ -97,7 +97,8 @@ async fn dropped_while_it_writes(begin: &Begin) -> (Home, Session, State) {
     }
     let state = {
         let mut recovered = pin!(session.recover());
-        assert!(futures_util::poll!(&mut recovered).is_pending(), "the thread is in the insert");
+        let answer = poll_immediate(&mut recovered).await;
+        assert!(answer.is_none(), "the thread is in the insert");
         drop(go);
         recovered.await.unwrap()
     };
