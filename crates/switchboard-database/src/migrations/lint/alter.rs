@@ -1,7 +1,7 @@
 //! What the rules find in the actions of `alter table`.
 
 use super::rules::LintRule;
-use super::statement::Looking;
+use super::statement::{Looking, NOT_COPYING, said};
 use super::words::{Name, Words};
 use crate::sql::functions;
 
@@ -14,9 +14,10 @@ impl Looking<'_> {
         rest.take_all_of(&["nowait", "wait"]);
         rest.take_number();
         let is_new = self.is_new(Some(&table));
+        let may_copy = !self.is_on("mysql") || !NOT_COPYING.contains(&&*said(rest, "algorithm"));
         let actions = rest.parts();
         for action in &actions {
-            Action { looking: self, table: &table, is_new, words: *action }.look();
+            Action { looking: self, table: &table, is_new, may_copy, words: *action }.look();
         }
         if is_new {
             return;
@@ -36,6 +37,8 @@ struct Action<'l, 'x, 's> {
     looking: &'l mut Looking<'x>,
     table: &'l Name,
     is_new: bool,
+    /// Whether the server may write the table anew where it knows no better way.
+    may_copy: bool,
     words: Words<'s>,
 }
 
@@ -45,9 +48,9 @@ impl Action<'_, '_, '_> {
         match rest.word().as_str() {
             "add" => self.add(rest),
             "alter" => self.alter_column(rest),
-            "modify" => self.find(LintRule::ColumnTypeChange),
+            "modify" => self.change_type(),
             "change" => self.change(rest),
-            "convert" if rest.starts_with(&["to"]) => self.find(LintRule::ColumnTypeChange),
+            "convert" if rest.starts_with(&["to"]) => self.change_type(),
             "drop" => self.drop(rest),
             "rename" => self.rename(rest),
             "validate" if rest.take(&["constraint"]) => self.validate(rest),
@@ -113,7 +116,9 @@ impl Action<'_, '_, '_> {
             || definition.starts_with_any(SERIALS)
             || ["generated", "as", "auto_increment"].iter().any(|word| definition.has(&[word]));
         let is_key = definition.has(&["primary", "key"]);
-        if (definition.has(&["not", "null"]) || is_key) && !has_value {
+        let is_refused = self.looking.is_on("sqlite") && self.refuse_column(definition, default);
+        let is_required = definition.has(&["not", "null"]) || is_key && !is_refused;
+        if is_required && !has_value {
             self.find(LintRule::RequiredColumnWithoutDefault);
         }
         let is_stored = definition.has(&["generated"])
@@ -130,10 +135,27 @@ impl Action<'_, '_, '_> {
         }
     }
 
+    /// Whether `SQLite` refuses to add such a column, which is found then.
+    fn refuse_column(&mut self, definition: Words<'_>, default: Option<Words<'_>>) -> bool {
+        let never = definition.has(&["unique"]) || definition.has(&["primary", "key"]);
+        let refers = self.looking.has_foreign_keys && definition.has(&["references"]);
+        let where_rows_are = definition.has(&["as"]) && definition.has(&["stored"])
+            || default.is_some_and(|default| {
+                !default.is_constant() || refers && !default.without_parentheses().is_null()
+            });
+        if never {
+            self.looking.find(LintRule::RefusedColumn, self.words);
+        } else if where_rows_are {
+            self.find(LintRule::RefusedColumn);
+        }
+        never || where_rows_are
+    }
+
     /// Whether a default may be another one for each row: a function of the application's own may.
     fn differs_by_row(&self, default: Words<'_>) -> bool {
         let is_known = |name: &str| {
-            functions::COMMON.binary_search(&name).is_ok()
+            OF_TRANSACTION.contains(&name)
+                || functions::COMMON.binary_search(&name).is_ok()
                 || self.looking.dialect.functions.binary_search(&name).is_ok()
         };
         default.calls().any(|name| VOLATILE.contains(&name.as_str()) || !is_known(&name))
@@ -145,7 +167,7 @@ impl Action<'_, '_, '_> {
         }
         let Some(column) = rest.name() else { return };
         if rest.starts_with(&["type"]) || rest.starts_with(&["set", "data", "type"]) {
-            self.find(LintRule::ColumnTypeChange);
+            self.change_type();
         }
         let is_filled = self.looking.seen.is_filled(self.table, &column);
         if rest.starts_with(&["set", "not", "null"]) && !is_filled {
@@ -153,9 +175,15 @@ impl Action<'_, '_, '_> {
         }
     }
 
+    fn change_type(&mut self) {
+        if self.may_copy {
+            self.find(LintRule::ColumnTypeChange);
+        }
+    }
+
     /// `change a b …`.
     fn change(&mut self, mut rest: Words<'_>) {
-        self.find(LintRule::ColumnTypeChange);
+        self.change_type();
         rest.take(&["column"]);
         rest.take(&["if", "exists"]);
         if rest.name() != rest.name() {
@@ -229,6 +257,10 @@ const AFTER_DEFAULT: &[&str] = &[
     "after", "check", "collate", "comment", "constraint", "first", "generated", "not", "on",
     "primary", "references", "unique",
 ];
+
+/// What is one and the same in a transaction, and may say in parentheses how precise it is.
+const OF_TRANSACTION: &[&str] =
+    &["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
 
 /// Functions of servers that answer something else for each row.
 #[rustfmt::skip]

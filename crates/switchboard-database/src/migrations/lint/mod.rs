@@ -1,10 +1,11 @@
 //! What is known to go wrong with migrations, seen by their texts; no server is asked.
 //!
 //! Read in this order: `rules.rs`, what each rule finds; `statement.rs` and `alter.rs`, where they look;
-//! `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
+//! `limits.rs`, how long they wait for locks; `seen.rs`, what statements before have made; `allowed.rs`, comments that allow what is found.
 
 mod allowed;
 mod alter;
+mod limits;
 mod rules;
 mod seen;
 mod statement;
@@ -176,7 +177,10 @@ impl<'m> Linted<'m> {
             dialect: self.dialect,
             version: migration.version,
             is_transactional: migration.is_transactional && self.dialect.has_transactional_ddl,
-            has_lock_timeout: self.has_lock_timeout || is_limit(migration.lock_timeout),
+            has_lock_timeout: match migration.lock_timeout {
+                None => self.has_lock_timeout,
+                said => is_limit(said),
+            },
             has_foreign_keys: true,
             seen,
             statement_at: 0,
@@ -194,6 +198,10 @@ impl<'m> Linted<'m> {
                 looking.found.drain(..).map(|(rule, at)| (rule, part.start + at, part.sql));
             all.extend(placed);
         }
+        let mut is_told = false;
+        all.retain(|(rule, _, _)| {
+            *rule != LintRule::LockTimeoutMissing || !mem::replace(&mut is_told, true)
+        });
         if LintRule::RebuildWithForeignKeys.is_about(self.dialect) {
             tell_rebuilt(&mut all, &looking.rebuilt);
         }

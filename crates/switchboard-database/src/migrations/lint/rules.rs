@@ -108,7 +108,7 @@ rules! {
 
     /// A column of another type.
     ColumnTypeChange "column-type-change" Error on "postgres mysql"
-    finds "`alter column … type`, `modify`, `change`, `convert to character set`"
+    finds "`alter column … type`; `modify`, `change`, `convert to character set` without `algorithm=instant`, `nocopy` or `inplace`"
     why "as a rule the whole table is written anew, and nobody can write to it meanwhile"
     instead "add a column of the new type, fill it in batches, and change over to it; on MariaDB `algorithm=instant` or `inplace` says that nothing is copied";
 
@@ -207,6 +207,12 @@ rules! {
     finds "`drop table` of a table whose name a new one takes in the same file, where foreign keys are on"
     why "rows of other tables that refer to it with `on delete` are deleted or emptied"
     instead "begin the file with `-- switchboard: no-transaction` and `pragma foreign_keys = off`, end it with `pragma foreign_keys = on`, and look afterwards with `pragma foreign_key_check`";
+
+    /// A column that the server does not add.
+    RefusedColumn "refused-column" Error on "sqlite"
+    finds "`add column` with `unique`, `primary key`, a default that is no constant, `references` with a default, or a stored expression"
+    why "the server refuses to add such a column to a table, most of them only where there are rows"
+    instead "add it without that: an index can be unique, and rows can be filled afterwards; or make the table anew";
 
     /// A comment that allows nothing.
     WrongAllow "wrong-allow" Error on ""

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::limits::{limit_of_call, limit_of_set};
 use super::rules::LintRule;
 use super::seen::Seen;
 use super::words::{Name, Words};
@@ -29,7 +30,6 @@ pub(super) struct Looking<'l> {
 impl Looking<'_> {
     pub(super) fn look(&mut self, words: Words<'_>) {
         let mut rest = words;
-        self.note_limits(words);
         match rest.word().as_str() {
             "create" => self.create(words, rest),
             "alter" => self.alter(words, rest),
@@ -44,8 +44,14 @@ impl Looking<'_> {
             "with" => self.change_behind_tables(words, rest),
             "pragma" => self.pragma(words, rest),
             // `set statement lock_wait_timeout = 5 for alter table …`
-            "set" if rest.starts_with(&["statement"]) => {
-                rest.after(&["for"]).into_iter().for_each(|words| self.look(words));
+            "set" if rest.take(&["statement"]) => self.set_statement(rest),
+            "set" => self.has_lock_timeout = limit_of_set(rest).unwrap_or(self.has_lock_timeout),
+            "reset" if rest.starts_with_any(&["all", "lock_timeout"]) => {
+                self.has_lock_timeout = false;
+            }
+            "select" => {
+                let limit = limit_of_call(rest);
+                self.has_lock_timeout = limit.unwrap_or(self.has_lock_timeout);
             }
             _ => {}
         }
@@ -61,12 +67,11 @@ impl Looking<'_> {
         }
     }
 
-    /// `at` waits for all who use a table, and all who come later wait behind it. Told once.
+    /// `at` waits for all who use a table, and all who come later wait behind it.
     pub(super) fn locks(&mut self, at: Words<'_>) {
         let waits_by_itself = at.has(&["wait"]) || at.has(&["nowait"]);
         if !self.has_lock_timeout && !waits_by_itself {
             self.find(LintRule::LockTimeoutMissing, at);
-            self.has_lock_timeout = true;
         }
     }
 
@@ -80,11 +85,13 @@ impl Looking<'_> {
         table.is_some_and(|table| self.seen.new.tables.has(table))
     }
 
-    fn note_limits(&mut self, words: Words<'_>) {
-        let sets = words.starts_with(&["set"]) || words.mentions(&["set_config"]);
-        if sets && words.mentions(&["lock_timeout", "lock_wait_timeout"]) {
-            self.has_lock_timeout = true;
-        }
+    /// What is set for one statement is not set for the next.
+    fn set_statement(&mut self, rest: Words<'_>) {
+        let Some(statement) = rest.after(&["for"]) else { return };
+        let before = self.has_lock_timeout;
+        self.has_lock_timeout = limit_of_set(rest.until(&["for"])).unwrap_or(before);
+        self.look(statement);
+        self.has_lock_timeout = before;
     }
 
     fn create(&mut self, words: Words<'_>, mut rest: Words<'_>) {
@@ -263,16 +270,11 @@ impl Looking<'_> {
 
     /// Looks for `algorithm=copy` and its like; whether an algorithm is said.
     pub(super) fn algorithm(&mut self, words: Words<'_>) -> bool {
-        let [algorithm, lock] = ["algorithm", "lock"].map(|what| {
-            words.after(&[what]).map_or(String::new(), |mut said| {
-                said.take_sign("=");
-                said.word()
-            })
-        });
+        let [algorithm, lock] = ["algorithm", "lock"].map(|what| said(words, what));
         if algorithm == "copy" || matches!(lock.as_str(), "shared" | "exclusive") {
             self.find(LintRule::CopyingAlgorithm, words);
         }
-        matches!(algorithm.as_str(), "copy" | "inplace" | "instant" | "nocopy")
+        algorithm == "copy" || NOT_COPYING.contains(&&*algorithm)
     }
 
     /// Whether all tables of a list are new.
@@ -281,12 +283,23 @@ impl Looking<'_> {
     }
 }
 
+/// What follows `algorithm =`, or another such word.
+pub(super) fn said(words: Words<'_>, what: &str) -> String {
+    words.after(&[what]).map_or(String::new(), |mut said| {
+        said.take_sign("=");
+        said.word()
+    })
+}
+
 /// The table of `… on only users`.
 fn table_after_on(words: Words<'_>) -> Option<Name> {
     let mut table = words.after(&["on"])?;
     table.take(&["only"]);
     table.name()
 }
+
+/// Algorithms by which the server refuses what would take a copy.
+pub(super) const NOT_COPYING: &[&str] = &["inplace", "instant", "nocopy"];
 
 /// What may stand between a change and the table that it changes.
 #[rustfmt::skip]

@@ -197,18 +197,69 @@ impl<'s> Words<'s> {
         Self { tokens: &self.tokens[..end.unwrap_or(self.tokens.len())], ..self }
     }
 
+    /// What is in all the parentheses around it.
+    pub(super) fn without_parentheses(mut self) -> Self {
+        while let Some(inner) = self.inside() {
+            self = inner;
+        }
+        self
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.tokens.len() == 1 && self.starts_with(&["null"])
+    }
+
+    /// Whether it is one value of which `SQLite` knows beforehand what it is.
+    pub(super) fn is_constant(self) -> bool {
+        let mut value = self.without_parentheses();
+        while value.starts_with_sign("-") || value.starts_with_sign("+") {
+            value.skip(1);
+        }
+        value.starts_with(&["cast"])
+            || value.tokens.len() == 1 && !value.starts_with_any(OF_THE_CLOCK)
+    }
+
+    /// The two sides of `a = 5`, `a := 5` and `a to 5`.
+    pub(super) fn assignment(self) -> Option<(Self, Self)> {
+        let is_between = |token: &Token| {
+            token.is_sign(self.sql, "=")
+                || token.is_sign(self.sql, ":=")
+                || token.is_word(self.sql, "to")
+        };
+        let at = self.tokens.iter().position(is_between)?;
+        let (name, value) = (&self.tokens[..at], &self.tokens[at + 1..]);
+        Some((Self { tokens: name, ..self }, Self { tokens: value, ..self }))
+    }
+
+    /// The text of its last token, in lower case and without quotes.
+    pub(super) fn last_text(self) -> String {
+        let last = self.tokens.last().map_or("", |token| token.text(self.sql));
+        last.trim_matches(QUOTES).to_lowercase()
+    }
+
     /// The functions that are called, in lower case.
     pub(super) fn calls(self) -> impl Iterator<Item = String> + use<'s> {
-        let before = |at: usize| at.checked_sub(1).map(|before| &self.tokens[before]);
         let is_call = move |at: usize| {
-            let follows_type = before(at)
-                .is_some_and(|token| token.kind == Kind::Cast || token.is_word(self.sql, "as"));
-            !follows_type
+            !self.is_type(at)
                 && self.tokens[at].kind == Kind::Word
                 && self.tokens.get(at + 1).is_some_and(|token| token.is_sign(self.sql, "("))
         };
         let called = (0..self.tokens.len()).filter(move |at| is_call(*at));
         called.map(move |at| self.tokens[at].text(self.sql).to_ascii_lowercase())
+    }
+
+    /// Whether the word there ends the name of a type that something is cast to:
+    /// `::character varying(9)`.
+    fn is_type(self, at: usize) -> bool {
+        let is_of_type =
+            |token: &&Token| BEFORE_TYPES.iter().any(|word| token.is_word(self.sql, word));
+        let mut before = self.tokens[..at].iter().rev().skip_while(is_of_type);
+        let is_cast = |token: &Token| token.kind == Kind::Cast || token.is_word(self.sql, "as");
+        match before.next() {
+            // `::pg_catalog.varchar(9)`
+            Some(token) if token.is_sign(self.sql, ".") => before.nth(1).is_some_and(is_cast),
+            token => token.is_some_and(is_cast),
+        }
     }
 
     fn skip(&mut self, count: usize) {
@@ -247,6 +298,15 @@ impl Depth {
         self.0 == 0
     }
 }
+
+/// What may stand before the last word of the name of a type.
+#[rustfmt::skip]
+const BEFORE_TYPES: &[&str] = &[
+    "bit", "char", "character", "day", "hour", "interval", "minute", "national", "nchar", "to",
+];
+
+/// What `SQLite` reads from the clock.
+const OF_THE_CLOCK: &[&str] = &["current_date", "current_time", "current_timestamp"];
 
 /// What stands around names and texts.
 const QUOTES: &[char] = &['"', '`', '[', ']', '\''];
