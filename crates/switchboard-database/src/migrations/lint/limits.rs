@@ -4,7 +4,7 @@ use super::words::Words;
 
 /// Whether there is a limit after `set …`; nothing if it is about something else. The last one counts.
 pub(super) fn limit_of_set(settings: Words<'_>) -> Option<bool> {
-    let limits = settings.parts().into_iter().filter_map(|part| {
+    let mut limits = settings.parts().into_iter().filter_map(|part| {
         let (name, value) = part.assignment()?;
         // What is set for those who connect later does nothing here.
         let is_of_others = name.mentions(&["global", "persist"]);
@@ -12,7 +12,7 @@ pub(super) fn limit_of_set(settings: Words<'_>) -> Option<bool> {
         let own = name.rsplit(['.', '@']).next()?;
         (!is_of_others).then(|| is_limit(own, &value.last_text()))?
     });
-    limits.last()
+    limits.next_back()
 }
 
 /// Whether there is a limit after `select set_config('lock_timeout', '5s', true)`.

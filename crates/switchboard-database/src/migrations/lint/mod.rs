@@ -181,7 +181,6 @@ impl<'m> Linted<'m> {
                 None => self.has_lock_timeout,
                 said => is_limit(said),
             },
-            is_lock_timeout_told: false,
             has_foreign_keys: true,
             seen,
             statement_at: 0,
@@ -199,6 +198,10 @@ impl<'m> Linted<'m> {
                 looking.found.drain(..).map(|(rule, at)| (rule, part.start + at, part.sql));
             all.extend(placed);
         }
+        let mut is_told = false;
+        all.retain(|(rule, _, _)| {
+            *rule != LintRule::LockTimeoutMissing || !mem::replace(&mut is_told, true)
+        });
         if LintRule::RebuildWithForeignKeys.is_about(self.dialect) {
             tell_rebuilt(&mut all, &looking.rebuilt);
         }

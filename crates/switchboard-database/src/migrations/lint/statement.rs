@@ -14,7 +14,6 @@ pub(super) struct Looking<'l> {
     pub(super) version: u64,
     pub(super) is_transactional: bool,
     pub(super) has_lock_timeout: bool,
-    pub(super) is_lock_timeout_told: bool,
     /// Whether rows that refer to others are looked after, where the server can be told not to.
     pub(super) has_foreign_keys: bool,
     pub(super) seen: &'l mut Seen,
@@ -68,12 +67,11 @@ impl Looking<'_> {
         }
     }
 
-    /// `at` waits for all who use a table, and all who come later wait behind it. Told once.
+    /// `at` waits for all who use a table, and all who come later wait behind it.
     pub(super) fn locks(&mut self, at: Words<'_>) {
         let waits_by_itself = at.has(&["wait"]) || at.has(&["nowait"]);
-        if !self.has_lock_timeout && !self.is_lock_timeout_told && !waits_by_itself {
+        if !self.has_lock_timeout && !waits_by_itself {
             self.find(LintRule::LockTimeoutMissing, at);
-            self.is_lock_timeout_told = true;
         }
     }
 
