@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use switchboard::{Builder, Format, Switchboard};
 use switchboard_cache::{Caches, drivers};
@@ -44,9 +44,13 @@ fn a_terminal_gets_colours_and_nothing_else_does() {
 
 #[test]
 fn how_far_an_object_has_come_is_shown_on_a_terminal_only() {
+    let _undisturbed = undisturbed();
     let shown = |stream: fn(Shared) -> Stream| {
         let (errors, home) = (Shared::default(), tempfile::tempdir().unwrap());
-        let memory = "[storage.main]\ndriver = 'memory'\n";
+        let folder = format!(
+            "[storage.main]\ndriver = 'local'\nroot = '{}'\n",
+            home.path().join("main").display()
+        );
         let said = Surroundings {
             arguments: ["shop", "disk", "put", "main", "a", "-"].map(Into::into).into(),
             version: None,
@@ -56,7 +60,7 @@ fn how_far_an_object_has_come_is_shown_on_a_terminal_only() {
             output: Stream::plain(Shared::default()),
             errors: stream(errors.clone()),
         };
-        let builder = Switchboard::builder().text("shop.toml", Format::Toml, memory);
+        let builder = Switchboard::builder().text("shop.toml", Format::Toml, &*folder);
         assert_eq!(
             format!("{:?}", switchboard_cli::run(builder, said)),
             format!("{:?}", ExitCode::SUCCESS)
@@ -167,6 +171,7 @@ fn rows_are_cut_where_the_terminal_is_narrow_and_nowhere_else() {
 #[cfg(unix)]
 #[test]
 fn the_greeting_says_what_could_not_be_connected() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let output = Shared::default();
     let arguments =
@@ -188,7 +193,6 @@ fn the_greeting_says_what_could_not_be_connected() {
         greeting = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
     }
     let pid = std::process::id().to_string();
-    // No interrupt: that would reach whoever types in another test, too.
     std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
     assert_eq!(format!("{:?}", running.join().unwrap()), format!("{:?}", ExitCode::SUCCESS));
     let told = |name| greeting.lines().find(|line| line.contains(name)).unwrap();
@@ -203,6 +207,7 @@ fn the_greeting_says_what_could_not_be_connected() {
 #[cfg(unix)]
 #[test]
 fn a_shell_that_is_typed_in_goes_on_after_ctrl_c() {
+    let _alone = alone();
     let url =
         switchboard_testkit::service_url("postgres", "postgres://postgres@127.0.0.1:5432/postgres");
     let shop = || {
@@ -232,8 +237,9 @@ fn a_shell_that_is_typed_in_goes_on_after_ctrl_c() {
     let running = ["db", "query", "main", &running, "--format", "json"];
     let waits_until = |wanted: &str| {
         let is_seen = (0..ASKED_MAX).any(|_| {
-            let asked = Said::of(shop(), &[], &running, Stream::plain);
-            assert!(!shell.is_finished() && asked.is_fine, "{asked:?}");
+            // It is stopped too, where the signal is still on its way.
+            let asked = Said::disturbed(shop(), &[], &running, None, Stream::plain);
+            assert!(!shell.is_finished(), "{asked:?}");
             asked.output.contains(wanted)
         });
         assert!(is_seen, "never {wanted}");
@@ -248,6 +254,17 @@ fn a_shell_that_is_typed_in_goes_on_after_ctrl_c() {
         [output, errors].map(|of| String::from_utf8(of.0.lock().unwrap().clone()).unwrap());
     assert!(errors.contains("the statement was interrupted"), "{errors}");
     assert!(output.contains("still here"), "{output} {errors}");
+}
+
+/// Signals reach all that runs in this process: who sends one waits until nothing else does.
+static SIGNALS: RwLock<()> = RwLock::new(());
+
+fn undisturbed() -> RwLockReadGuard<'static, ()> {
+    SIGNALS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    SIGNALS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often it is asked whether something has come about.
@@ -297,6 +314,18 @@ impl Said {
 
     /// Like [`of`](Self::of), with a person who types.
     fn typing(
+        builder: Builder,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+        typed: Option<&'static str>,
+        stream: impl FnOnce(Shared) -> Stream,
+    ) -> Self {
+        let _undisturbed = undisturbed();
+        Self::disturbed(builder, variables, arguments, typed, stream)
+    }
+
+    /// The same where a signal may come.
+    fn disturbed(
         builder: Builder,
         variables: &[(&str, &str)],
         arguments: &[&str],
